@@ -1,0 +1,325 @@
+//! A typed walk over canonical text, for strict schemas.
+//!
+//! The cursor stands before a value. Reading the value moves behind it; asking for another type
+//! yields None and leaves the cursor where it is, so that [`Cursor::pointer`] names the place.
+//! Since the text is canonical, nothing is validated twice.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+use super::JSON_DEPTH_CEILING;
+use super::pointer::{Pointer, Step};
+use super::string;
+use super::text::Canonical;
+
+/// A pull reader over [`Canonical`] text.
+///
+/// Cost: one pass over what is read, no allocation but for strings with escapes and pointers.
+///
+/// ```
+/// use monsys_core::json::{self, Cursor};
+///
+/// let text = json::check(br#"{"cpu":[4.2,"idle"],"n":3}"#)?;
+/// let mut cursor = Cursor::new(text);
+/// assert!(cursor.enter_object());
+/// assert_eq!(cursor.next_name().as_deref(), Some("cpu"));
+/// assert!(cursor.enter_array());
+/// assert!(cursor.next_element());
+/// assert_eq!(cursor.number(), Some(4.2));
+/// assert!(cursor.next_element());
+/// assert_eq!(cursor.number(), None); // a string
+/// assert_eq!(cursor.pointer(), "/cpu/1");
+/// # Ok::<(), json::JsonError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+    levels: [Level; JSON_DEPTH_CEILING],
+}
+
+/// The type of a JSON value. Closed: JSON has no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+    /// `"…"`
+    Text,
+    /// `1`
+    Number,
+    /// `true` or `false`
+    Boolean,
+    /// `null`
+    Null,
+}
+
+/// An entered container and the place in it.
+#[derive(Debug, Clone, Copy)]
+enum Level {
+    /// The range of the current name, empty range at 0 before the first.
+    Object { name_start: usize, name_end: usize },
+    /// The number of elements begun.
+    Array { n_begun: usize },
+}
+
+impl<'a> Cursor<'a> {
+    /// Stands before the outermost value.
+    #[must_use]
+    pub const fn new(canonical: Canonical<'a>) -> Self {
+        let levels = [Level::Array { n_begun: 0 }; JSON_DEPTH_CEILING];
+        Self {
+            text: canonical.as_str(),
+            at: 0,
+            depth: 0,
+            levels,
+        }
+    }
+
+    /// Enters an object; false, and nothing moves, before anything else.
+    #[must_use]
+    pub fn enter_object(&mut self) -> bool {
+        self.enter(
+            b'{',
+            Level::Object {
+                name_start: 0,
+                name_end: 0,
+            },
+        )
+    }
+
+    /// The next member's name, the cursor standing before its value; None leaves the object.
+    ///
+    /// The value of the former member must have been read or skipped.
+    pub fn next_name(&mut self) -> Option<Cow<'a, str>> {
+        if self.peek() == Some(b',') {
+            self.at += 1;
+        }
+        if self.peek() != Some(b'"') {
+            self.leave();
+            return None;
+        }
+        let token = string::skip(self.text.as_bytes(), self.at);
+        let (name_start, name_end) = (self.at + 1, token.end - 1);
+        self.set_level(Level::Object {
+            name_start,
+            name_end,
+        });
+        self.at = token.end + 1;
+        let raw = self.text.get(name_start..name_end)?;
+        Some(string::decode(raw, token.has_escape))
+    }
+
+    /// Enters an array; false, and nothing moves, before anything else.
+    #[must_use]
+    pub fn enter_array(&mut self) -> bool {
+        self.enter(b'[', Level::Array { n_begun: 0 })
+    }
+
+    /// Whether another element follows, the cursor standing before it; false leaves the array.
+    ///
+    /// The former element must have been read or skipped.
+    #[must_use]
+    pub fn next_element(&mut self) -> bool {
+        match self.peek() {
+            Some(b']') | None => {
+                self.leave();
+                return false;
+            }
+            Some(b',') => self.at += 1,
+            Some(_) => {}
+        }
+        if let Some(Level::Array { n_begun }) = self.level() {
+            self.set_level(Level::Array {
+                n_begun: n_begun + 1,
+            });
+        }
+        true
+    }
+
+    /// Reads a string; borrowed unless it holds an escape.
+    pub fn text(&mut self) -> Option<Cow<'a, str>> {
+        if self.peek() != Some(b'"') {
+            return None;
+        }
+        let token = string::skip(self.text.as_bytes(), self.at);
+        let raw = self.text.get(self.at + 1..token.end - 1)?;
+        self.at = token.end;
+        Some(string::decode(raw, token.has_escape))
+    }
+
+    /// Reads a number.
+    pub fn number(&mut self) -> Option<f64> {
+        let value = self.number_token()?.parse().ok()?;
+        self.skip();
+        Some(value)
+    }
+
+    /// Reads a number without a fraction, exactly; None also where it does not fit.
+    ///
+    /// Canonical text has no fraction where the value has none: `1.0` was written as `1`.
+    pub fn integer(&mut self) -> Option<i64> {
+        let value = self.number_token()?.parse().ok()?;
+        self.skip();
+        Some(value)
+    }
+
+    /// Reads true or false.
+    pub fn boolean(&mut self) -> Option<bool> {
+        let value = match self.peek()? {
+            b't' => true,
+            b'f' => false,
+            _ => return None,
+        };
+        self.skip();
+        Some(value)
+    }
+
+    /// Reads null; false, and nothing moves, before anything else.
+    pub fn null(&mut self) -> bool {
+        let is_null = self.peek() == Some(b'n');
+        if is_null {
+            self.skip();
+        }
+        is_null
+    }
+
+    /// Passes over a value of any type and returns its text, which is canonical by itself.
+    pub fn skip(&mut self) -> &'a str {
+        let start = self.at;
+        let mut n_open = 0_usize;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => self.at = string::skip(self.text.as_bytes(), self.at).end,
+                b'{' | b'[' => {
+                    n_open += 1;
+                    self.at += 1;
+                }
+                // No value stands here.
+                b'}' | b']' | b',' | b':' if n_open == 0 => break,
+                b'}' | b']' => {
+                    n_open -= 1;
+                    self.at += 1;
+                }
+                b',' | b':' => self.at += 1,
+                _ => self.skip_scalar(),
+            }
+            if n_open == 0 {
+                break;
+            }
+        }
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// As [`Cursor::skip`], keeping the proof that the text is canonical.
+    pub fn skip_canonical(&mut self) -> Canonical<'a> {
+        Canonical::from_checked(self.skip())
+    }
+
+    /// The type of the value that the cursor stands before.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.peek() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'"') => Kind::Text,
+            Some(b't' | b'f') => Kind::Boolean,
+            Some(b'-' | b'0'..=b'9') => Kind::Number,
+            _ => Kind::Null,
+        }
+    }
+
+    /// How many containers have been entered and not left.
+    #[must_use]
+    pub const fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The byte of the text that the cursor stands at.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// The JSON pointer of the value that the cursor stands before, or has read last.
+    #[must_use]
+    pub fn pointer(&self) -> String {
+        self.pointer_with(self.depth).finish()
+    }
+
+    /// The pointer of a member of the innermost entered object, which need not exist.
+    #[must_use]
+    pub fn pointer_to(&self, name: &str) -> String {
+        let mut pointer = self.pointer_with(self.depth.saturating_sub(1));
+        pointer.push_token(name.chars());
+        pointer.finish()
+    }
+
+    fn pointer_with(&self, depth: usize) -> Pointer {
+        let mut pointer = Pointer::new();
+        for level in self.levels.iter().take(depth) {
+            pointer.push(match level {
+                Level::Object { name_start: 0, .. } | Level::Array { n_begun: 0 } => Step::Here,
+                Level::Object {
+                    name_start,
+                    name_end,
+                } => Step::Name(self.text.get(*name_start..*name_end).unwrap_or_default()),
+                Level::Array { n_begun } => Step::Index(n_begun - 1),
+            });
+        }
+        pointer
+    }
+
+    fn enter(&mut self, bracket: u8, level: Level) -> bool {
+        let is_entered = self.peek() == Some(bracket) && self.depth < JSON_DEPTH_CEILING;
+        if is_entered {
+            self.at += 1;
+            self.depth += 1;
+            self.set_level(level);
+        }
+        is_entered
+    }
+
+    fn leave(&mut self) {
+        self.at += 1;
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn skip_scalar(&mut self) {
+        self.at += self.scalar_token().len().max(1);
+    }
+
+    fn set_level(&mut self, level: Level) {
+        if let Some(slot) = self
+            .depth
+            .checked_sub(1)
+            .and_then(|top| self.levels.get_mut(top))
+        {
+            *slot = level;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn level(&self) -> Option<Level> {
+        self.depth
+            .checked_sub(1)
+            .and_then(|top| self.levels.get(top))
+            .copied()
+    }
+
+    fn number_token(&self) -> Option<&'a str> {
+        (self.kind() == Kind::Number).then(|| self.scalar_token())
+    }
+
+    /// The number or word that begins here.
+    fn scalar_token(&self) -> &'a str {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default()
+    }
+}

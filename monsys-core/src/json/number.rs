@@ -1,0 +1,263 @@
+//! Numbers: the grammar of RFC 8259 §6 and the spelling of ECMAScript (RFC 8785 §3.2.2.3).
+//!
+//! Most numbers need no floating point at all. A decimal of at most 15 significant digits is the
+//! shortest spelling of its double (DBL_DIG is 15), so without an exponent, a leading or trailing
+//! zero too many it is canonical by its grammar. Everything else is parsed and printed again.
+//!
+//! [`shortest`] is the one place that knows how digits are found: `core::fmt` yields the shortest
+//! digits that round-trip, nearest to the true value. Where two are equally near it takes the upper
+//! one and ECMAScript the even one; [`settle_tie`] makes up for that. A faster printer replaces
+//! that function.
+
+use core::fmt::{self, Write};
+
+use super::error::JsonError;
+
+/// A number token: where it ends, and whether its grammar proves it canonical.
+#[derive(Clone, Copy)]
+pub(super) struct Token {
+    pub(super) end: usize,
+    /// Canonical, and below 10^15 in magnitude. If false, only the value can tell.
+    pub(super) is_canonical: bool,
+}
+
+/// Reads the number that begins at `start`.
+pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
+    let is_negative = bytes.get(start) == Some(&b'-');
+    let first = start + usize::from(is_negative);
+    let int_end = skip_digits(bytes, first);
+    let n_int = int_end - first;
+    let is_below_one = bytes.get(first) == Some(&b'0');
+    if n_int == 0 {
+        return Err(JsonError::syntax(int_end));
+    }
+    if is_below_one && n_int > 1 {
+        return Err(JsonError::syntax(first + 1));
+    }
+    match bytes.get(int_end) {
+        Some(b'.') => scan_fraction(bytes, int_end + 1, n_int, is_below_one),
+        Some(b'e' | b'E') => scan_exponent(bytes, int_end + 1),
+        _ => {
+            let is_minus_zero = is_below_one && is_negative;
+            Ok(Token {
+                end: int_end,
+                is_canonical: n_int <= DIGITS_EXACT && !is_minus_zero,
+            })
+        }
+    }
+}
+
+/// The value of a token that [`scan`] accepted; infinite when it is beyond every double.
+pub(super) fn value_of(token: &str) -> f64 {
+    token.parse().unwrap_or(f64::INFINITY)
+}
+
+/// A number in its canonical spelling.
+pub(super) struct NumberText {
+    bytes: [u8; NUMBER_BYTES_MAX],
+    len: usize,
+}
+
+/// Spells a finite number as ECMAScript does; minus zero is `0`.
+pub(super) fn print(value: f64) -> NumberText {
+    let mut out = NumberText::new();
+    if value == 0.0 {
+        out.push(b"0");
+        return out;
+    }
+    if value.is_sign_negative() {
+        out.push(b"-");
+    }
+    let mut digits = NumberText::new();
+    let exponent = shortest(value.abs(), &mut digits);
+    lay_out(digits.as_bytes(), exponent, &mut out);
+    out
+}
+
+impl NumberText {
+    const fn new() -> Self {
+        Self {
+            bytes: [0; NUMBER_BYTES_MAX],
+            len: 0,
+        }
+    }
+
+    /// Appends ASCII bytes; what does not fit is left out, which no double can cause.
+    fn push(&mut self, ascii: &[u8]) {
+        for byte in ascii {
+            if let Some(slot) = self.bytes.get_mut(self.len) {
+                *slot = *byte;
+                self.len += 1;
+            }
+        }
+    }
+
+    fn push_zeros(&mut self, n_zeros: usize) {
+        for _ in 0..n_zeros {
+            self.push(b"0");
+        }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl Write for NumberText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+fn scan_fraction(
+    bytes: &[u8],
+    start: usize,
+    n_int: usize,
+    is_below_one: bool,
+) -> Result<Token, JsonError> {
+    let end = skip_digits(bytes, start);
+    let digits = bytes.get(start..end).unwrap_or_default();
+    let Some(last) = digits.last() else {
+        return Err(JsonError::syntax(end));
+    };
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        return scan_exponent(bytes, end + 1);
+    }
+    let n_significant = if is_below_one {
+        digits.len()
+    } else {
+        n_int + digits.len()
+    };
+    let is_tiny = is_below_one && digits.starts_with(TINY_FRACTION);
+    let is_canonical = *last != b'0' && n_significant <= DIGITS_EXACT && !is_tiny;
+    Ok(Token { end, is_canonical })
+}
+
+fn scan_exponent(bytes: &[u8], at: usize) -> Result<Token, JsonError> {
+    let start = at + usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
+    let end = skip_digits(bytes, start);
+    if end == start {
+        return Err(JsonError::syntax(end));
+    }
+    Ok(Token {
+        end,
+        is_canonical: false,
+    })
+}
+
+fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
+    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    at
+}
+
+/// Writes the shortest digits of a positive finite number and returns the decimal exponent of the
+/// first one: `123.4` is `1234` and 2.
+fn shortest(value: f64, digits: &mut NumberText) -> i32 {
+    let mut scientific = NumberText::new();
+    // Cannot fail: the buffer takes what fits and never reports an error.
+    let _ = write!(scientific, "{value:e}");
+    let (mantissa, exponent) = scientific.as_str().split_once('e').unwrap_or_default();
+    let (first, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    digits.push(first.as_bytes());
+    digits.push(rest.as_bytes());
+    let exponent = exponent.parse().unwrap_or_default();
+    settle_tie(value, exponent, digits);
+    exponent
+}
+
+/// Of two spellings equally near to the value, takes the one with the even last digit (ECMA-262
+/// Number::toString note 2), unless that one belongs to the neighbouring double.
+fn settle_tie(value: f64, exponent: i32, digits: &mut NumberText) {
+    let n_digits = i32::try_from(digits.len).unwrap_or_default();
+    let n_fraction_digits = n_digits - 1 - exponent;
+    // The value lies half a unit of the last digit away from the digits exactly when it has one
+    // bit more behind the binary point than they have digits behind the decimal point.
+    if n_fraction_digits < 1 || n_fraction_bits(value) != n_fraction_digits + 1 {
+        return;
+    }
+    let mut even = NumberText { ..*digits };
+    match even.bytes.get_mut(digits.len.saturating_sub(1)) {
+        Some(last) if *last % 2 == 1 => *last -= 1,
+        _ => return,
+    }
+    let n_even_digits = even.len;
+    // Cannot fail: the buffer takes what fits and never reports an error.
+    let _ = write!(even, "e-{n_fraction_digits}");
+    if value_of(even.as_str()) == value {
+        *digits = NumberText {
+            len: n_even_digits,
+            ..even
+        };
+    }
+}
+
+/// How many bits a positive finite number has behind the binary point; none or fewer for integers.
+fn n_fraction_bits(value: f64) -> i32 {
+    let bits = value.to_bits();
+    let fraction = bits & ((1 << 52) - 1);
+    let exponent = i32::try_from(bits >> 52).unwrap_or_default();
+    let (mantissa, exponent) = match exponent {
+        0 => (fraction, 1),
+        _ => (fraction | 1 << 52, exponent),
+    };
+    1_075 - exponent - i32::try_from(mantissa.trailing_zeros()).unwrap_or_default()
+}
+
+/// ECMA-262 Number::toString steps 5 to 11, for the digits and the exponent of the first digit.
+fn lay_out(digits: &[u8], exponent: i32, out: &mut NumberText) {
+    if let Ok(leading_zeros) = usize::try_from(-1 - exponent)
+        && leading_zeros < 6
+    {
+        out.push(b"0.");
+        out.push_zeros(leading_zeros);
+        out.push(digits);
+        return;
+    }
+    match usize::try_from(exponent) {
+        Ok(exponent) if exponent < 21 => lay_out_plain(digits, exponent + 1, out),
+        _ => lay_out_scientific(digits, exponent, out),
+    }
+}
+
+fn lay_out_plain(digits: &[u8], n_int: usize, out: &mut NumberText) {
+    match digits.split_at_checked(n_int) {
+        None => {
+            out.push(digits);
+            out.push_zeros(n_int - digits.len());
+        }
+        Some((int, [])) => out.push(int),
+        Some((int, fraction)) => {
+            out.push(int);
+            out.push(b".");
+            out.push(fraction);
+        }
+    }
+}
+
+fn lay_out_scientific(digits: &[u8], exponent: i32, out: &mut NumberText) {
+    let (first, rest) = digits.split_at_checked(1).unwrap_or((digits, &[]));
+    out.push(first);
+    if !rest.is_empty() {
+        out.push(b".");
+        out.push(rest);
+    }
+    let sign = if exponent < 0 { "-" } else { "+" };
+    // Cannot fail: the buffer takes what fits and never reports an error.
+    let _ = write!(out, "e{sign}{}", exponent.unsigned_abs());
+}
+
+/// Decimals of up to this many significant digits round-trip through a double (DBL_DIG).
+const DIGITS_EXACT: usize = 15;
+
+/// A fraction that begins so is below 10^-6, which ECMAScript prints with an exponent.
+const TINY_FRACTION: &[u8] = b"000000";
+
+/// Longest spelling: sign, `0.`, five zeros, 17 digits are 25 bytes.
+const NUMBER_BYTES_MAX: usize = 32;

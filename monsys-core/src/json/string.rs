@@ -1,0 +1,309 @@
+//! Strings: finding their end, resolving escapes, writing the canonical spelling.
+//!
+//! The canonical spelling (RFC 8785 §3.2.2.2) escapes only the quote, the backslash and the control
+//! characters below U+0020, with the two-character forms where they exist and lower-case hex.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::str::Chars;
+
+use super::error::{JsonCode, JsonError};
+
+/// A string token in canonical spelling.
+#[derive(Clone, Copy)]
+pub(super) struct Token {
+    /// The index behind the closing quote.
+    pub(super) end: usize,
+    pub(super) has_escape: bool,
+}
+
+/// Reads the canonical string whose opening quote is at `start`.
+pub(super) fn check(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
+    let mut at = start + 1;
+    let mut has_escape = false;
+    loop {
+        at = scan_plain(bytes, at);
+        match bytes.get(at) {
+            Some(b'"') => {
+                return Ok(Token {
+                    end: at + 1,
+                    has_escape,
+                });
+            }
+            Some(b'\\') => {
+                let escape = read_escape(bytes, at)?;
+                if !escape.is_canonical(bytes, at) {
+                    return Err(JsonError::new(JsonCode::NotCanonical, at));
+                }
+                at += escape.n_bytes;
+                has_escape = true;
+            }
+            _ => return Err(JsonError::syntax(at)),
+        }
+    }
+}
+
+/// Copies the string whose opening quote is at `start` to `out`, in canonical spelling and with
+/// both quotes. `has_escape` speaks of the copy; `end` is the index in `text`.
+pub(super) fn copy(text: &str, start: usize, out: &mut String) -> Result<Token, JsonError> {
+    let bytes = text.as_bytes();
+    let mut copied = start;
+    let mut at = start + 1;
+    let mut has_escape = false;
+    loop {
+        at = scan_plain(bytes, at);
+        match bytes.get(at) {
+            Some(b'"') => {
+                out.push_str(text.get(copied..=at).unwrap_or_default());
+                return Ok(Token {
+                    end: at + 1,
+                    has_escape,
+                });
+            }
+            Some(b'\\') => {
+                let escape = read_escape(bytes, at)?;
+                out.push_str(text.get(copied..at).unwrap_or_default());
+                has_escape |= push_character(escape.character, out);
+                at += escape.n_bytes;
+                copied = at;
+            }
+            _ => return Err(JsonError::syntax(at)),
+        }
+    }
+}
+
+/// Appends a string in canonical spelling, quotes included.
+pub(super) fn push(text: &str, out: &mut String) {
+    out.push('"');
+    let bytes = text.as_bytes();
+    let mut copied = 0;
+    loop {
+        let at = scan_plain(bytes, copied);
+        out.push_str(text.get(copied..at).unwrap_or_default());
+        let Some(byte) = bytes.get(at) else { break };
+        push_character(char::from(*byte), out);
+        copied = at + 1;
+    }
+    out.push('"');
+}
+
+/// The index behind the closing quote of a well-formed string; for canonical text, where the only
+/// escapes are of two or six bytes and neither holds a quote behind its second byte.
+pub(super) fn skip(bytes: &[u8], start: usize) -> Token {
+    let mut at = start + 1;
+    let mut has_escape = false;
+    loop {
+        at = scan_plain(bytes, at);
+        match bytes.get(at) {
+            Some(b'\\') => {
+                has_escape = true;
+                at += 2;
+            }
+            _ => {
+                return Token {
+                    end: at + 1,
+                    has_escape,
+                };
+            }
+        }
+    }
+}
+
+/// What a string spells, given the text between its quotes.
+pub(super) fn decode(raw: &str, has_escape: bool) -> Cow<'_, str> {
+    if has_escape {
+        Cow::Owned(Decoded::new(raw).collect())
+    } else {
+        Cow::Borrowed(raw)
+    }
+}
+
+/// The characters that the text between the quotes of a well-formed string spells.
+pub(super) struct Decoded<'a> {
+    raw: Chars<'a>,
+}
+
+impl<'a> Decoded<'a> {
+    pub(super) fn new(raw: &'a str) -> Self {
+        Self { raw: raw.chars() }
+    }
+}
+
+impl Iterator for Decoded<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let rest = self.raw.as_str();
+        let plain = self.raw.next()?;
+        if plain != '\\' {
+            return Some(plain);
+        }
+        let escape = read_escape(rest.as_bytes(), 0).ok()?;
+        self.raw = rest.get(escape.n_bytes..)?.chars();
+        Some(escape.character)
+    }
+}
+
+/// An escape sequence as received.
+struct Escape {
+    character: char,
+    n_bytes: usize,
+}
+
+impl Escape {
+    /// Whether the bytes at `at` are the canonical spelling of the character.
+    fn is_canonical(&self, bytes: &[u8], at: usize) -> bool {
+        let received = bytes.get(at..at + self.n_bytes).unwrap_or_default();
+        match (canonical_escape(self.character), received) {
+            (CanonicalEscape::None, _) => false,
+            (CanonicalEscape::Short(letter), [_, found]) => *found == letter,
+            (CanonicalEscape::Unicode([high, low]), [_, b'u', b'0', b'0', h, l]) => {
+                (*h, *l) == (high, low)
+            }
+            (CanonicalEscape::Short(_) | CanonicalEscape::Unicode(_), _) => false,
+        }
+    }
+}
+
+/// How the canonical spelling writes a character.
+enum CanonicalEscape {
+    /// As itself.
+    None,
+    /// Backslash and this letter.
+    Short(u8),
+    /// `\u00` and these two digits.
+    Unicode([u8; 2]),
+}
+
+fn canonical_escape(character: char) -> CanonicalEscape {
+    match character {
+        '"' => CanonicalEscape::Short(b'"'),
+        '\\' => CanonicalEscape::Short(b'\\'),
+        '\u{8}' => CanonicalEscape::Short(b'b'),
+        '\t' => CanonicalEscape::Short(b't'),
+        '\n' => CanonicalEscape::Short(b'n'),
+        '\u{C}' => CanonicalEscape::Short(b'f'),
+        '\r' => CanonicalEscape::Short(b'r'),
+        '\0'..='\u{1F}' => {
+            let code = u32::from(character);
+            let high = if code < 0x10 { b'0' } else { b'1' };
+            CanonicalEscape::Unicode([high, low_digit(code)])
+        }
+        _ => CanonicalEscape::None,
+    }
+}
+
+fn low_digit(code: u32) -> u8 {
+    // Cannot be None: a remainder of 16 is a hexadecimal digit, and digits are ASCII.
+    char::from_digit(code % 16, 16)
+        .and_then(|digit| u8::try_from(digit).ok())
+        .unwrap_or(b'0')
+}
+
+/// Appends one character in canonical spelling; whether it took an escape.
+fn push_character(character: char, out: &mut String) -> bool {
+    match canonical_escape(character) {
+        CanonicalEscape::None => {
+            out.push(character);
+            false
+        }
+        CanonicalEscape::Short(letter) => {
+            out.push('\\');
+            out.push(char::from(letter));
+            true
+        }
+        CanonicalEscape::Unicode([high, low]) => {
+            out.push_str("\\u00");
+            out.push(char::from(high));
+            out.push(char::from(low));
+            true
+        }
+    }
+}
+
+/// Reads the escape sequence whose backslash is at `at`.
+fn read_escape(bytes: &[u8], at: usize) -> Result<Escape, JsonError> {
+    let character = match bytes.get(at + 1) {
+        Some(b'"') => '"',
+        Some(b'\\') => '\\',
+        Some(b'/') => '/',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{C}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return read_unicode_escape(bytes, at),
+        _ => return Err(JsonError::syntax((at + 1).min(bytes.len()))),
+    };
+    Ok(Escape {
+        character,
+        n_bytes: 2,
+    })
+}
+
+fn read_unicode_escape(bytes: &[u8], at: usize) -> Result<Escape, JsonError> {
+    let lone = JsonError::new(JsonCode::LoneSurrogate, at);
+    let first = read_hex(bytes, at + 2)?;
+    if let Some(character) = char::from_u32(first) {
+        return Ok(Escape {
+            character,
+            n_bytes: 6,
+        });
+    }
+    let is_followed = bytes.get(at + 6) == Some(&b'\\') && bytes.get(at + 7) == Some(&b'u');
+    if first >= SURROGATE_LOW || !is_followed {
+        return Err(lone);
+    }
+    let second = read_hex(bytes, at + 8)?;
+    if !(SURROGATE_LOW..SURROGATE_END).contains(&second) {
+        return Err(lone);
+    }
+    let code = 0x1_0000 + ((first - SURROGATE_HIGH) << 10) + (second - SURROGATE_LOW);
+    char::from_u32(code)
+        .map(|character| Escape {
+            character,
+            n_bytes: 12,
+        })
+        .ok_or(lone)
+}
+
+fn read_hex(bytes: &[u8], start: usize) -> Result<u32, JsonError> {
+    let mut code = 0;
+    for at in start..start + 4 {
+        let digit = bytes
+            .get(at)
+            .and_then(|byte| char::from(*byte).to_digit(16));
+        code = code * 16 + digit.ok_or_else(|| JsonError::syntax(at.min(bytes.len())))?;
+    }
+    Ok(code)
+}
+
+/// The index of the first byte from `at` that ends or interrupts a string: quote, backslash,
+/// control character. Eight bytes at a time.
+fn scan_plain(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (ONES * 0x22);
+        let backslash = word ^ (ONES * 0x5C);
+        let hits = (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        // A borrow can only mark bytes above a true hit, so the lowest mark is true.
+        match hits & (ONES << 7) {
+            0 => at += 8,
+            marks => return at + usize::try_from(marks.trailing_zeros() / 8).unwrap_or_default(),
+        }
+    }
+    while bytes
+        .get(at)
+        .is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20))
+    {
+        at += 1;
+    }
+    at
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const SURROGATE_HIGH: u32 = 0xD800;
+const SURROGATE_LOW: u32 = 0xDC00;
+const SURROGATE_END: u32 = 0xE000;

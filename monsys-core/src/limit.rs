@@ -1,0 +1,70 @@
+//! Every bound of the system, each with its reason.
+//!
+//! A number that bounds input stands here or nowhere. Thresholds of detectors are not limits; they
+//! stand in `monsys_integrity::config`.
+
+/// Longest body of one ingest request, in bytes (endpoint document: 512 KB, read as KiB).
+pub const BODY_BYTES_MAX: usize = 524_288;
+/// Deepest nesting of a body, counting the body itself as 1 (contract §2).
+pub const BODY_DEPTH_MAX: usize = crate::json::JSON_DEPTH_MAX;
+/// Largest integer that every JSON reader keeps exactly: 2^53 − 1 (RFC 7493 §2.2).
+pub const SAFE_INTEGER_MAX: i64 = 9_007_199_254_740_991;
+
+/// Longest `source` or `subject_type`, in bytes (contract §6).
+pub const SIGNAL_NAME_BYTES_MAX: usize = 64;
+/// Longest signal key, in bytes (contract §6).
+pub const SIGNAL_KEY_BYTES_MAX: usize = 128;
+/// Longest `subject_id`, in bytes (contract §6).
+pub const SUBJECT_ID_BYTES_MAX: usize = 256;
+/// Largest signal value in canonical form, in bytes (contract §6).
+pub const SIGNAL_VALUE_BYTES_MAX: usize = 16_384;
+/// Deepest signal value, counting itself as 1 (contract §6).
+pub const SIGNAL_VALUE_DEPTH_MAX: usize = 8;
+/// Longest life of a signal, in seconds: ten years (contract §6).
+pub const SIGNAL_TTL_S_MAX: i64 = 315_360_000;
+/// How far `observed_at` may lie in the future, in seconds (contract §6).
+pub const SIGNAL_FUTURE_S_MAX: i64 = 300;
+/// How long signals are kept, in seconds: 180 days (signals document).
+pub const SIGNAL_RETENTION_S: i64 = 180 * 86_400;
+/// Most signals of one batch (contract §2).
+pub const SIGNALS_PER_BATCH_MAX: usize = 1_000;
+/// Most live keys of one agent and source (contract §6).
+pub const LIVE_KEYS_PER_SOURCE_MAX: usize = 1_000;
+/// Most violations an answer names; the rest is counted.
+pub const VIOLATIONS_SHOWN_MAX: usize = 32;
+
+/// Longest agent or organisation name, in bytes: one line on a page.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 128;
+/// Longest agent version text, in bytes: semantic versions with build data fit, novels do not.
+pub const AGENT_VERSION_BYTES_MAX: usize = 128;
+/// Most disks or network interfaces of one sample.
+pub const DEVICES_PER_SAMPLE_MAX: usize = 256;
+/// Longest mount point, in bytes.
+pub const MOUNT_BYTES_MAX: usize = 1_024;
+/// Longest network interface name, in bytes (Linux allows 15, Windows names are longer).
+pub const INTERFACE_BYTES_MAX: usize = 256;
+/// Most processor cores a sample may declare.
+pub const CPU_CORES_MAX: i64 = 65_536;
+
+/// Most open gaps in the positions of one agent (contract §2).
+pub const POSITION_GAPS_MAX: usize = 64;
+/// Most closed gaps remembered for one agent; beyond it the two nearest are joined.
+pub const POSITION_CLOSED_MAX: usize = 64;
+/// How far an epoch may jump ahead (contract §2).
+pub const EPOCH_JUMP_MAX: u64 = 1_000_000;
+/// Highest epoch that a first payload may set: 2^40 (contract §2).
+pub const EPOCH_FIRST_MAX: u64 = 1 << 40;
+/// How long the content hash of a position is kept, in seconds: 24 h (contract §2).
+pub const CONTENT_HASH_KEPT_S: i64 = 86_400;
+/// A payload captured longer than this before it was sent may be spooled, in seconds (contract §2).
+pub const SPOOLED_AFTER_S: i64 = 60;
+
+/// Most metrics of one agent that a cycle reads from one window. An honest agent sends 240 in an
+/// hour; one that floods is judged by its newest ones and slows nobody else down.
+pub const WINDOW_SAMPLES_MAX: usize = 8_192;
+/// Most agents of one page of a cycle.
+pub const CYCLE_PAGE_AGENTS: u32 = 500;
+/// Longest note on a resolved anomaly, in bytes: 4 KiB (contract §4).
+pub const NOTE_BYTES_MAX: usize = 4_096;
+/// Most rows of one page of an API listing.
+pub const PAGE_ROWS_MAX: u32 = 200;

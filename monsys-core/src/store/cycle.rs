@@ -1,0 +1,68 @@
+//! The integrity cycle: one lease, pages of facts, one commit per page.
+
+use alloc::vec::Vec;
+
+use super::StoreFuture;
+use crate::anomaly::Transition;
+use crate::facts::AgentFacts;
+use crate::id::{AgentId, TenantId};
+use crate::time::{Span, Timestamp};
+
+/// The right to run a cycle, held by one hub at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// When the last cycle finished by the hub's clock, if there was one.
+    pub previous_cycle: Option<Timestamp>,
+}
+
+/// One page of facts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FactsPage {
+    /// The agents in order of their identifiers.
+    pub agents: Vec<AgentFacts>,
+    /// Where the next page begins; `None` when this was the last.
+    pub next: Option<AgentId>,
+}
+
+/// What a cycle writes for one page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CycleCommit {
+    /// Whose agents.
+    pub tenant: TenantId,
+    /// The `now` of the cycle.
+    pub at: Timestamp,
+    /// What changes.
+    pub transitions: Vec<Transition>,
+}
+
+/// What the integrity worker needs.
+pub trait CycleStore: Send + Sync {
+    /// Takes or renews the lease; `None` while another holder has it.
+    fn take_lease(
+        &self,
+        holder: [u8; 16],
+        now: Timestamp,
+        ttl: Span,
+    ) -> StoreFuture<'_, Option<Lease>>;
+
+    /// Gives the lease back after a cycle that began at `now` and records the cycle; changes
+    /// nothing when the lease is held by another.
+    fn finish_cycle(&self, holder: [u8; 16], now: Timestamp) -> StoreFuture<'_, ()>;
+
+    /// Lists all tenants. One of the few methods that cross them.
+    fn tenants(&self) -> StoreFuture<'_, Vec<TenantId>>;
+
+    /// Reads the facts of at most `n_agents` active agents (enrolled, not revoked) after `after`:
+    /// metrics received in (now − 1 h, now], the newest 20 metrics, versions, open anomalies.
+    fn facts(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+        now: Timestamp,
+    ) -> StoreFuture<'_, FactsPage>;
+
+    /// Carries out the transitions of a page in one transaction; answers how many anomalies were
+    /// opened.
+    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, usize>;
+}

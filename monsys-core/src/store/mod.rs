@@ -1,0 +1,69 @@
+//! The storage contract: what a hub asks of its database.
+//!
+//! What: narrow traits cut by use, object-safe, naming no runtime. What not: SQL, schemas,
+//! connections. Every method that reads or writes data of an organisation takes its tenant. A
+//! method that changes something is atomic: it happens completely or not at all, and it is durable
+//! before its future is ready.
+//!
+//! [`InMemory`] (feature `std`) implements all of them and is the reference for back ends.
+//!
+//! Cost: one boxed future per call; calls carry batches.
+
+mod agent;
+mod anomaly;
+mod cycle;
+mod ingest;
+#[cfg(feature = "std")]
+mod memory;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::future::Future;
+use core::pin::Pin;
+
+use thiserror::Error;
+
+pub use self::agent::{
+    AgentRecord, AgentStore, AgentSummary, NewAgent, PinOutcome, PublicKey, TokenDigest,
+};
+pub use self::anomaly::{
+    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount,
+};
+pub use self::cycle::{CycleCommit, CycleStore, FactsPage, Lease};
+pub use self::ingest::{
+    IngestBatch, IngestFinding, IngestOutcome, IngestStore, Payload, SignatureStatus, VersionSeen,
+};
+#[cfg(feature = "std")]
+pub use self::memory::InMemory;
+
+/// The answer of a store, later: object-safe, and bound to no runtime.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database is away, full or too busy; nothing was stored, and trying again is right.
+    #[error("store unavailable: expected a writable database")]
+    Unavailable,
+    /// A row broke a rule of the database; nothing was stored, and trying again is useless.
+    #[error("row refused by rule {constraint}: expected data that passed the validator")]
+    Refused {
+        /// The rule by its name in the schema.
+        constraint: String,
+    },
+    /// No such row under this tenant.
+    #[error("not found: expected the identifier of a row of this tenant")]
+    NotFound,
+    /// The name or key is taken.
+    #[error("already exists: expected a name that is not taken")]
+    AlreadyExists,
+    /// A stored row is not what was written.
+    #[error("stored data damaged: expected the form this version writes")]
+    Damaged,
+}
+
+/// All that a hub needs of one store.
+pub trait Store: AgentStore + IngestStore + CycleStore + AnomalyStore {}
+
+impl<T: AgentStore + IngestStore + CycleStore + AnomalyStore> Store for T {}

@@ -1,0 +1,110 @@
+//! Text hygiene: what foreign text must lose before it is stored or shown.
+//!
+//! Two different things (glossary): *sanitise* makes text safe (control and bidirectional
+//! characters out, length bounded), *redact* replaces personal data (e-mail-like words). What not:
+//! escaping for HTML or JSON; that belongs to the writer of each. Cost: linear, one allocation.
+
+use alloc::string::String;
+
+/// What stands in for a word that looks like an e-mail address.
+pub const REDACTED_EMAIL: &str = "[redacted-email]";
+
+/// Strips control and bidirectional characters, redacts e-mail-like words, and cuts to
+/// `chars_max` characters (endpoint document, Privacy Model).
+///
+/// The result is a fixed point: cleaning it again changes nothing.
+///
+/// ```
+/// use monsys_core::text::clean;
+/// assert_eq!(clean("disk\n of bob@example.org", 40), "disk of [redacted-email]");
+/// ```
+pub fn clean(text: &str, chars_max: usize) -> String {
+    let mut current = redact(&sanitise(text));
+    loop {
+        let cut: String = current.chars().take(chars_max).collect();
+        let again = redact(&cut);
+        if again == cut {
+            return cut;
+        }
+        current = again;
+    }
+}
+
+/// Removes C0, DEL, C1 and bidirectional control characters.
+pub fn sanitise(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control() && !is_bidi_control(*c))
+        .collect()
+}
+
+/// Replaces every word with an `@` between two non-empty parts, the latter with a dot.
+pub fn redact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for piece in text.split_inclusive(is_boundary) {
+        let (word, rest) = match piece.char_indices().next_back() {
+            Some((at, c)) if is_boundary(c) => piece.split_at(at),
+            _ => (piece, ""),
+        };
+        out.push_str(if is_email_like(word) {
+            REDACTED_EMAIL
+        } else {
+            word
+        });
+        out.push_str(rest);
+    }
+    out
+}
+
+fn is_boundary(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '<' | '>' | '(' | ')' | '[' | ']' | '"' | '\'' | ',' | ';' | ':' | '/' | '='
+        )
+}
+
+fn is_email_like(word: &str) -> bool {
+    word.split_once('@').is_some_and(|(local, domain)| {
+        let domain = domain.trim_end_matches('.');
+        !local.is_empty() && domain.split('.').filter(|label| !label.is_empty()).count() >= 2
+    })
+}
+
+const fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_redacted_inside_other_text() {
+        assert_eq!(
+            clean("/home/bob@example.org/x", 99),
+            "/home/[redacted-email]/x"
+        );
+        assert_eq!(
+            clean("mailto:<a.b+c@d.example.com>", 99),
+            "mailto:<[redacted-email]>"
+        );
+        assert_eq!(clean("eth0@if5", 99), "eth0@if5");
+    }
+
+    #[test]
+    fn control_and_bidi_characters_are_stripped() {
+        assert_eq!(clean("a\u{0}b\u{1b}[1m\u{202e}c\u{85}", 99), "ab[1mc");
+    }
+
+    proptest! {
+        #[test]
+        fn clean_is_a_fixed_point_and_bounded(text in "\\PC{0,40}|[a-z@. \\n]{0,60}", max in 0_usize..40) {
+            let once = clean(&text, max);
+            prop_assert_eq!(&clean(&once, max), &once);
+            prop_assert!(once.chars().count() <= max);
+            prop_assert!(!once.chars().any(char::is_control));
+        }
+    }
+}
