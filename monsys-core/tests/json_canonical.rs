@@ -1,5 +1,7 @@
 //! Canonical JSON: the samples of RFC 8785, the edges of the I-JSON profile, what is refused where.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error fails")]
+
 use monsys_core::json::{self, Canonical, CanonicalText, JsonCode, JsonError, Profile, Scratch};
 
 type Outcome = Result<String, (JsonCode, usize)>;

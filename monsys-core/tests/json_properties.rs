@@ -1,5 +1,7 @@
 //! Laws of canonical JSON, and agreement with independent implementations.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error fails")]
+
 use monsys_core::json::{self, CanonicalText, Cursor, JsonCode, Profile, Scratch};
 use proptest::prelude::*;
 use serde_json::{Map, Value};

@@ -249,10 +249,11 @@ impl<'a> Cursor<'a> {
         self.pointer_with(self.depth).finish()
     }
 
-    /// The pointer of a member of the innermost entered object, which need not exist.
+    /// The pointer of a member of the value at [`Cursor::pointer`], such as one that an object just
+    /// left does not have.
     #[must_use]
-    pub fn pointer_to(&self, name: &str) -> String {
-        let mut pointer = self.pointer_with(self.depth.saturating_sub(1));
+    pub fn pointer_below(&self, name: &str) -> String {
+        let mut pointer = self.pointer_with(self.depth);
         pointer.push_token(name.chars());
         pointer.finish()
     }

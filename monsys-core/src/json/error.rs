@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::pointer;
+use super::pointer::pointer_at;
 
 /// A refused text.
 ///
@@ -60,7 +60,7 @@ impl JsonError {
             | JsonCode::DuplicateName
             | JsonCode::NumberRange
             | JsonCode::LoneSurrogate
-            | JsonCode::NotCanonical => pointer::at(bytes, self.offset),
+            | JsonCode::NotCanonical => pointer_at(bytes, self.offset),
         }
     }
 }

@@ -49,7 +49,7 @@ pub use check::{check, check_with};
 pub use cursor::{Cursor, Kind};
 pub use error::{JsonCode, JsonError};
 pub use object_text::ObjectText;
-pub use pointer::POINTER_BYTES_MAX;
+pub use pointer::{POINTER_BYTES_MAX, pointer_at};
 pub use text::{Canonical, CanonicalText, append_number, append_text};
 
 /// Deepest nesting of arrays and objects that the I-JSON profile accepts, the body counting as 1.

@@ -76,6 +76,21 @@ impl ObjectText {
         self.member(name, format_args!("{value}"))
     }
 
+    /// Adds an array of objects written the same way.
+    #[must_use]
+    pub fn objects(mut self, name: &str, values: impl IntoIterator<Item = Self>) -> Self {
+        self.push_name(name);
+        self.text.push('[');
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                self.text.push_str(", ");
+            }
+            self.text.push_str(&value.finish());
+        }
+        self.text.push(']');
+        self
+    }
+
     /// Adds canonical JSON as it stands.
     #[must_use]
     pub fn json(self, name: &str, value: &CanonicalText) -> Self {

@@ -75,8 +75,10 @@ impl Pointer {
     }
 }
 
-/// The pointer of the innermost value around `offset`, in a text that is well-formed before it.
-pub(super) fn at(bytes: &[u8], offset: usize) -> Option<String> {
+/// The JSON pointer of the innermost value around `offset`, in JSON that is well-formed before it;
+/// None if the text is not UTF-8 or does not begin with an array or object.
+#[must_use]
+pub fn pointer_at(bytes: &[u8], offset: usize) -> Option<String> {
     let text = str::from_utf8(bytes).ok()?;
     let start = literal::skip_space(bytes, 0);
     if !matches!(bytes.get(start), Some(b'{' | b'[')) {

@@ -409,6 +409,12 @@ impl Agent {
         }
     }
 
+    fn in_receive_order(&self) -> Vec<(ClockReading, f64)> {
+        let mut received = self.metrics.clone();
+        received.sort_by_key(|(reading, _)| reading.received_at);
+        received
+    }
+
     fn note_version(&mut self, batch: &IngestBatch, is_spooled: bool) {
         let text = || Some(String::from(batch.version.text.as_str()));
         if !is_spooled {
@@ -552,7 +558,8 @@ impl State {
         let mut window = MetricWindow::default();
         let start = now.saturating_sub(Span::from_secs(3_600));
         let is_inside = |r: &ClockReading| r.received_at > start && r.received_at <= now;
-        let inside: Vec<_> = agent.metrics.iter().filter(|(r, _)| is_inside(r)).collect();
+        let received = agent.in_receive_order();
+        let inside: Vec<_> = received.iter().filter(|(r, _)| is_inside(r)).collect();
         let skip = inside.len().saturating_sub(limit::WINDOW_SAMPLES_MAX);
         for (reading, cpu) in inside.into_iter().skip(skip) {
             window.received_at.push(reading.received_at);
@@ -565,12 +572,11 @@ impl State {
             severity: a.finding.severity,
             last_seen_at: a.last_seen_at,
         });
-        let skip = agent.metrics.len().saturating_sub(20);
+        let skip = received.len().saturating_sub(20);
         AgentFacts {
             agent: agent.new.agent,
             window,
-            clock: agent
-                .metrics
+            clock: received
                 .iter()
                 .skip(skip)
                 .map(|(reading, _)| *reading)

@@ -5,12 +5,14 @@
 //! method that changes something is atomic: it happens completely or not at all, and it is durable
 //! before its future is ready.
 //!
-//! [`InMemory`] (feature `std`) implements all of them and is the reference for back ends.
+//! A back end proves itself by the suite in `conformance` (feature of that name). [`InMemory`] (feature `std`) implements all of them and is the reference for back ends.
 //!
 //! Cost: one boxed future per call; calls carry batches.
 
 mod agent;
 mod anomaly;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod cycle;
 mod ingest;
 #[cfg(feature = "std")]
