@@ -55,10 +55,11 @@ fn every_dependency_is_declared_once_in_the_root_without_default_features() {
 #[test]
 fn every_dependency_is_used() {
     let files = tree::rust_files();
-    let findings = member_manifests()
-        .iter()
-        .flat_map(|(folder, text)| manifest::unused_findings(folder, text, &files))
-        .collect();
+    let members = member_manifests();
+    let mut findings = manifest::idle_root_findings(&tree::read("Cargo.toml"), &members);
+    for (folder, text) in &members {
+        findings.extend(manifest::unused_findings(folder, text, &files));
+    }
     tree::none(findings);
 }
 

@@ -14,7 +14,7 @@ const PURE_DEPENDENCIES: [(&str, &[&str]); 4] = [
         "monsys-core",
         &["chrono", "postgres-types", "thiserror", "uuid"],
     ),
-    ("monsys-signals", &["monsys-core", "thiserror"]),
+    ("monsys-signals", &["monsys-core"]),
     (
         "monsys-wire",
         &[
@@ -25,7 +25,7 @@ const PURE_DEPENDENCIES: [(&str, &[&str]); 4] = [
             "zeroize",
         ],
     ),
-    ("monsys-integrity", &["monsys-core", "semver", "thiserror"]),
+    ("monsys-integrity", &["monsys-core", "semver"]),
 ];
 
 /// Which of our crates each of our crates may name, in manifests and in sources.
@@ -227,6 +227,25 @@ pub(crate) fn root_findings(manifest: &str) -> Vec<Finding> {
     found
 }
 
+/// Declarations of the root that no member takes.
+pub(crate) fn idle_root_findings(manifest: &str, members: &[(String, String)]) -> Vec<Finding> {
+    let taken: BTreeSet<String> = members
+        .iter()
+        .flat_map(|(_, text)| entries(text))
+        .filter(Entry::is_dependency)
+        .map(|entry| entry.name().to_owned())
+        .collect();
+    entries(manifest)
+        .iter()
+        .filter(|entry| entry.section == "workspace.dependencies")
+        .filter(|entry| !taken.contains(entry.name()))
+        .map(|entry| {
+            let text = format!("`{}` is declared and no member takes it", entry.name());
+            Finding::new("Cargo.toml", entry.line, RULE, text)
+        })
+        .collect()
+}
+
 /// Declared dependencies that no source of the crate names: normal ones in `src`, those of tests
 /// in any Rust file, examples in comments included.
 pub(crate) fn unused_findings(folder: &str, manifest: &str, files: &[File]) -> Vec<Finding> {
@@ -307,8 +326,8 @@ pub(crate) fn edge_findings(folder: &str, manifest: &str, files: &[File]) -> Vec
 mod tests {
     use super::*;
 
-    const SIGNALS: &str = "[dependencies]\n# Vocabulary.\nmonsys-core.workspace = true\n\
-                           # Errors.\nthiserror = { workspace = true }\n";
+    const INTEGRITY: &str = "[dependencies]\n# Vocabulary.\nmonsys-core.workspace = true\n\
+                             # Versions.\nsemver = { workspace = true }\n";
 
     fn texts(found: &[Finding]) -> String {
         let texts: Vec<&str> = found.iter().map(|finding| finding.text.as_str()).collect();
@@ -347,21 +366,21 @@ mod tests {
 
     #[test]
     fn a_list_that_is_exact_passes() {
-        assert!(list_findings("monsys-signals", SIGNALS).is_empty());
-        assert!(form_findings("monsys-signals", SIGNALS).is_empty());
+        assert!(list_findings("monsys-integrity", INTEGRITY).is_empty());
+        assert!(form_findings("monsys-integrity", INTEGRITY).is_empty());
     }
 
     #[test]
     fn a_dependency_too_many_too_few_or_without_reason_is_caught() {
-        let more = format!("{SIGNALS}# Json.\nserde_json.workspace = true\n");
-        assert!(texts(&list_findings("monsys-signals", &more)).contains("not on the list"));
+        let more = format!("{INTEGRITY}# Json.\nserde_json.workspace = true\n");
+        assert!(texts(&list_findings("monsys-integrity", &more)).contains("not on the list"));
         let target =
-            format!("{SIGNALS}[target.'cfg(unix)'.dependencies]\n# C.\nlibc.workspace = true\n");
-        assert!(texts(&list_findings("monsys-signals", &target)).contains("`libc`"));
-        let fewer = SIGNALS.replace("thiserror", "#");
-        assert!(texts(&list_findings("monsys-signals", &fewer)).contains("is not declared"));
-        let bare = SIGNALS.replace("# Errors.\n", "");
-        assert!(texts(&list_findings("monsys-signals", &bare)).contains("no comment"));
+            format!("{INTEGRITY}[target.'cfg(unix)'.dependencies]\n# C.\nlibc.workspace = true\n");
+        assert!(texts(&list_findings("monsys-integrity", &target)).contains("`libc`"));
+        let fewer = INTEGRITY.replace("semver", "#");
+        assert!(texts(&list_findings("monsys-integrity", &fewer)).contains("is not declared"));
+        let bare = INTEGRITY.replace("# Versions.\n", "");
+        assert!(texts(&list_findings("monsys-integrity", &bare)).contains("no comment"));
     }
 
     #[test]
@@ -401,6 +420,16 @@ mod tests {
         assert_eq!(unused(&[source("// a_b"), test("use c::D;")]), 1);
         assert_eq!(unused(&[test("use a_b::C; use c::D;")]), 1);
         assert_eq!(unused(&[source("a_bc::x"), test("abc")]), 2);
+    }
+
+    #[test]
+    fn a_declaration_of_the_root_that_no_member_takes_is_caught() {
+        let root = "[workspace.dependencies]\na = \"1\"\nb = \"1\"\n";
+        let member = |text: &str| [("x".to_owned(), text.to_owned())];
+        let one = member("[dependencies]\na.workspace = true\n");
+        assert_eq!(idle_root_findings(root, &one)[0].line, 3);
+        let both = member("[dependencies]\na.workspace = true\nb = { workspace = true }\n");
+        assert!(idle_root_findings(root, &both).is_empty());
     }
 
     #[test]

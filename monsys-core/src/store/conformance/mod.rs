@@ -28,24 +28,21 @@
     reason = "a broken promise is a panic"
 )]
 
-use std::string::String;
+mod fixture;
+
 use std::task::{Context, Poll, Waker};
 use std::vec::Vec;
 
+use self::fixture::{name, now, position, signal, token};
 use super::{
-    AnomalyFilter, AnomalyState, CycleCommit, IngestBatch, IngestFinding, IngestOutcome, NewAgent,
-    Payload, PinOutcome, PublicKey, SignatureStatus, Store, StoreError, StoreFuture, TokenDigest,
-    VersionSeen,
+    AnomalyFilter, AnomalyState, CycleCommit, IngestBatch, IngestOutcome, PinOutcome, PublicKey,
+    SignatureStatus, Store, StoreError, StoreFuture,
 };
-use crate::anomaly::{AnomalyKind, Finding, Resolution, Transition};
-use crate::facts::VersionTriple;
+use crate::anomaly::{AnomalyKind, Resolution, Transition};
 use crate::id::{AgentId, TenantId, UserId};
-use crate::name::{AgentVersion, DisplayName};
-use crate::position::{ContentHash, Position};
-use crate::sample::{CpuPercent, MetricSample};
+use crate::position::ContentHash;
 use crate::severity::Severity;
-use crate::signal::{Signal, SignalDraft};
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 /// Runs futures to their end; a runtime implements it in one line.
 pub trait BlockOn {
@@ -477,175 +474,4 @@ fn one_holder_has_the_lease<W: BlockOn>(f: &Fixture<'_, W>) {
     );
     let next = take(1, expired).expect("a lease");
     assert_eq!(next.and_then(|lease| lease.previous_cycle), Some(expired));
-}
-
-impl<W: BlockOn> Fixture<'_, W> {
-    fn enrol(&self, tenant: usize, number: u8) -> AgentId {
-        let agent = AgentId::from_random_bytes([number; 16]);
-        let tenant = self
-            .tenants
-            .get(tenant)
-            .copied()
-            .expect("one of two tenants");
-        let new = NewAgent {
-            agent,
-            tenant,
-            name: DisplayName::parse(&name(number)).expect("a name"),
-            token: token(number),
-            key: None,
-            pin_until: now().saturating_add(Span::from_secs(3_600)),
-            enrolled_at: now(),
-        };
-        assert_eq!(self.wait.block_on(self.store.enrol(&new)), Ok(()));
-        assert_eq!(
-            self.wait.block_on(self.store.enrol(&new)),
-            Err(StoreError::AlreadyExists)
-        );
-        agent
-    }
-
-    fn metrics(&self, agent: AgentId, seq: i64, second: i64) -> IngestBatch {
-        let received_at = now().saturating_add(Span::from_secs(second - 600));
-        IngestBatch {
-            tenant: self.tenants[0],
-            agent,
-            received_at,
-            captured_at: now(),
-            sent_at: now(),
-            position: position(1, seq),
-            content: ContentHash([u8::try_from(seq % 200).unwrap_or(0); 32]),
-            signature: SignatureStatus::Verified,
-            version: version(1),
-            payload: Payload::Metrics(MetricSample::of_cpu(
-                CpuPercent::new(4.20).expect("a percent"),
-            )),
-            finding: None,
-        }
-    }
-
-    fn versioned(&self, agent: AgentId, seq: i64, minor: u64) -> IngestBatch {
-        IngestBatch {
-            version: version(minor),
-            ..self.metrics(agent, seq, seq)
-        }
-    }
-
-    fn commit(&self, batch: &IngestBatch) -> IngestOutcome {
-        let outcomes = self
-            .wait
-            .block_on(self.store.commit(core::slice::from_ref(batch)));
-        let outcomes = outcomes.expect("a store that takes payloads");
-        assert_eq!(outcomes.len(), 1, "one outcome per payload");
-        outcomes[0]
-    }
-
-    fn facts(&self, tenant: usize, agent: AgentId) -> crate::facts::AgentFacts {
-        let tenant = self
-            .tenants
-            .get(tenant)
-            .copied()
-            .expect("one of two tenants");
-        let mut after = None;
-        loop {
-            let page = self
-                .wait
-                .block_on(self.store.facts(tenant, after, 2, now()));
-            let page = page.expect("a page of facts");
-            if let Some(found) = page.agents.iter().find(|facts| facts.agent == agent) {
-                return found.clone();
-            }
-            after = Some(page.next.expect("the agent is on some page"));
-        }
-    }
-
-    fn record(
-        &self,
-        tenant: usize,
-        agent: AgentId,
-        kind: AnomalyKind,
-        severity: Severity,
-        summary: &str,
-    ) {
-        let finding = IngestFinding {
-            tenant: self
-                .tenants
-                .get(tenant)
-                .copied()
-                .expect("one of two tenants"),
-            agent,
-            at: now(),
-            occurrences: 1,
-            finding: Finding {
-                kind,
-                severity,
-                summary: summary.into(),
-                detail: "{}".into(),
-                evidence: "{}".into(),
-            },
-            signal: signal(agent, kind, Some(severity)),
-        };
-        assert_eq!(self.wait.block_on(self.store.record(&finding)), Ok(()));
-    }
-
-    fn open_of_kind(&self, tenant: usize, kind: AnomalyKind) -> u64 {
-        let tenant = self
-            .tenants
-            .get(tenant)
-            .copied()
-            .expect("one of two tenants");
-        let counts = self
-            .wait
-            .block_on(self.store.open_counts(tenant))
-            .expect("counts");
-        assert!(
-            counts.iter().map(|count| count.kind).eq(AnomalyKind::ALL),
-            "all kinds, in order"
-        );
-        counts
-            .iter()
-            .filter(|count| count.kind == kind)
-            .map(|count| count.n_open)
-            .sum()
-    }
-}
-
-fn now() -> Timestamp {
-    Timestamp::parse_rfc3339("2026-11-21T01:15:41Z").expect("a time")
-}
-
-fn name(number: u8) -> String {
-    std::format!("agent-{number}")
-}
-
-const fn token(number: u8) -> TokenDigest {
-    TokenDigest([number; 32])
-}
-
-fn position(epoch: i64, seq: i64) -> Position {
-    Position::new(epoch, seq).expect("a position")
-}
-
-fn version(minor: u64) -> VersionSeen {
-    VersionSeen {
-        text: AgentVersion::parse(&std::format!("0.{minor}.0")).expect("a version"),
-        triple: Some(VersionTriple {
-            major: 0,
-            minor,
-            patch: 0,
-        }),
-    }
-}
-
-fn signal(agent: AgentId, kind: AnomalyKind, severity: Option<Severity>) -> Signal {
-    let draft = SignalDraft {
-        source: "integrity_check".into(),
-        subject_type: "agent".into(),
-        subject_id: std::format!("{agent}"),
-        key: kind.signal_key().into(),
-        value: r#"{"value":true}"#.into(),
-        severity: severity.map(|severity| severity.as_str().into()),
-        observed_at: now(),
-        ttl_seconds: None,
-    };
-    Signal::validate(&draft, now()).expect("a valid signal")
 }

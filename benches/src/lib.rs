@@ -1,0 +1,1 @@
+//! Measurements of monsys against plain baselines; see `benches/`, one file per subject.

@@ -1,0 +1,261 @@
+//! The command line: flags, their environment twins, and which command they start.
+//!
+//! What: parsing and dispatch ([`run`]); each command has its own file in [`crate::command`]. What
+//! not: printing results. Every flag `--x` has a twin `MONSYS_X` (`--data` has
+//! `MONSYS_AGENT_DATA`, because a hub on the same machine has data too); the token also one with
+//! `_FILE`, so that it need not stand in a process list.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand};
+use monsys_core::time::Timestamp;
+
+use crate::clock::Clock;
+use crate::command;
+use crate::config::DataDir;
+use crate::error::{AgentError, Outcome};
+use crate::log;
+use crate::output::{self, Form};
+
+/// Measures this machine, signs what it measured, and sends it to a monsys hub.
+#[derive(Debug, Parser)]
+#[command(
+    name = "monsys-agent",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    /// Directory of key, configuration and spool [default: $XDG_STATE_HOME/monsys-agent]
+    #[arg(long, global = true, env = "MONSYS_AGENT_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print results as JSON
+    #[arg(long, global = true, env = "MONSYS_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the signing key unless there is one, and print its public half
+    Keygen,
+    /// Enrol at a hub: pin the key, write the configuration
+    Init(InitFlags),
+    /// Measure once, send it and what is spooled, and end
+    RunOnce(RunOnceFlags),
+    /// Measure every 15 s and send, until told to stop
+    Daemon(ClockFlags),
+    /// Look at undelivered payloads
+    Spool {
+        #[command(subcommand)]
+        command: SpoolCommand,
+    },
+    /// Print who this agent is
+    Identity,
+    /// Check everything that sending needs, without sending
+    Doctor,
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum SpoolCommand {
+    /// How much is undelivered
+    Status,
+}
+
+#[derive(Debug, Args)]
+struct InitFlags {
+    /// Address of the hub
+    #[arg(long, env = "MONSYS_HUB", value_name = "URL")]
+    hub: String,
+    /// Token that `monsys-hub agent enrol` printed
+    #[arg(
+        long,
+        env = "MONSYS_TOKEN",
+        hide_env_values = true,
+        value_name = "ms_…"
+    )]
+    token: Option<String>,
+    /// File that holds the token
+    #[arg(
+        long,
+        env = "MONSYS_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "token"
+    )]
+    token_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust for this hub in place of the built-in ones
+    #[arg(long, env = "MONSYS_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Send the token unencrypted to another machine
+    #[arg(long, env = "MONSYS_ALLOW_PLAIN_HTTP", value_parser = FalseyValueParser::new())]
+    allow_plain_http: bool,
+    #[command(flatten)]
+    clock: ClockFlags,
+}
+
+#[derive(Debug, Args)]
+struct RunOnceFlags {
+    /// Print exactly the bytes that would be sent, and send nothing
+    #[arg(long, env = "MONSYS_PRINT", value_parser = FalseyValueParser::new())]
+    print: bool,
+}
+
+/// The clock of a demonstration; of no use with a real hub, whose clock is not accelerated.
+#[derive(Debug, Args)]
+struct ClockFlags {
+    #[arg(
+        long,
+        hide = true,
+        env = "MONSYS_CLOCK_ORIGIN",
+        requires = "clock_rate"
+    )]
+    clock_origin: Option<String>,
+    #[arg(
+        long,
+        hide = true,
+        env = "MONSYS_CLOCK_RATE",
+        requires = "clock_origin"
+    )]
+    clock_rate: Option<u32>,
+}
+
+/// Runs a command line, of which the first argument is the program's name.
+///
+/// Results go to standard output, logs and complaints to standard error. Never panics and never
+/// ends the process, so that another program can offer the agent as one of its own commands.
+pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too. A closed output is no error of ours.
+            let _ = error.print();
+            let outcome = if error.use_stderr() {
+                Outcome::Usage
+            } else {
+                Outcome::Success
+            };
+            return ExitCode::from(outcome.code());
+        }
+    };
+    log::start();
+    let outcome = dispatch(cli).unwrap_or_else(|error| {
+        output::complain(&error.chain());
+        error.outcome()
+    });
+    ExitCode::from(outcome.code())
+}
+
+fn dispatch(cli: Cli) -> Result<Outcome, AgentError> {
+    let form = if cli.json { Form::Json } else { Form::Text };
+    if let Command::Version = cli.command {
+        return Ok(command::identity::version(form));
+    }
+    let data = data_dir(cli.data)?;
+    match cli.command {
+        Command::Keygen => command::identity::keygen(&data, form),
+        Command::Init(flags) => command::init::init(&data, flags.into_request()?, form),
+        Command::RunOnce(RunOnceFlags { print: true }) => command::run_once::print(&data),
+        Command::RunOnce(RunOnceFlags { print: false }) => command::run_once::send(&data, form),
+        Command::Daemon(flags) => command::daemon::run(&data, flags.clock()?, form),
+        Command::Spool {
+            command: SpoolCommand::Status,
+        } => command::spool::status(&data, form),
+        Command::Identity => command::identity::show(&data, form),
+        Command::Doctor => command::doctor::run(&data, form),
+        Command::Version => Ok(command::identity::version(form)),
+    }
+}
+
+fn data_dir(named: Option<PathBuf>) -> Result<DataDir, AgentError> {
+    let path = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    match named {
+        Some(root) => Ok(DataDir::at(&root)),
+        None => Ok(DataDir::default_in(path("XDG_STATE_HOME"), path("HOME"))?),
+    }
+}
+
+impl InitFlags {
+    fn into_request(self) -> Result<command::init::Request, AgentError> {
+        let clock = self.clock.clock()?;
+        let token = match (self.token, self.token_file) {
+            (Some(token), _) => token,
+            (None, Some(path)) => command::init::read_token(&path)?,
+            (None, None) => {
+                let text = "no token: expected --token, --token-file or MONSYS_TOKEN";
+                return Err(AgentError::Usage(text.to_owned()));
+            }
+        };
+        let plain = self.allow_plain_http;
+        command::init::Request::new(&self.hub, plain, &token, self.ca, clock)
+    }
+}
+
+impl ClockFlags {
+    fn clock(&self) -> Result<Clock, AgentError> {
+        let (Some(origin), Some(rate)) = (&self.clock_origin, self.clock_rate) else {
+            return Ok(Clock::system());
+        };
+        let origin = Timestamp::parse_rfc3339(origin)
+            .map_err(|error| AgentError::Usage(format!("--clock-origin: {error}")))?;
+        Ok(Clock::accelerated(origin, rate)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_twin() {
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            for flag in command
+                .get_arguments()
+                .filter(|flag| flag.get_long().is_some())
+            {
+                let long = flag.get_long().unwrap().replace('-', "_").to_uppercase();
+                let twin = flag
+                    .get_env()
+                    .and_then(|name| name.to_str().map(str::to_owned));
+                assert_eq!(twin, Some(format!("{prefix}_{long}")), "--{long}");
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn a_clock_needs_origin_and_a_rate_from_1_to_60() {
+        let flags = |rate| ClockFlags {
+            clock_origin: Some("2026-11-21T01:00:00Z".to_owned()),
+            clock_rate: Some(rate),
+        };
+        assert_eq!(flags(40).clock().map(|clock| clock.rate()).ok(), Some(40));
+        for rate in [0, 61] {
+            assert!(
+                flags(rate)
+                    .clock()
+                    .is_err_and(|e| e.outcome() == Outcome::Usage)
+            );
+        }
+        let line = ["monsys-agent", "daemon", "--clock-rate", "40"];
+        assert!(Cli::try_parse_from(line).is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! The one clock of a program: what stamps asks it, and nothing else reads the system's.
+//!
+//! What: the time of day ([`Clock::now`]), how long to wait in reality for a span of clock time
+//! ([`Clock::wall_duration`]), and the ticks of a cadence that does not drift ([`Ticker`]). An
+//! accelerated clock agrees with the wall at its origin and runs `rate` times as fast; every
+//! program of one demonstration is given the same origin and rate, so that they agree with each
+//! other. What not: correcting the device's clock; a wrong clock is shown to the hub as it is
+//! (decision 2). Cost: one system call a reading.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use monsys_core::time::{Span, Timestamp};
+use thiserror::Error;
+
+/// A source of the time of day; a copy is the same clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    origin: Timestamp,
+    rate: u32,
+}
+
+/// Says that a clock cannot run at a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("clock rate {rate} out of range: expected 1 to {RATE_MAX}")]
+pub struct RateError {
+    /// What was asked for.
+    pub rate: u32,
+}
+
+impl Clock {
+    /// The clock of the machine.
+    pub const fn system() -> Self {
+        Self {
+            origin: Timestamp::MIN,
+            rate: 1,
+        }
+    }
+
+    /// A clock that shows `origin` when the wall does, and runs `rate` times as fast.
+    ///
+    /// # Errors
+    /// [`RateError`] when `rate` is not 1 to [`RATE_MAX`].
+    pub const fn accelerated(origin: Timestamp, rate: u32) -> Result<Self, RateError> {
+        if rate == 0 || rate > RATE_MAX {
+            return Err(RateError { rate });
+        }
+        Ok(Self { origin, rate })
+    }
+
+    /// Reads the clock.
+    pub fn now(&self) -> Timestamp {
+        self.at_wall(wall_now())
+    }
+
+    /// Returns what this clock shows when the wall shows `wall`.
+    pub fn at_wall(&self, wall: Timestamp) -> Timestamp {
+        if self.rate == 1 {
+            return wall;
+        }
+        let elapsed = wall.since(self.origin).micros();
+        self.origin.saturating_add(Span::from_micros(
+            elapsed.saturating_mul(i64::from(self.rate)),
+        ))
+    }
+
+    /// Converts a span of this clock's time into a time to wait; a negative one is no wait.
+    pub fn wall_duration(&self, span: Span) -> Duration {
+        let micros = u64::try_from(span.micros()).unwrap_or(0);
+        Duration::from_micros(micros / u64::from(self.rate))
+    }
+
+    /// Returns how many times faster than the wall it runs.
+    pub const fn rate(&self) -> u32 {
+        self.rate
+    }
+}
+
+/// Ticks at `start + n × interval` on the monotonic clock, which no change of the date moves.
+///
+/// Ticks that passed while the machine was stopped or busy are left out: there is never a burst.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticker {
+    start: Instant,
+    interval: Duration,
+    n_ticks: u32,
+}
+
+impl Ticker {
+    /// Starts ticking; the first tick is at once.
+    pub fn start(clock: Clock, interval: Span) -> Self {
+        let interval = clock.wall_duration(interval).max(Duration::from_millis(1));
+        Self {
+            start: Instant::now(),
+            interval,
+            n_ticks: 0,
+        }
+    }
+
+    /// Moves on to the first tick that is still to come and returns its time.
+    pub fn advance(&mut self) -> Instant {
+        self.n_ticks = following_tick(self.n_ticks, self.start.elapsed(), self.interval);
+        self.start + self.interval.saturating_mul(self.n_ticks)
+    }
+}
+
+/// A moment until which something is waited for, on the monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The moment after `wait` from now.
+    pub fn after(wait: Duration) -> Self {
+        Self(Instant::now() + wait)
+    }
+
+    /// The given moment.
+    pub const fn at(moment: Instant) -> Self {
+        Self(moment)
+    }
+
+    /// Returns what is left until then; `None` when it is past.
+    pub fn remaining(self) -> Option<Duration> {
+        let left = self.0.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+/// The fastest clock: at 60, a cadence of 15 s is one of 250 ms, which a busy machine still keeps.
+pub const RATE_MAX: u32 = 60;
+
+fn wall_now() -> Timestamp {
+    let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |m| -m),
+    };
+    Timestamp::from_unix_micros(micros).unwrap_or(if micros < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
+fn following_tick(last: u32, elapsed: Duration, interval: Duration) -> u32 {
+    let passed = elapsed.as_micros() / interval.as_micros().max(1);
+    let upcoming = u32::try_from(passed).unwrap_or(u32::MAX).saturating_add(1);
+    upcoming.max(last.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
+    }
+
+    #[test]
+    fn an_accelerated_clock_agrees_with_the_wall_at_its_origin() {
+        let origin = time("2026-11-21T01:00:00Z");
+        let clock = Clock::accelerated(origin, 40).unwrap();
+        assert_eq!(clock.at_wall(origin), origin);
+        assert_eq!(
+            clock.at_wall(time("2026-11-21T01:00:01Z")),
+            time("2026-11-21T01:00:40Z")
+        );
+        assert_eq!(
+            clock.at_wall(time("2026-11-21T00:59:59.5Z")),
+            time("2026-11-21T00:59:40Z")
+        );
+    }
+
+    #[test]
+    fn rates_outside_1_to_60_are_refused() {
+        for rate in [0, 61, u32::MAX] {
+            assert_eq!(
+                Clock::accelerated(Timestamp::MIN, rate),
+                Err(RateError { rate })
+            );
+        }
+        assert_eq!(
+            Clock::accelerated(Timestamp::MIN, 60).map(|clock| clock.rate()),
+            Ok(60)
+        );
+    }
+
+    #[test]
+    fn spans_shrink_by_the_rate_and_never_turn_negative() {
+        let clock = Clock::accelerated(Timestamp::MIN, 40).unwrap();
+        assert_eq!(
+            clock.wall_duration(Span::from_secs(15)),
+            Duration::from_millis(375)
+        );
+        assert_eq!(clock.wall_duration(Span::from_secs(-15)), Duration::ZERO);
+        assert_eq!(
+            Clock::system().wall_duration(Span::from_secs(15)),
+            Duration::from_secs(15)
+        );
+    }
+
+    #[test]
+    fn the_system_clock_shows_the_wall() {
+        let before = wall_now();
+        let shown = Clock::system().now();
+        assert!(before <= shown && shown <= wall_now());
+    }
+
+    #[test]
+    fn late_ticks_are_left_out_and_the_grid_stays() {
+        let interval = Duration::from_secs(15);
+        let tick =
+            |last, elapsed_ms| following_tick(last, Duration::from_millis(elapsed_ms), interval);
+        assert_eq!(tick(0, 900), 1);
+        assert_eq!(tick(1, 14_999), 2, "never the same tick twice");
+        assert_eq!(tick(1, 15_001), 2);
+        assert_eq!(tick(2, 100_000), 7, "five ticks were slept through");
+    }
+}

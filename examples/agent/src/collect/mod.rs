@@ -1,0 +1,206 @@
+//! What the machine says about itself, read from `/proc` and `statvfs`.
+//!
+//! Reading is apart from parsing: each file of this folder has a pure `parse` over the text of one
+//! `/proc` file, and [`Collector`] is the only one that opens files. What not: process lists,
+//! command lines, file contents, host names; they have no member in a payload (contract §2). What
+//! cannot be read is `None`, never zero, and never an end of the program; only without a processor
+//! figure there is no sample, because the payload requires one. Cost: six small files and one
+//! `statvfs` per disk a sample.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use monsys_core::sample::{Count, Finite, MetricSample, SampleError};
+use monsys_core::text::clean;
+use thiserror::Error;
+
+pub mod cpu;
+pub mod disk;
+pub mod load;
+pub mod memory;
+pub mod network;
+
+use cpu::CpuTimes;
+
+/// Reads samples; it keeps the last processor times, because a share needs two readings.
+#[derive(Debug)]
+pub struct Collector {
+    proc: PathBuf,
+    last: Option<CpuTimes>,
+}
+
+/// Says why there is no sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// `/proc/stat` is absent, unreadable or in an unknown form.
+    #[error("processor times unknown: expected the first line of /proc/stat")]
+    CpuUnknown,
+    /// This is the first reading, or no clock tick passed since the last one.
+    #[error("processor use unknown: expected a second reading after some clock ticks")]
+    NoInterval,
+}
+
+impl Collector {
+    /// Makes a collector of this machine, without a reading yet.
+    pub fn new() -> Self {
+        Self::at(Path::new("/proc"))
+    }
+
+    /// Makes a collector that reads a captured copy of `/proc`.
+    pub fn at(proc: &Path) -> Self {
+        Self {
+            proc: proc.to_owned(),
+            last: None,
+        }
+    }
+
+    /// Takes the first reading of processor times, from which the next sample counts.
+    pub fn prime(&mut self) {
+        self.last = self
+            .read("stat")
+            .and_then(|text| cpu::parse(&text))
+            .map(|stat| stat.times);
+    }
+
+    /// Returns whether a reading is there from which a sample can count.
+    pub const fn is_primed(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Measures; processor use covers the time since the last reading.
+    ///
+    /// # Errors
+    /// [`CollectError`] when processor use is unknown; the reading counts for the next sample.
+    pub fn sample(&mut self) -> Result<MetricSample, CollectError> {
+        let text = self.read("stat").ok_or(CollectError::CpuUnknown)?;
+        let stat = cpu::parse(&text).ok_or(CollectError::CpuUnknown)?;
+        let former = self
+            .last
+            .replace(stat.times)
+            .ok_or(CollectError::NoInterval)?;
+        let percent = cpu::usage(&former, &stat.times).ok_or(CollectError::NoInterval)?;
+        let mut sample = MetricSample::of_cpu(percent);
+        sample.cpu_cores = stat.cores;
+        self.add_load(&mut sample);
+        self.add_memory(&mut sample);
+        sample.disks = self
+            .read("mounts")
+            .map(|text| disk::measure(&disk::parse(&text)));
+        sample.networks = self.read("net/dev").and_then(|text| network::parse(&text));
+        Ok(sample)
+    }
+
+    fn add_load(&self, sample: &mut MetricSample) {
+        if let Some(load) = self.read("loadavg").and_then(|text| load::parse(&text)) {
+            [sample.load1, sample.load5, sample.load15] = load.map(Some);
+        }
+        sample.uptime_seconds = self
+            .read("uptime")
+            .and_then(|text| load::parse_uptime(&text));
+    }
+
+    fn add_memory(&self, sample: &mut MetricSample) {
+        let Some(memory) = self.read("meminfo").map(|text| memory::parse(&text)) else {
+            return;
+        };
+        sample.mem_total_bytes = memory.total;
+        sample.mem_used_bytes = memory.used;
+        sample.swap_total_bytes = memory.swap_total;
+        sample.swap_used_bytes = memory.swap_used;
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        let file = File::open(self.proc.join(name)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Cleans a name that the machine gave and holds it within `bytes_max`; `None` when nothing is left.
+fn clean_name(name: &str, bytes_max: usize) -> Option<String> {
+    let mut text = clean(name, bytes_max);
+    if text.len() > bytes_max {
+        // The longest character has four bytes.
+        text = clean(&text, bytes_max / 4);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn count(value: u64) -> Option<Count> {
+    i64::try_from(value)
+        .ok()
+        .and_then(|value| Count::new(value).ok())
+}
+
+fn not_negative(text: &str) -> Option<Finite> {
+    let value: Result<Finite, SampleError> = text
+        .parse()
+        .map_or(Err(SampleError::NotFinite), Finite::non_negative);
+    value.ok()
+}
+
+/// Files of `/proc` grow with processors and mounts; what is longer than this is cut.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(name: &str) -> Collector {
+        Collector::at(
+            &Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/fixtures")
+                .join(name),
+        )
+    }
+
+    #[test]
+    fn this_machine_has_a_processor_figure_and_memory() {
+        let mut collector = Collector::new();
+        collector.prime();
+        let sample = loop {
+            match collector.sample() {
+                Ok(sample) => break sample,
+                Err(error) => assert_eq!(error, CollectError::NoInterval),
+            }
+        };
+        assert!((0.0..=100.0).contains(&sample.cpu_usage_percent.get()));
+        assert!(sample.mem_total_bytes.is_some() && sample.cpu_cores.is_some());
+    }
+
+    #[test]
+    fn a_machine_without_proc_has_no_sample_and_stops_nothing() {
+        let mut collector = fixture("absent");
+        collector.prime();
+        assert_eq!(collector.sample(), Err(CollectError::CpuUnknown));
+    }
+
+    #[test]
+    fn unreadable_files_are_unknown_and_not_zero() {
+        let mut collector = fixture("only-stat");
+        collector.last = Some(CpuTimes::default());
+        let sample = collector.sample().unwrap();
+        let bare = MetricSample {
+            cpu_cores: sample.cpu_cores,
+            ..MetricSample::of_cpu(sample.cpu_usage_percent)
+        };
+        assert_eq!(sample, bare);
+        assert!(sample.cpu_cores.is_some());
+    }
+
+    #[test]
+    fn names_fit_their_limit_in_bytes() {
+        assert_eq!(clean_name("\u{202e}\n", 16), None);
+        assert_eq!(clean_name(&"é".repeat(20), 16), Some("é".repeat(4)));
+        assert_eq!(clean_name("/home", 16).as_deref(), Some("/home"));
+    }
+}

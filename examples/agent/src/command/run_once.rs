@@ -1,0 +1,161 @@
+//! `run-once`: measure, send, end; with `--print` only show the bytes.
+
+use std::sync::Mutex;
+use std::thread;
+
+use monsys_core::position::Position;
+use monsys_core::sample::MetricSample;
+use serde::Serialize;
+
+use crate::clock::{Clock, Deadline};
+use crate::collect::Collector;
+use crate::config::DataDir;
+use crate::daemon::first_interval;
+use crate::enrolment::{Enrolment, prepare};
+use crate::error::{AgentError, Outcome};
+use crate::output::{self, Form};
+use crate::send::answer::Answer;
+use crate::send::client::REQUEST_TIMEOUT;
+use crate::sender::{Sender, Step, lock};
+use crate::spool::{Spool, SpoolError, SpoolLimits, inspect};
+
+#[derive(Serialize)]
+struct Sent {
+    epoch: u64,
+    seq: u64,
+    answer: &'static str,
+    reason: Option<&'static str>,
+    delivered: u64,
+    pending: usize,
+}
+
+/// Prints exactly the bytes that would be sent next, without using up a position.
+///
+/// # Errors
+/// [`AgentError`] when there is no configuration, no key, or no measurement.
+pub fn print(data: &DataDir) -> Result<Outcome, AgentError> {
+    let enrolment = Enrolment::load(data)?;
+    let status = inspect(&data.spool(), SpoolLimits::standard())?;
+    let part = |n: u64| i64::try_from(n).map_err(|_| SpoolError::Exhausted);
+    let position = Position::new(part(status.epoch)?, part(status.next_seq)?)
+        .map_err(|_| SpoolError::Exhausted)?;
+    let clock = Clock::system();
+    let sample = measure(clock)?;
+    let captured_at = clock.now();
+    let body = enrolment
+        .compose(&sample, position, captured_at)
+        .and_then(|body| prepare(body.as_bytes(), position, clock.now()))
+        .map_err(SpoolError::Compose)?;
+    output::bytes(body.as_bytes());
+    Ok(Outcome::Success)
+}
+
+/// Measures, spools, sends the sample and then the backlog, as far as the hub takes it.
+///
+/// # Errors
+/// [`AgentError`] when nothing could be measured or spooled. An unreachable hub is an outcome: the
+/// sample stays in the spool.
+pub fn send(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
+    let clock = Clock::system();
+    let enrolment = Enrolment::load(data)?;
+    let mut sender = Sender::new(&enrolment, data, clock)?;
+    let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
+    let sample = measure(clock)?;
+    let captured_at = clock.now();
+    let number = spool.append(captured_at, |position| {
+        Ok(enrolment
+            .compose(&sample, position, captured_at)?
+            .as_bytes()
+            .to_vec())
+    })?;
+    let spool = Mutex::new(spool);
+    let (answer, n_delivered) = deliver(&mut sender, &enrolment, &spool, number);
+    let spool = lock(&spool);
+    let position = spool
+        .ledger()
+        .position(number)
+        .ok_or(SpoolError::Exhausted)?;
+    let sent = Sent {
+        epoch: position.epoch(),
+        seq: position.seq(),
+        answer: answer.map_or("not_sent", Answer::as_str),
+        reason: answer.and_then(Answer::reason),
+        delivered: n_delivered,
+        pending: spool.ledger().n_pending(),
+    };
+    let reason = sent
+        .reason
+        .map(|reason| format!(" ({reason})"))
+        .unwrap_or_default();
+    let lines = [
+        format!(
+            "payload {}.{} {}{reason}",
+            sent.epoch, sent.seq, sent.answer
+        ),
+        format!("{} delivered, {} pending", sent.delivered, sent.pending),
+    ];
+    output::show(form, &sent, &lines);
+    Ok(outcome(answer))
+}
+
+/// Sends until nothing is pending or the hub does not take a payload; returns the last answer to
+/// payload `number` and how many were delivered.
+fn deliver(
+    sender: &mut Sender,
+    enrolment: &Enrolment,
+    spool: &Mutex<Spool>,
+    number: u64,
+) -> (Option<Answer>, u64) {
+    let deadline = Deadline::after(REQUEST_TIMEOUT * 6);
+    let (mut answer, mut n_delivered, mut n_moved) = (None, 0, 0);
+    while deadline.remaining().is_some() {
+        let Step::Tried {
+            number: tried,
+            answer: latest,
+            wait,
+        } = sender.step(enrolment, spool, REQUEST_TIMEOUT)
+        else {
+            break;
+        };
+        if tried == number {
+            answer = Some(latest);
+        }
+        match latest {
+            Answer::Accepted | Answer::Duplicate => n_delivered += 1,
+            Answer::Refused(_) => {}
+            // Renumbered: one more attempt tells whether the hub takes it where it is.
+            Answer::StaleEpoch { .. } | Answer::Replay if n_moved < RENUMBERINGS_MAX => {
+                n_moved += 1
+            }
+            Answer::StaleEpoch { .. }
+            | Answer::Replay
+            | Answer::Denied(_)
+            | Answer::RetryAfter(_)
+            | Answer::Foreign { .. }
+            | Answer::Unreachable(_) => break,
+        }
+        thread::sleep(wait);
+    }
+    (answer, n_delivered)
+}
+
+fn measure(clock: Clock) -> Result<MetricSample, AgentError> {
+    let mut collector = Collector::new();
+    collector.prime();
+    thread::sleep(first_interval(clock));
+    Ok(collector.sample()?)
+}
+
+const fn outcome(answer: Option<Answer>) -> Outcome {
+    match answer {
+        Some(Answer::Accepted | Answer::Duplicate) => Outcome::Success,
+        Some(Answer::Refused(_) | Answer::Replay | Answer::StaleEpoch { .. }) => Outcome::Finding,
+        Some(Answer::Denied(_)) => Outcome::Configuration,
+        Some(Answer::RetryAfter(_) | Answer::Foreign { .. } | Answer::Unreachable(_)) | None => {
+            Outcome::Unavailable
+        }
+    }
+}
+
+/// More would mean that two agents share an identity.
+const RENUMBERINGS_MAX: u32 = 4;

@@ -1,0 +1,315 @@
+//! The agent at work: a sampler that never waits for the hub, and a sender that never gives up.
+//!
+//! Two threads share the spool. The sampler ticks every 15 s of clock time on the monotonic clock,
+//! without drift, and each sample is durable before the sender sees it. Stopping wakes both: the
+//! sender tries once more to deliver, for at most two seconds, and what stays is in the spool. What
+//! not: signals and flags; the command line translates those into [`StopHandle::stop`]. Cost: two
+//! sleeping threads between ticks, no polling.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use monsys_core::time::Span;
+
+use crate::clock::{Clock, Deadline, Ticker};
+use crate::collect::Collector;
+use crate::config::DataDir;
+use crate::enrolment::Enrolment;
+use crate::error::AgentError;
+use crate::send::client::REQUEST_TIMEOUT;
+use crate::sender::{Sender, Step, lock};
+use crate::spool::{Recovery, Spool, SpoolLimits, SpoolStatus, inspect};
+
+/// How a daemon runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DaemonOptions {
+    /// What stamps payloads and measures waits.
+    pub clock: Clock,
+    /// Time between two samples, in clock time.
+    pub cadence: Span,
+    /// How large the spool may grow.
+    pub limits: SpoolLimits,
+}
+
+/// An agent that is ready to run: configuration, key and spool are in order.
+#[derive(Debug)]
+pub struct Daemon {
+    data: DataDir,
+    options: DaemonOptions,
+    enrolment: Arc<Enrolment>,
+    sender: Sender,
+    spool: Arc<Mutex<Spool>>,
+    switch: StopHandle,
+}
+
+/// Stops a running daemon from anywhere; a copy stops the same one.
+#[derive(Debug, Clone, Default)]
+pub struct StopHandle {
+    inner: Arc<(Mutex<Flags>, Condvar)>,
+}
+
+/// How a daemon ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DaemonReport {
+    /// Samples that became durable in this run.
+    pub n_samples: u64,
+    /// What the spool holds.
+    pub spool: SpoolStatus,
+}
+
+impl DaemonOptions {
+    /// A sample every 15 s of `clock`, and the standard spool.
+    pub const fn standard(clock: Clock) -> Self {
+        Self {
+            clock,
+            cadence: Span::from_secs(15),
+            limits: SpoolLimits::standard(),
+        }
+    }
+}
+
+impl Daemon {
+    /// Takes up the agent of a data directory, of which it is the only owner from here on.
+    ///
+    /// # Errors
+    /// [`AgentError`] for the configuration, the key, the certificates, or a spool that is in use.
+    pub fn open(data: &DataDir, options: DaemonOptions) -> Result<Self, AgentError> {
+        let enrolment = Enrolment::load(data)?;
+        let sender = Sender::new(&enrolment, data, options.clock)?;
+        let spool = Spool::open(&data.spool(), options.limits)?;
+        Ok(Self {
+            data: data.clone(),
+            options,
+            enrolment: Arc::new(enrolment),
+            sender,
+            spool: Arc::new(Mutex::new(spool)),
+            switch: StopHandle::default(),
+        })
+    }
+
+    /// Returns what stops this daemon.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.switch.clone()
+    }
+
+    /// Samples and sends until it is stopped, then flushes for at most two seconds.
+    ///
+    /// # Errors
+    /// [`AgentError::System`] when no thread can be started, [`AgentError::Spool`] when the spool
+    /// cannot be read at the end.
+    pub fn run(self) -> Result<DaemonReport, AgentError> {
+        let Self {
+            data,
+            options,
+            enrolment,
+            sender,
+            spool,
+            switch,
+        } = self;
+        log_start(&enrolment, &lock(&spool), options);
+        let (ended, end) = mpsc::channel::<()>();
+        let sending = {
+            let (enrolment, spool) = (Arc::clone(&enrolment), Arc::clone(&spool));
+            let (switch, mut sender) = (switch.clone(), sender);
+            move || {
+                send_until_stopped(&mut sender, &enrolment, &spool, &switch);
+                // Dropped at the end, which is what the other side waits for.
+                drop(ended);
+            }
+        };
+        thread::Builder::new()
+            .name("sender".to_owned())
+            .spawn(sending)
+            .map_err(|source| AgentError::System {
+                what: "the sender cannot be started",
+                source,
+            })?;
+        let n_samples = sample_until_stopped(options, &enrolment, &spool, &switch);
+        // A hub that hangs does not hold up the end; what it did not acknowledge stays spooled.
+        let _ = end.recv_timeout(FLUSH_MAX);
+        let spool = inspect(&data.spool(), options.limits)?;
+        tracing::info!(n_samples, pending = spool.pending, "agent stopped");
+        Ok(DaemonReport { n_samples, spool })
+    }
+}
+
+impl StopHandle {
+    /// Asks the daemon to flush and end.
+    pub fn stop(&self) {
+        self.flags().is_stopping = true;
+        self.inner.1.notify_all();
+    }
+
+    fn announce_sample(&self) {
+        self.flags().n_samples += 1;
+        self.inner.1.notify_all();
+    }
+
+    /// Waits until a moment or the stop; returns whether it is the stop.
+    fn wait_until(&self, deadline: Deadline) -> bool {
+        let mut flags = self.flags();
+        loop {
+            if flags.is_stopping {
+                return true;
+            }
+            let Some(left) = deadline.remaining() else {
+                return false;
+            };
+            let waited = self.inner.1.wait_timeout(flags, left);
+            flags = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits for a sample beyond the `n_seen`th, or the stop.
+    fn wait_for_sample(&self, n_seen: u64) {
+        let mut flags = self.flags();
+        while !flags.is_stopping && flags.n_samples == n_seen {
+            flags = self
+                .inner
+                .1
+                .wait(flags)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.flags().is_stopping
+    }
+
+    fn n_samples(&self) -> u64 {
+        self.flags().n_samples
+    }
+
+    fn flags(&self) -> MutexGuard<'_, Flags> {
+        self.inner.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns how much real time the first processor figure covers.
+pub fn first_interval(clock: Clock) -> Duration {
+    if clock.rate() == 1 {
+        FIRST_INTERVAL
+    } else {
+        FIRST_INTERVAL_ACCELERATED
+    }
+}
+
+#[derive(Debug, Default)]
+struct Flags {
+    is_stopping: bool,
+    n_samples: u64,
+}
+
+fn sample_until_stopped(
+    options: DaemonOptions,
+    enrolment: &Enrolment,
+    spool: &Mutex<Spool>,
+    switch: &StopHandle,
+) -> u64 {
+    let mut collector = Collector::new();
+    collector.prime();
+    let mut is_stopped = switch.wait_until(Deadline::after(first_interval(options.clock)));
+    let mut ticker = Ticker::start(options.clock, options.cadence);
+    let mut trouble = Trouble::default();
+    while !is_stopped {
+        match spool_sample(&mut collector, options.clock, enrolment, spool) {
+            Ok(()) => {
+                trouble.is_over();
+                switch.announce_sample();
+            }
+            Err(error) => trouble.is(&error),
+        }
+        is_stopped = switch.wait_until(Deadline::at(ticker.advance()));
+    }
+    switch.n_samples()
+}
+
+fn spool_sample(
+    collector: &mut Collector,
+    clock: Clock,
+    enrolment: &Enrolment,
+    spool: &Mutex<Spool>,
+) -> Result<(), AgentError> {
+    let sample = collector.sample()?;
+    let captured_at = clock.now();
+    lock(spool).append(captured_at, |position| {
+        Ok(enrolment
+            .compose(&sample, position, captured_at)?
+            .as_bytes()
+            .to_vec())
+    })?;
+    Ok(())
+}
+
+/// Logs a trouble when it begins, changes and ends, and not at every tick.
+#[derive(Default)]
+struct Trouble {
+    text: String,
+}
+
+impl Trouble {
+    fn is(&mut self, error: &AgentError) {
+        let text = error.chain();
+        if text != self.text {
+            tracing::warn!(error = text, "no sample");
+            self.text = text;
+        }
+    }
+
+    fn is_over(&mut self) {
+        if !self.text.is_empty() {
+            tracing::info!("samples again");
+            self.text.clear();
+        }
+    }
+}
+
+fn send_until_stopped(
+    sender: &mut Sender,
+    enrolment: &Enrolment,
+    spool: &Mutex<Spool>,
+    switch: &StopHandle,
+) {
+    while !switch.is_stopping() {
+        // Read before the spool is, so that a sample in between ends the wait at once.
+        let n_seen = switch.n_samples();
+        match sender.step(enrolment, spool, REQUEST_TIMEOUT) {
+            Step::Idle => switch.wait_for_sample(n_seen),
+            Step::Tried { wait, .. } | Step::Stalled { wait } => {
+                let _ = switch.wait_until(Deadline::after(wait));
+            }
+        }
+    }
+    sender.flush(enrolment, spool, Deadline::after(FLUSH_MAX));
+}
+
+fn log_start(enrolment: &Enrolment, spool: &Spool, options: DaemonOptions) {
+    let (ledger, recovery) = (spool.ledger(), spool.recovery());
+    tracing::info!(
+        agent_id = %enrolment.config().agent_id,
+        epoch = ledger.epoch(),
+        pending = ledger.n_pending(),
+        clock_rate = options.clock.rate(),
+        "agent started"
+    );
+    if recovery != Recovery::default() {
+        tracing::warn!(
+            torn_bytes = recovery.torn_bytes,
+            n_damaged = recovery.n_damaged,
+            n_set_aside = recovery.n_set_aside,
+            is_state_rebuilt = recovery.is_state_rebuilt,
+            "spool recovered"
+        );
+    }
+}
+
+/// How long the end may take.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+/// The first processor figure covers this much of real time; later ones a whole cadence.
+const FIRST_INTERVAL: Duration = Duration::from_secs(1);
+/// The same where a cadence is shorter than a second.
+const FIRST_INTERVAL_ACCELERATED: Duration = Duration::from_millis(250);

@@ -1,0 +1,170 @@
+//! Agents over HTTP: what an agent learns of itself, how it pins its key, and lists for people.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use monsys_core::id::AgentId;
+use monsys_core::store::{
+    AgentRecord, AgentStore, AgentSummary, PinOutcome, PublicKey, TokenDigest,
+};
+use monsys_core::time::Timestamp;
+use monsys_integrity::detect::signature_invalid;
+use monsys_wire::Reject;
+use monsys_wire::answer::AgentSelf;
+use monsys_wire::header::{JSON_TYPE, RequestHeaders};
+use monsys_wire::pin::PinRequest;
+use serde::Serialize;
+use serde_json::json;
+
+use super::problem;
+use crate::app::App;
+use crate::clock::wall_now;
+use crate::security::session::ApiSession;
+
+/// Processor readings of one agent in a listing.
+const RECENT_CPU: u32 = 60;
+
+/// `GET /api/v1/agents/self`: who the token belongs to.
+pub(crate) async fn own(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let now = app.clock.now();
+    match caller(&app, &headers)
+        .await
+        .and_then(|agent| about(&app, &agent, now))
+    {
+        Ok(answer) => ([(header::CONTENT_TYPE, JSON_TYPE)], answer.to_json()).into_response(),
+        Err(reject) => problem::of_reject(&reject, now),
+    }
+}
+
+fn about(app: &App, agent: &AgentRecord, now: Timestamp) -> Result<AgentSelf, Reject> {
+    Ok(AgentSelf {
+        agent_id: agent.agent,
+        audience: app.audience.clone(),
+        org: agent.tenant_name.as_str().to_owned(),
+        name: agent.name.as_str().to_owned(),
+        pinned: app.pinned_key(agent)?,
+        server_time: now,
+    })
+}
+
+/// `POST /api/v1/agents/pin`: binds a key to the agent, once.
+pub(crate) async fn pin(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
+    let now = app.clock.now();
+    match pin_key(&app, &headers, &body).await {
+        Ok(key) => super::json(&json!({"pinned": key, "server_time": now.to_rfc3339()})),
+        Err(reject) => problem::of_reject(&reject, now),
+    }
+}
+
+async fn pin_key(app: &App, headers: &HeaderMap, body: &Bytes) -> Result<String, Reject> {
+    let agent = caller(app, headers).await?;
+    if agent.is_revoked {
+        return Err(Reject::Revoked);
+    }
+    let key = PinRequest::parse(body)?.verify(&app.audience, agent.agent)?;
+    let pinned = app.store.pin(
+        agent.tenant,
+        agent.agent,
+        PublicKey(key.to_bytes()),
+        wall_now(),
+    );
+    let outcome = pinned.await.map_err(|error| app.store_reject(&error))?;
+    if outcome == PinOutcome::OtherKey {
+        let finding = signature_invalid::finding(signature_invalid::Reason::PinConflict);
+        app.record_finding(&agent, finding).await;
+    }
+    if outcome == PinOutcome::Pinned {
+        tracing::info!(agent = %agent.agent, "key pinned");
+    }
+    let is_bound = [PinOutcome::Pinned, PinOutcome::AlreadyPinned].contains(&outcome);
+    if is_bound {
+        Ok(key.to_string())
+    } else {
+        Err(Reject::PinRefused)
+    }
+}
+
+async fn caller(app: &App, headers: &HeaderMap) -> Result<AgentRecord, Reject> {
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let parsed = RequestHeaders::parse(pairs)?;
+    let token = TokenDigest(parsed.token().digest());
+    let found = app.store.agent_by_token(&token).await;
+    found
+        .map_err(|error| app.store_reject(&error))?
+        .ok_or(Reject::Unauthorized)
+}
+
+#[derive(Serialize)]
+struct ShownAgent {
+    agent_id: String,
+    name: String,
+    pinned: bool,
+    revoked: bool,
+    enrolled_at: String,
+    last_seen_at: Option<String>,
+    version: Option<String>,
+    open_anomalies: u32,
+    worst: Option<&'static str>,
+    cpu_usage_percent: Vec<f64>,
+}
+
+impl ShownAgent {
+    fn new(agent: AgentSummary) -> Self {
+        Self {
+            agent_id: agent.agent.to_string(),
+            name: agent.name.as_str().to_owned(),
+            pinned: agent.is_pinned,
+            revoked: agent.is_revoked,
+            enrolled_at: agent.enrolled_at.to_rfc3339(),
+            last_seen_at: agent.last_seen_at.map(|at| at.to_rfc3339()),
+            version: agent.version,
+            open_anomalies: agent.n_open,
+            worst: agent.worst_open.map(|severity| severity.as_str()),
+            cpu_usage_percent: agent.recent_cpu,
+        }
+    }
+}
+
+/// `GET /api/v1/agents`: all agents of the organisation.
+pub(crate) async fn list(State(app): State<Arc<App>>, ApiSession(session): ApiSession) -> Response {
+    match app
+        .store
+        .agents(session.user.tenant, RECENT_CPU, app.clock.now())
+        .await
+    {
+        Ok(agents) => {
+            let items: Vec<_> = agents.into_iter().map(ShownAgent::new).collect();
+            super::json(&json!({"items": items}))
+        }
+        Err(error) => problem::of_store(&error),
+    }
+}
+
+/// `GET /api/v1/agents/{id}`: one agent of the organisation.
+pub(crate) async fn one(
+    State(app): State<Arc<App>>,
+    ApiSession(session): ApiSession,
+    Path(id): Path<String>,
+) -> Response {
+    let Ok(id) = AgentId::parse(&id) else {
+        return problem::not_found();
+    };
+    match app
+        .store
+        .agents(session.user.tenant, RECENT_CPU, app.clock.now())
+        .await
+    {
+        Ok(agents) => agents
+            .into_iter()
+            .find(|agent| agent.agent == id)
+            .map_or_else(problem::not_found, |agent| {
+                super::json(&ShownAgent::new(agent))
+            }),
+        Err(error) => problem::of_store(&error),
+    }
+}

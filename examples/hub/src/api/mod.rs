@@ -1,0 +1,22 @@
+//! The HTTP API for people's programs: integrity, agents, health.
+
+pub(crate) mod agents;
+pub(crate) mod health;
+pub(crate) mod integrity;
+pub(crate) mod problem;
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// Answers with a JSON document.
+pub(crate) fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => {
+            // Every value here is made of texts and finite numbers.
+            tracing::error!(%error, "an answer could not be written");
+            axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

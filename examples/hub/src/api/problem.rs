@@ -1,0 +1,123 @@
+//! Refusals as `application/problem+json` (RFC 9457), with our `code` beside.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use monsys_core::store::StoreError;
+use monsys_core::time::Timestamp;
+use monsys_wire::Reject;
+use monsys_wire::answer::problem_json;
+use monsys_wire::header::PROBLEM_TYPE;
+use serde::Serialize;
+
+/// How long clients wait when the store is away, in seconds.
+const RETRY_AFTER_S: u32 = 5;
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+}
+
+/// Answers a refused request of an agent.
+pub(crate) fn of_reject(reject: &Reject, now: Timestamp) -> Response {
+    answer(
+        reject.status(),
+        problem_json(reject, now),
+        reject.retry_after_s(),
+    )
+}
+
+/// Answers a request that the store could not serve.
+pub(crate) fn of_store(error: &StoreError) -> Response {
+    if *error == StoreError::NotFound {
+        return not_found();
+    }
+    tracing::error!(%error, "store did not answer");
+    let problem = Problem {
+        r#type: urn("store_unavailable"),
+        title: "Store unavailable",
+        status: 503,
+        detail: "expected a store that answers; nothing was changed",
+        code: "store_unavailable",
+    };
+    of_problem(&problem, Some(RETRY_AFTER_S))
+}
+
+/// Answers a request without a valid session.
+pub(crate) fn unauthorized() -> Response {
+    problem(
+        401,
+        "unauthorized",
+        "Unauthorized",
+        "expected a valid session cookie",
+    )
+}
+
+/// Answers a request that its sender may not make.
+pub(crate) fn forbidden(expected: &str) -> Response {
+    problem(403, "forbidden", "Forbidden", expected)
+}
+
+/// Answers a request for something that is not there, or is another organisation's.
+pub(crate) fn not_found() -> Response {
+    problem(
+        404,
+        "not_found",
+        "Not found",
+        "expected an existing resource of this organisation",
+    )
+}
+
+/// Answers a request with a parameter or body that cannot be used.
+pub(crate) fn unprocessable(expected: &str) -> Response {
+    problem(422, "out_of_range", "Unprocessable content", expected)
+}
+
+/// Answers a request by a method that the path does not have.
+pub(crate) fn method_not_allowed() -> Response {
+    problem(
+        405,
+        "method_not_allowed",
+        "Method not allowed",
+        "expected another method at this path",
+    )
+}
+
+fn problem(status: u16, code: &str, title: &str, detail: &str) -> Response {
+    of_problem(
+        &Problem {
+            r#type: urn(code),
+            title,
+            status,
+            detail,
+            code,
+        },
+        None,
+    )
+}
+
+fn urn(code: &str) -> String {
+    format!("urn:monsys:error:{code}")
+}
+
+fn of_problem(problem: &Problem<'_>, retry_after_s: Option<u32>) -> Response {
+    answer(
+        problem.status,
+        serde_json::to_string(problem).unwrap_or_default(),
+        retry_after_s,
+    )
+}
+
+fn answer(status: u16, body: String, retry_after_s: Option<u32>) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
+    if let Some(seconds) = retry_after_s {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

@@ -1,0 +1,214 @@
+//! What every request shares, and the table of routes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use monsys_core::anomaly::Finding;
+use monsys_core::id::TenantId;
+use monsys_core::store::{AgentRecord, IngestFinding, IngestStore, StoreError};
+use monsys_integrity::finding_signal;
+use monsys_wire::envelope::Scratch;
+use monsys_wire::{Audience, Reject, VerifyingKey};
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::config::HubConfig;
+use crate::ingest::{FindingGate, Limiter, Rate};
+use crate::random::random_bytes;
+use crate::security::headers::set_headers;
+use crate::store::SqliteStore;
+use crate::{api, ingest, web};
+
+/// A running hub.
+pub(crate) struct App {
+    /// The database.
+    pub(crate) store: SqliteStore,
+    /// What stamps payloads and cycles.
+    pub(crate) clock: Clock,
+    /// Who this hub is, which every payload must name.
+    pub(crate) audience: Audience,
+    /// What the operator chose.
+    pub(crate) config: HubConfig,
+    /// What happened so far.
+    pub(crate) counters: Counters,
+    /// Bounds findings of refused requests.
+    pub(crate) gate: FindingGate,
+    /// Bounds payloads of an organisation.
+    pub(crate) org_limit: Limiter<TenantId>,
+    /// Bounds unauthenticated requests of an address.
+    pub(crate) address_limit: Limiter<IpAddr>,
+    /// Bounds bytes of bodies in flight.
+    pub(crate) bodies_in_flight: Arc<Semaphore>,
+    /// Buffers for canonicalising.
+    pub(crate) scratch: ScratchPool,
+}
+
+/// What happened so far.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Payloads stored.
+    pub(crate) accepted: AtomicU64,
+    /// Payloads that were here before.
+    pub(crate) duplicate: AtomicU64,
+    /// Requests refused.
+    pub(crate) rejected: AtomicU64,
+}
+
+/// Buffers that requests borrow, so that canonicalising allocates nothing after warm-up.
+#[derive(Default)]
+pub(crate) struct ScratchPool {
+    idle: Mutex<Vec<Scratch>>,
+}
+
+impl ScratchPool {
+    /// Takes a buffer, or makes one.
+    pub(crate) fn take(&self) -> Scratch {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default()
+    }
+
+    /// Keeps a buffer for the next request.
+    pub(crate) fn give_back(&self, scratch: Scratch) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < SCRATCHES_KEPT {
+            idle.push(scratch);
+        }
+    }
+}
+
+impl App {
+    /// Opens the hub of a store: its identity is made once and stays.
+    ///
+    /// # Errors
+    /// When the store does not answer, or holds an identity that is none.
+    pub(crate) async fn open(
+        store: SqliteStore,
+        clock: Clock,
+        config: HubConfig,
+    ) -> Result<Arc<Self>, StoreError> {
+        let fresh = monsys_core::id::AgentId::from_random_bytes(random_bytes()).to_string();
+        let hub_id = store.meta_or_insert("hub_id", fresh).await?;
+        let audience = Audience::parse(&hub_id).map_err(|_| StoreError::Damaged)?;
+        Ok(Arc::new(Self {
+            store,
+            clock,
+            audience,
+            counters: Counters::default(),
+            gate: FindingGate::default(),
+            org_limit: Limiter::new(Rate::per_second(config.org_rate)),
+            address_limit: Limiter::new(Rate::per_second(config.address_rate)),
+            bodies_in_flight: Arc::new(Semaphore::new(ingest::IN_FLIGHT_BLOCKS)),
+            scratch: ScratchPool::default(),
+            config,
+        }))
+    }
+
+    /// Records what a refused request says about its agent, at most once a second per kind.
+    pub(crate) async fn record_finding(&self, agent: &AgentRecord, finding: Finding) {
+        let at = self.clock.now();
+        let signal = finding_signal(agent.agent, &finding, at);
+        let (tenant, agent) = (agent.tenant, agent.agent);
+        let found = IngestFinding {
+            tenant,
+            agent,
+            at,
+            occurrences: 1,
+            finding,
+            signal,
+        };
+        if let Some(found) = self.gate.offer(found, Instant::now()) {
+            self.write_finding(&found).await;
+        }
+    }
+
+    /// Writes the findings that have waited for a second.
+    pub(crate) async fn write_due_findings(&self) {
+        for found in self.gate.due(Instant::now()) {
+            self.write_finding(&found).await;
+        }
+    }
+
+    /// Writes all findings that wait, because the hub ends.
+    pub(crate) async fn write_last_findings(&self) {
+        for found in self.gate.drain() {
+            self.write_finding(&found).await;
+        }
+    }
+
+    async fn write_finding(&self, found: &IngestFinding) {
+        if let Err(error) = self.store.record(found).await {
+            tracing::error!(agent = %found.agent, kind = %found.finding.kind, %error, "finding not stored");
+        }
+    }
+
+    /// Decodes the pinned key of an agent.
+    ///
+    /// # Errors
+    /// When the stored key is no key: nothing can be verified until it is repaired.
+    pub(crate) fn pinned_key(&self, agent: &AgentRecord) -> Result<Option<VerifyingKey>, Reject> {
+        let key = agent
+            .key
+            .map(|key| VerifyingKey::from_pinned_bytes(&key.0))
+            .transpose();
+        key.map_err(|error| {
+            tracing::error!(agent = %agent.agent, %error, "a pinned key is damaged");
+            Reject::StoreUnavailable {
+                retry_after_s: RETRY_AFTER_S,
+            }
+        })
+    }
+
+    /// Tells a sender what an error of the store means to it.
+    pub(crate) fn store_reject(&self, error: &StoreError) -> Reject {
+        tracing::error!(%error, "store did not take a payload");
+        Reject::StoreUnavailable {
+            retry_after_s: RETRY_AFTER_S,
+        }
+    }
+}
+
+/// All routes of the hub.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/api/v1/ingest", post(ingest::ingest))
+        .route("/api/v1/agents/self", get(api::agents::own))
+        .route("/api/v1/agents/pin", post(api::agents::pin))
+        .route("/api/v1/agents", get(api::agents::list))
+        .route("/api/v1/agents/{id}", get(api::agents::one))
+        .route("/api/v1/integrity/summary", get(api::integrity::summary))
+        .route(
+            "/api/v1/integrity/anomalies",
+            get(api::integrity::anomalies),
+        )
+        .route(
+            "/api/v1/integrity/anomalies/{id}/resolve",
+            post(api::integrity::resolve),
+        )
+        .route("/healthz", get(api::health::live))
+        .route("/readyz", get(api::health::ready))
+        .merge(web::routes())
+        .method_not_allowed_fallback(|| async { api::problem::method_not_allowed() })
+        .fallback(web::not_found)
+        .layer(from_fn(set_headers))
+        .with_state(app)
+}
+
+/// The service that [`axum::serve`] runs, which knows the address of each peer.
+pub(crate) fn service(
+    app: Arc<App>,
+) -> axum::extract::connect_info::IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    router(app).into_make_service_with_connect_info::<SocketAddr>()
+}
+
+/// How long senders wait when the store does not answer, in seconds.
+const RETRY_AFTER_S: u32 = 5;
+/// Buffers kept for the next requests.
+const SCRATCHES_KEPT: usize = 16;

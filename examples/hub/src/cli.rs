@@ -1,0 +1,252 @@
+//! The command line: contract §1, as far as it is built.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::Choices;
+use crate::store::Role;
+
+/// Verifies agents, judges their honesty, shows what it found.
+#[derive(Debug, Parser)]
+#[command(name = "monsys-hub", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The whole system on this machine: a hub, a real agent, six labelled attackers
+    Demo(DemoArgs),
+    /// Serve
+    Run(RunArgs),
+    /// Bring the store to the schema of this program
+    Migrate(StoreArgs),
+    /// Validate the configuration without listening
+    Check(RunArgs),
+    /// Ask a running hub whether it can store
+    Health(HealthArgs),
+    /// Organisations
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Agents
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// People
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Integrity checks
+    #[command(subcommand)]
+    Integrity(IntegrityCommand),
+    /// Print the version
+    Version(JsonArgs),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Runs the reference agent inside this program; the demo starts itself with it.
+    #[command(hide = true, disable_help_flag = true)]
+    AgentProcess {
+        /// What the agent's own command line would be
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// End by itself after so many seconds
+    #[arg(long, env = "MONSYS_DEMO_SECONDS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: Option<u32>,
+    /// Print the outcome as one line of JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to listen [default: 127.0.0.1:8080, or a free port when that is taken]
+    #[arg(long, env = "MONSYS_ADDR", value_name = "ADDR")]
+    pub(crate) addr: Option<SocketAddr>,
+    /// Directory of the demo store; empty, or that of an earlier demo, which is replaced
+    /// [default: a temporary one, removed at the end]
+    #[arg(long, env = "MONSYS_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// Configuration file in TOML
+    #[arg(long, env = "MONSYS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StoreArgs {
+    /// Directory of the store [default: $XDG_STATE_HOME/monsys-hub or ~/.local/state/monsys-hub]
+    #[arg(long, env = "MONSYS_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct JsonArgs {
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HealthArgs {
+    /// Address of the hub
+    #[arg(
+        long,
+        env = "MONSYS_ADDR",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) addr: SocketAddr,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrgCommand {
+    /// Add an organisation
+    Add {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// List organisations
+    List {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    /// Enrol an agent; its token is printed once
+    Enrol(EnrolArgs),
+    /// List agents
+    List {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Revoke the token of an agent
+    Revoke {
+        /// Its identifier
+        id: String,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EnrolArgs {
+    /// Organisation it belongs to
+    #[arg(long, env = "MONSYS_ORG", value_name = "NAME")]
+    pub(crate) org: String,
+    /// What people call it
+    #[arg(long, env = "MONSYS_NAME", value_name = "NAME")]
+    pub(crate) name: String,
+    /// Its public key, as `monsys-agent keygen` prints it
+    #[arg(long, env = "MONSYS_PUBLIC_KEY", value_name = "HEX64")]
+    pub(crate) public_key: Option<String>,
+    /// How it proves who it is
+    #[arg(
+        long,
+        env = "MONSYS_PROFILE",
+        value_name = "PROFILE",
+        default_value = "ed25519"
+    )]
+    pub(crate) profile: Profile,
+    /// How long it may pin a key by itself, such as 90s, 30m, 24h or 7d
+    #[arg(
+        long,
+        env = "MONSYS_PIN_WITHIN",
+        value_name = "SPAN",
+        default_value = "24h"
+    )]
+    pub(crate) pin_within: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// Bearer token and Ed25519 signatures
+    Ed25519,
+    /// A shared key per device
+    Hmac,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a person; a one-time login link is printed
+    Add(UserArgs),
+    /// Print a new one-time login link
+    Reset(UserArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UserArgs {
+    /// Organisation the person belongs to
+    #[arg(long, env = "MONSYS_ORG", value_name = "NAME")]
+    pub(crate) org: String,
+    /// Login name
+    #[arg(long, env = "MONSYS_EMAIL", value_name = "EMAIL")]
+    pub(crate) email: String,
+    /// What the person may do (for `add`)
+    #[arg(
+        long,
+        env = "MONSYS_ROLE",
+        value_name = "ROLE",
+        default_value = "admin"
+    )]
+    pub(crate) role: RoleArg,
+    /// Where the hub is reached, for the link
+    #[arg(
+        long,
+        env = "MONSYS_PUBLIC_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub(crate) public_url: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleArg {
+    /// Reads and changes
+    Admin,
+    /// Reads
+    #[value(name = "read_only")]
+    ReadOnly,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Admin => Self::Admin,
+            RoleArg::ReadOnly => Self::ReadOnly,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IntegrityCommand {
+    /// Run one cycle now
+    Run {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}

@@ -1,0 +1,400 @@
+//! The commands that do one thing and end.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::CommandFactory;
+use monsys_core::id::{AgentId, TenantId, UserId};
+use monsys_core::name::DisplayName;
+use monsys_core::store::{AgentStore, NewAgent, PublicKey, StoreError, TokenDigest};
+use monsys_core::time::Span;
+use monsys_wire::{BearerToken, VerifyingKey};
+use serde_json::json;
+
+use crate::app::App;
+use crate::cli::{
+    AgentCommand, Cli, Command, EnrolArgs, HealthArgs, IntegrityCommand, OrgCommand, Profile,
+    StoreArgs, UserArgs, UserCommand,
+};
+use crate::clock::{Clock, wall_now};
+use crate::config::{Choices, default_data_dir};
+use crate::error::{Failure, FailureKind};
+use crate::random::random_bytes;
+use crate::server::{self, make_login_link, open_store, refuse_postgres};
+use crate::store::{NewUser, SqliteStore};
+use crate::{demo, output, worker};
+
+/// Carries out a command.
+pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Migrate(args) => migrate(&args)?,
+        Command::Check(args) => {
+            refuse_postgres()?;
+            args.choices.complete(args.config.as_deref())?;
+            output::line("configuration is valid");
+        }
+        Command::Health(args) => return health(&args),
+        Command::Org(OrgCommand::Add { name, store }) => add_org(&name, &store).await?,
+        Command::Org(OrgCommand::List { store }) => list_orgs(&store).await?,
+        Command::Agent(AgentCommand::Enrol(args)) => enrol(&args).await?,
+        Command::Agent(AgentCommand::List { store }) => list_agents(&store).await?,
+        Command::Agent(AgentCommand::Revoke { id, store }) => revoke(&id, &store).await?,
+        Command::User(UserCommand::Add(args)) => add_user(&args).await?,
+        Command::User(UserCommand::Reset(args)) => reset_user(&args).await?,
+        Command::Integrity(IntegrityCommand::Run { store }) => return run_cycle(&store).await,
+        Command::Version(args) => {
+            let version = env!("CARGO_PKG_VERSION");
+            say(
+                args.json,
+                &json!({"version": version}),
+                format_args!("monsys-hub {version}"),
+            );
+        }
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "monsys-hub", &mut out);
+            output::line(String::from_utf8_lossy(&out).trim_end());
+        }
+        Command::Demo(args) => return demo::run(args).await,
+        Command::Run(args) => return server::run(args).await,
+        Command::AgentProcess { arguments } => return Ok(demo::agent_process(arguments)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say(as_json: bool, value: &serde_json::Value, text: impl std::fmt::Display) {
+    if as_json {
+        output::line(value)
+    } else {
+        output::line(text)
+    }
+}
+
+fn store_of(args: &StoreArgs) -> Result<SqliteStore, Failure> {
+    refuse_postgres()?;
+    open_store(&data_of(args)?)
+}
+
+fn data_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
+    args.data.clone().map_or_else(default_data_dir, Ok)
+}
+
+fn migrate(args: &StoreArgs) -> Result<(), Failure> {
+    store_of(args)?.close();
+    say(
+        args.json,
+        &json!({"status": "ok"}),
+        "the store has the schema of this program",
+    );
+    Ok(())
+}
+
+fn health(args: &HealthArgs) -> Result<ExitCode, Failure> {
+    let is_well = ask_ready(args).unwrap_or(false);
+    let word = if is_well { "ok" } else { "unavailable" };
+    say(args.json, &json!({"status": word}), word);
+    let away = || Failure::new(FailureKind::Unavailable, "expected a hub that can store");
+    if is_well {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(away())
+    }
+}
+
+fn ask_ready(args: &HealthArgs) -> std::io::Result<bool> {
+    let wait = Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(&args.addr, wait)?;
+    stream.set_read_timeout(Some(wait))?;
+    write!(
+        stream,
+        "GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        args.addr
+    )?;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start)?;
+    Ok(start == *b"HTTP/1.1 200")
+}
+
+fn display_name(what: &str, text: &str) -> Result<DisplayName, Failure> {
+    DisplayName::parse(text)
+        .map_err(|error| Failure::new(FailureKind::Usage, format!("{what}: {error}")))
+}
+
+async fn add_org(name: &str, args: &StoreArgs) -> Result<(), Failure> {
+    let name = display_name("organisation name", name)?;
+    let store = store_of(args)?;
+    let tenant = TenantId::from_random_bytes(random_bytes());
+    match store.add_tenant(tenant, name.clone()).await {
+        Err(StoreError::AlreadyExists) => {
+            return Err(Failure::new(
+                FailureKind::Usage,
+                format!("organisation {name:?} exists already"),
+            ));
+        }
+        added => added?,
+    }
+    let shown = json!({"org": name.as_str(), "org_id": tenant.to_string()});
+    say(args.json, &shown, format_args!("organisation {name} added"));
+    store.close();
+    Ok(())
+}
+
+async fn list_orgs(args: &StoreArgs) -> Result<(), Failure> {
+    let orgs = store_of(args)?.tenant_names().await?;
+    if args.json {
+        let items: Vec<_> = orgs
+            .iter()
+            .map(|(id, name)| json!({"org": name.as_str(), "org_id": id.to_string()}))
+            .collect();
+        output::line(json!({"items": items}));
+        return Ok(());
+    }
+    for (_, name) in orgs {
+        output::line(name);
+    }
+    Ok(())
+}
+
+/// Finds an organisation by name; an unknown one is an error, never a new one.
+async fn tenant_named(store: &SqliteStore, name: &str) -> Result<TenantId, Failure> {
+    let orgs = store.tenant_names().await?;
+    let found = orgs.iter().find(|(_, known)| known.as_str() == name);
+    found.map(|(id, _)| *id).ok_or_else(|| {
+        Failure::new(
+            FailureKind::Usage,
+            format!(
+                "no organisation {name:?}: expected one of `monsys-hub org list`, or `org add`"
+            ),
+        )
+    })
+}
+
+async fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
+    let usage = |message: &str| Failure::new(FailureKind::Usage, message);
+    if args.profile == Profile::Hmac {
+        return Err(usage(
+            "the hmac profile is not built yet: expected --profile ed25519",
+        ));
+    }
+    let name = display_name("agent name", &args.name)?;
+    let key = args
+        .public_key
+        .as_deref()
+        .map(VerifyingKey::parse_hex)
+        .transpose();
+    let key = key.map_err(|error| usage(&format!("public key: {error}")))?;
+    let pin_within = parse_span(&args.pin_within)
+        .ok_or_else(|| usage("--pin-within: expected a span such as 90s, 30m, 24h or 7d"))?;
+    let store = store_of(&args.store)?;
+    let tenant = tenant_named(&store, &args.org).await?;
+    let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
+    let token = BearerToken::from_random_bytes(random_bytes());
+    let agent = AgentId::from_random_bytes(random_bytes());
+    let enrolled_at = wall_now();
+    let new = NewAgent {
+        agent,
+        tenant,
+        name,
+        token: TokenDigest(token.digest()),
+        key: key.map(|key| PublicKey(key.to_bytes())),
+        pin_until: enrolled_at.saturating_add(pin_within),
+        enrolled_at,
+    };
+    match app.store.enrol(&new).await {
+        Err(StoreError::AlreadyExists) => {
+            return Err(usage("an agent of this name exists already"));
+        }
+        enrolled => enrolled?,
+    }
+    let audit = app.store.add_audit(
+        Some(tenant),
+        "command line".into(),
+        "agent enrolled",
+        agent.to_string(),
+    );
+    audit.await?;
+    let token = token.expose_text();
+    let shown = json!({
+        "agent_id": agent.to_string(), "token": token, "aud": app.audience.as_str(), "org": args.org,
+    });
+    let audience = app.audience.as_str();
+    say(
+        args.store.json,
+        &shown,
+        format_args!("agent_id  {agent}\ntoken     {token}   (shown once)\naud       {audience}"),
+    );
+    app.store.close();
+    Ok(())
+}
+
+/// Reads a whole number of seconds, minutes, hours or days.
+fn parse_span(text: &str) -> Option<Span> {
+    let (number, unit_s) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        Some(number) if text.ends_with('m') => (number, 60),
+        Some(number) if text.ends_with('h') => (number, 3_600),
+        Some(number) if text.ends_with('d') => (number, 86_400),
+        Some(number) => (number, 1),
+        None => return None,
+    };
+    let number: u32 = number.parse().ok()?;
+    Some(Span::from_secs(i64::from(number) * unit_s))
+}
+
+async fn list_agents(args: &StoreArgs) -> Result<(), Failure> {
+    let store = store_of(args)?;
+    let mut items = Vec::new();
+    for (tenant, org) in store.tenant_names().await? {
+        for agent in store.agents(tenant, 1, wall_now()).await? {
+            let state = match (agent.is_revoked, agent.is_pinned) {
+                (true, _) => "revoked",
+                (false, true) => "pinned",
+                (false, false) => "no key",
+            };
+            if !args.json {
+                output::line(format_args!(
+                    "{}  {org}/{}  {state}",
+                    agent.agent, agent.name
+                ));
+            }
+            items.push(json!({
+                "agent_id": agent.agent.to_string(), "org": org.as_str(),
+                "name": agent.name.as_str(), "pinned": agent.is_pinned, "revoked": agent.is_revoked,
+            }));
+        }
+    }
+    if args.json {
+        output::line(json!({"items": items}));
+    }
+    Ok(())
+}
+
+async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
+    let unknown = || Failure::new(FailureKind::Usage, "expected the identifier of an agent");
+    let agent = AgentId::parse(id).map_err(|_| unknown())?;
+    let store = store_of(args)?;
+    for (tenant, _) in store.tenant_names().await? {
+        match store.revoke(tenant, agent).await {
+            Ok(()) => {
+                let actor = "command line".into();
+                store
+                    .add_audit(Some(tenant), actor, "agent revoked", agent.to_string())
+                    .await?;
+                let shown = json!({"agent_id": id, "revoked": true});
+                say(args.json, &shown, format_args!("agent {id} revoked"));
+                store.close();
+                return Ok(());
+            }
+            Err(StoreError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(unknown())
+}
+
+async fn add_user(args: &UserArgs) -> Result<(), Failure> {
+    let store = store_of(&args.store)?;
+    let tenant = tenant_named(&store, &args.org).await?;
+    let email = display_name("e-mail", &args.email)?.as_str().to_owned();
+    let user = UserId::from_random_bytes(random_bytes());
+    match store
+        .add_user(NewUser {
+            user,
+            tenant,
+            email,
+            role: args.role.into(),
+        })
+        .await
+    {
+        Err(StoreError::AlreadyExists) => {
+            return Err(Failure::new(
+                FailureKind::Usage,
+                "a person of this name exists already",
+            ));
+        }
+        added => added?,
+    }
+    print_link(&store, user, args).await
+}
+
+async fn reset_user(args: &UserArgs) -> Result<(), Failure> {
+    let store = store_of(&args.store)?;
+    let tenant = tenant_named(&store, &args.org).await?;
+    let found = store.user_by_email(tenant, args.email.clone()).await?;
+    let user = found.ok_or_else(|| {
+        Failure::new(
+            FailureKind::Usage,
+            "no such person: expected the login name of one",
+        )
+    })?;
+    print_link(&store, user, args).await
+}
+
+async fn print_link(store: &SqliteStore, user: UserId, args: &UserArgs) -> Result<(), Failure> {
+    let link = make_login_link(store, user).await?;
+    let url = format!(
+        "{}/login/{}",
+        args.public_url.trim_end_matches('/'),
+        link.expose()
+    );
+    let shown = json!({"user_id": user.to_string(), "login_link": url});
+    say(
+        args.store.json,
+        &shown,
+        format_args!("open  {url}   (one use, 30 minutes)"),
+    );
+    store.close();
+    Ok(())
+}
+
+async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
+    let store = store_of(args)?;
+    let is_demo = store.meta("is_demo").await?.is_some();
+    if is_demo {
+        let message = "this is a demo store, whose clock is not that of the wall";
+        return Err(Failure::new(FailureKind::Configuration, message));
+    }
+    let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
+    let report = worker::cycle(&app, random_bytes(), app.clock.now()).await?;
+    let report = report.ok_or_else(|| {
+        Failure::new(
+            FailureKind::Unavailable,
+            "another hub is running a cycle at this moment",
+        )
+    })?;
+    let value = serde_json::to_value(report).unwrap_or_default();
+    let text = format!(
+        "{} agents judged, {} anomalies opened",
+        report.evaluated, report.opened
+    );
+    say(args.json, &value, text);
+    app.store.close();
+    let is_complete = report.failed_pages == 0;
+    Ok(if is_complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(69)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_whole_numbers_with_a_unit() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("30m", 1_800),
+            ("24h", 86_400),
+            ("7d", 604_800),
+        ] {
+            assert_eq!(parse_span(text), Some(Span::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "h", "24", "-1h", "1.5h", "24 h", "99999999999d"] {
+            assert_eq!(parse_span(text), None, "{text}");
+        }
+    }
+}

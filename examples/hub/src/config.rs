@@ -1,0 +1,182 @@
+//! What an operator can choose, and where it comes from: flag, environment, file, default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Failure, FailureKind};
+
+/// Payloads a second of one organisation, unless configured (contract §3).
+const ORG_RATE: u32 = 1_000;
+/// Unauthenticated requests a second of one address, unless configured (contract §3).
+const ADDRESS_RATE: u32 = 100;
+/// Where the hub listens, unless configured.
+const ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// A complete configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct HubConfig {
+    /// Where to listen.
+    pub(crate) addr: SocketAddr,
+    /// Where the store is.
+    pub(crate) data: PathBuf,
+    /// Payloads a second of an organisation; 0 lifts the limit.
+    pub(crate) org_rate: u32,
+    /// Unauthenticated requests a second of an address; 0 lifts the limit.
+    pub(crate) address_rate: u32,
+    /// Whether people may log in over plain HTTP from elsewhere than this machine.
+    pub(crate) allow_plain_login: bool,
+    /// Whether this is a demonstration.
+    pub(crate) is_demo: bool,
+}
+
+/// Choices of which each may be absent; flags and environment on top, the file below.
+#[derive(Debug, Clone, Default, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Choices {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, env = "MONSYS_ADDR", value_name = "ADDR")]
+    pub(crate) addr: Option<SocketAddr>,
+    /// Directory of the store [default: $XDG_STATE_HOME/monsys-hub or ~/.local/state/monsys-hub]
+    #[arg(long, env = "MONSYS_DATA", value_name = "DIR", global = true)]
+    pub(crate) data: Option<PathBuf>,
+    /// Payloads a second of an organisation, 0 for no limit [default: 1000]
+    #[arg(long, env = "MONSYS_ORG_RATE", value_name = "N")]
+    pub(crate) org_rate: Option<u32>,
+    /// Unauthenticated requests a second of an address, 0 for no limit [default: 100]
+    #[arg(long, env = "MONSYS_ADDRESS_RATE", value_name = "N")]
+    pub(crate) address_rate: Option<u32>,
+    /// Allow logins over plain HTTP from other machines [default: false]
+    #[arg(long, env = "MONSYS_ALLOW_PLAIN_LOGIN", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) allow_plain_login: Option<bool>,
+}
+
+impl Choices {
+    /// Completes the choices with those of a file, if one is named, and the defaults.
+    ///
+    /// # Errors
+    /// Configuration failures: a file that cannot be read or has a key that is not known.
+    pub(crate) fn complete(self, file: Option<&Path>) -> Result<HubConfig, Failure> {
+        let file = file.map(read_file).transpose()?.unwrap_or_default();
+        Ok(HubConfig {
+            addr: self.addr.or(file.addr).unwrap_or(ADDR),
+            data: match self.data.or(file.data) {
+                Some(data) => data,
+                None => default_data_dir()?,
+            },
+            org_rate: self.org_rate.or(file.org_rate).unwrap_or(ORG_RATE),
+            address_rate: self
+                .address_rate
+                .or(file.address_rate)
+                .unwrap_or(ADDRESS_RATE),
+            allow_plain_login: self
+                .allow_plain_login
+                .or(file.allow_plain_login)
+                .unwrap_or(false),
+            is_demo: false,
+        })
+    }
+}
+
+/// Returns the directory of the store when none is named.
+///
+/// # Errors
+/// A configuration failure when the environment names no home.
+pub(crate) fn default_data_dir() -> Result<PathBuf, Failure> {
+    let directory = |name: &str| {
+        std::env::var_os(name)
+            .filter(|d| !d.is_empty())
+            .map(PathBuf::from)
+    };
+    let state = directory("XDG_STATE_HOME")
+        .or_else(|| directory("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("monsys-hub")).ok_or_else(|| {
+        Failure::new(
+            FailureKind::Configuration,
+            "no data directory: expected --data or MONSYS_DATA",
+        )
+    })
+}
+
+fn read_file(path: &Path) -> Result<Choices, Failure> {
+    let wrong = |what: String| {
+        Failure::new(
+            FailureKind::Configuration,
+            format!("{}: {what}", path.display()),
+        )
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| {
+        let message = error.message().to_owned();
+        wrong(match nearest_key(&message) {
+            Some(near) => format!("{message}; did you mean `{near}`?"),
+            None => message,
+        })
+    })
+}
+
+const KEYS: [&str; 5] = [
+    "addr",
+    "data",
+    "org_rate",
+    "address_rate",
+    "allow_plain_login",
+];
+
+/// Finds the known key that is nearest to the one a message names as unknown.
+fn nearest_key(message: &str) -> Option<&'static str> {
+    let unknown = message.strip_prefix("unknown field `")?.split('`').next()?;
+    KEYS.into_iter()
+        .map(|key| (edit_distance(unknown, key), key))
+        .filter(|(distance, key)| *distance <= key.len() / 2)
+        .min()
+        .map(|(_, key)| key)
+}
+
+/// Levenshtein distance, by the textbook row method.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
+            let above = *cell;
+            left = (diagonal + usize::from(x != *y))
+                .min(above + 1)
+                .min(left + 1);
+            diagonal = above;
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
+        let error = toml::from_str::<Choices>("org_rat = 5").unwrap_err();
+        assert_eq!(nearest_key(error.message()), Some("org_rate"));
+        let error = toml::from_str::<Choices>("zzzzzzzz = 5").unwrap_err();
+        assert_eq!(nearest_key(error.message()), None);
+    }
+
+    #[test]
+    fn edit_distance_is_levenshtein() {
+        for (a, b, d) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("kitten", "sitting", 3),
+            ("data", "date", 1),
+        ] {
+            assert_eq!(edit_distance(a, b), d, "{a} {b}");
+        }
+    }
+}

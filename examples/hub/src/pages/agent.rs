@@ -1,0 +1,88 @@
+//! One agent: what is known of it, its newest readings, its anomalies.
+
+use askama::Template;
+use monsys_core::id::AnomalyId;
+use monsys_core::store::{AgentSummary, AnomalyPage};
+use monsys_core::time::Timestamp;
+
+use super::chart::{self, Chart};
+use super::frame::{Access, Frame, Place, Viewer};
+use super::row::{self, Row};
+use super::trust::Trust;
+use super::when::When;
+
+/// What the page of an agent shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AgentView<'a> {
+    /// Who looks.
+    pub(crate) viewer: Viewer<'a>,
+    /// The agent.
+    pub(crate) agent: &'a AgentSummary,
+    /// Its anomalies, open and resolved.
+    pub(crate) page: &'a AnomalyPage,
+    /// The last anomaly of the page before, if this is not the first.
+    pub(crate) after: Option<AnomalyId>,
+    /// When the values were read.
+    pub(crate) now: Timestamp,
+}
+
+/// Renders the page of an agent.
+///
+/// # Errors
+/// Only when formatting fails, which the values of a view cannot cause.
+pub(crate) fn agent(view: &AgentView<'_>) -> Result<String, askama::Error> {
+    let agent = view.agent;
+    let path = format!("/agents/{}", agent.agent);
+    let rows = row::rows(&view.page.rows, view.now);
+    let page = AgentPage {
+        frame: Frame::new(view.viewer, Place::Agent, view.now),
+        id: agent.agent.to_string(),
+        name: agent.name.as_str(),
+        trust: Trust::of(agent),
+        is_pinned: agent.is_pinned,
+        is_revoked: agent.is_revoked,
+        version: agent.version.as_deref(),
+        n_open: agent.n_open,
+        enrolled: When::new(agent.enrolled_at, view.now),
+        last_seen: agent.last_seen_at.map(|at| When::new(at, view.now)),
+        chart: Chart::new(&agent.recent_cpu, CHART),
+        open: row::open_among(&rows),
+        rows,
+        next: view.page.next.map(|id| format!("{path}?after={id}")),
+        first: view.after.map(|_| path),
+        may_resolve: view.viewer.access == Access::Admin,
+        is_agent_shown: false,
+        state: "all",
+    };
+    page.render()
+}
+
+#[derive(Template)]
+#[template(path = "agent.html", config = "src/pages/askama.toml")]
+struct AgentPage<'a> {
+    frame: Frame<'a>,
+    id: String,
+    name: &'a str,
+    trust: Trust,
+    is_pinned: bool,
+    is_revoked: bool,
+    version: Option<&'a str>,
+    n_open: u32,
+    enrolled: When,
+    last_seen: Option<When>,
+    chart: Option<Chart>,
+    open: String,
+    rows: Vec<Row<'a>>,
+    next: Option<String>,
+    first: Option<String>,
+    may_resolve: bool,
+    is_agent_shown: bool,
+    state: &'static str,
+}
+
+/// The template stretches the drawing to the width of the page.
+const CHART: chart::Frame = chart::Frame {
+    width: 800.0,
+    height: 160.0,
+    margin: 0.0,
+};

@@ -1,0 +1,186 @@
+//! The filter of the integrity page, from its URL and back.
+//!
+//! What: the words of the query string, the filter they mean, and the link that says it again. What
+//! not: decoding of percent signs; the router does that. Links are made of typed words and
+//! identifiers only, none of which needs encoding. Cost: one short string a link.
+
+use monsys_core::anomaly::AnomalyKind;
+use monsys_core::id::{AgentId, AnomalyId};
+use monsys_core::severity::Severity;
+use monsys_core::store::{AnomalyFilter, AnomalyState};
+use thiserror::Error;
+
+/// The words of the query string; an empty or absent word means "any", for `state` it means open.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FilterWords<'a> {
+    /// `open`, `resolved` or `all`.
+    pub(crate) state: &'a str,
+    /// An anomaly kind.
+    pub(crate) kind: &'a str,
+    /// A severity.
+    pub(crate) severity: &'a str,
+    /// `agent_id`: the identifier of an agent.
+    pub(crate) agent: &'a str,
+    /// The identifier of the anomaly the page before ended with.
+    pub(crate) after: &'a str,
+}
+
+/// Says that a word of the query string is none of those a filter knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("unknown word in {field}: expected one that the filter form offers")]
+pub(crate) struct UnknownWord {
+    /// The name of the field.
+    pub(crate) field: &'static str,
+}
+
+impl FilterWords<'_> {
+    /// Reads the words.
+    ///
+    /// # Errors
+    /// [`UnknownWord`] with the first field that holds none of its words.
+    pub(crate) fn parse(&self) -> Result<AnomalyFilter, UnknownWord> {
+        let state = match self.state {
+            "" | "open" => Some(AnomalyState::Open),
+            "resolved" => Some(AnomalyState::Resolved),
+            "all" => None,
+            _ => return Err(UnknownWord { field: "state" }),
+        };
+        Ok(AnomalyFilter {
+            state,
+            kind: word("kind", self.kind, |w| AnomalyKind::parse(w).ok())?,
+            severity: word("severity", self.severity, |w| Severity::parse(w).ok())?,
+            agent: word("agent_id", self.agent, |w| AgentId::parse(w).ok())?,
+            after: word("after", self.after, |w| AnomalyId::parse(w).ok())?,
+        })
+    }
+}
+
+/// Returns the word of a state, `all` for any.
+pub(super) const fn state_word(state: Option<AnomalyState>) -> &'static str {
+    match state {
+        Some(AnomalyState::Open) => "open",
+        Some(AnomalyState::Resolved) => "resolved",
+        None => "all",
+    }
+}
+
+/// Writes the link to the integrity page that shows a filter.
+pub(super) fn href(filter: &AnomalyFilter) -> String {
+    let state = match filter.state {
+        Some(AnomalyState::Open) => None,
+        other => Some(state_word(other).to_owned()),
+    };
+    let words = [
+        ("state", state),
+        ("kind", filter.kind.map(|w| w.to_string())),
+        ("severity", filter.severity.map(|w| w.to_string())),
+        ("agent_id", filter.agent.map(|w| w.to_string())),
+        ("after", filter.after.map(|w| w.to_string())),
+    ];
+    let mut link = String::from("/integrity");
+    let mut gap = '?';
+    for (name, word) in words {
+        let Some(word) = word else { continue };
+        link.push(gap);
+        link.push_str(name);
+        link.push('=');
+        link.push_str(&word);
+        gap = '&';
+    }
+    link
+}
+
+fn word<T>(
+    field: &'static str,
+    text: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, UnknownWord> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    read(text).map(Some).ok_or(UnknownWord { field })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_say_the_filter_they_were_made_from() {
+        let states = [None, Some(AnomalyState::Open), Some(AnomalyState::Resolved)];
+        for state in states {
+            for kind in AnomalyKind::ALL.map(Some).into_iter().chain([None]) {
+                let filter = AnomalyFilter {
+                    state,
+                    kind,
+                    severity: kind.map(|_| Severity::High),
+                    agent: Some(AgentId::from_random_bytes([3; 16])),
+                    after: Some(AnomalyId::from_random_bytes([4; 16])),
+                };
+                assert_eq!(read(&href(&filter)).parse(), Ok(filter));
+            }
+        }
+        let open = FilterWords::default().parse().unwrap();
+        assert_eq!(href(&open), "/integrity");
+    }
+
+    #[test]
+    fn other_words_are_refused_by_field() {
+        let hostile = "\"><script>";
+        for (words, field) in [
+            (
+                FilterWords {
+                    state: hostile,
+                    ..FilterWords::default()
+                },
+                "state",
+            ),
+            (
+                FilterWords {
+                    kind: "High",
+                    ..FilterWords::default()
+                },
+                "kind",
+            ),
+            (
+                FilterWords {
+                    severity: "HIGH",
+                    ..FilterWords::default()
+                },
+                "severity",
+            ),
+            (
+                FilterWords {
+                    agent: hostile,
+                    ..FilterWords::default()
+                },
+                "agent_id",
+            ),
+            (
+                FilterWords {
+                    after: "1",
+                    ..FilterWords::default()
+                },
+                "after",
+            ),
+        ] {
+            assert_eq!(words.parse(), Err(UnknownWord { field }));
+        }
+    }
+
+    fn read(link: &str) -> FilterWords<'_> {
+        let mut words = FilterWords::default();
+        let (_, query) = link.split_once('?').unwrap_or((link, ""));
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match name {
+                "state" => words.state = value,
+                "kind" => words.kind = value,
+                "severity" => words.severity = value,
+                "agent_id" => words.agent = value,
+                "after" => words.after = value,
+                _ => panic!("{name}"),
+            }
+        }
+        words
+    }
+}

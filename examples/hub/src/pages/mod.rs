@@ -1,0 +1,35 @@
+//! The pages of the hub: values in, HTML out.
+//!
+//! What: one view struct and one function per page, and the assets they refer to. Every page works
+//! without the script; with it, the content of `<main>` is replaced every five seconds by the same
+//! page fetched anew. What not: input, output, clocks, sessions, routes; the caller reads all
+//! values first. Foreign text meets HTML only in the templates, which escape it; addresses are
+//! made of typed identifiers and words alone.
+//!
+//! Forms post to `/logout`, `/integrity/{id}/resolve` and, for the set-up page, to its own address.
+//! The first two carry the hidden field `csrf`.
+//!
+//! Cost: linear in the rows shown.
+
+mod agent;
+pub(crate) mod assets;
+mod chart;
+mod filter;
+mod frame;
+mod integrity;
+mod kind;
+mod overview;
+mod plain;
+mod row;
+#[cfg(test)]
+mod tests;
+mod trust;
+mod when;
+
+// The interface of the pages is
+pub(crate) use self::agent::{AgentView, agent};
+pub(crate) use self::filter::{FilterWords, UnknownWord};
+pub(crate) use self::frame::{Access, Viewer};
+pub(crate) use self::integrity::{Integrity, integrity};
+pub(crate) use self::overview::{Overview, overview};
+pub(crate) use self::plain::{Login, LoginNotice, Message, Setup, login, message, setup};

@@ -1,0 +1,145 @@
+//! The overview: what needs attention, and every agent with its newest readings.
+
+use askama::Template;
+use monsys_core::store::{AgentSummary, KindCount};
+use monsys_core::time::Timestamp;
+
+use super::chart::{self, Chart};
+use super::frame::{Frame, Place, Viewer};
+use super::kind::{self, KindCard};
+use super::trust::Trust;
+use super::when::When;
+
+/// What the overview shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Overview<'a> {
+    /// Who looks.
+    pub(crate) viewer: Viewer<'a>,
+    /// The agents of the organisation, in any order.
+    pub(crate) agents: &'a [AgentSummary],
+    /// Its open anomalies by kind.
+    pub(crate) counts: &'a [KindCount],
+    /// When the values were read.
+    pub(crate) now: Timestamp,
+}
+
+/// Renders the overview.
+///
+/// # Errors
+/// Only when formatting fails, which the values of a view cannot cause.
+pub(crate) fn overview(view: &Overview<'_>) -> Result<String, askama::Error> {
+    let mut agents: Vec<_> = view.agents.iter().collect();
+    agents.sort_by_key(|agent| (Trust::of(agent).rank(), agent.name.as_str()));
+    let agents: Vec<_> = agents
+        .into_iter()
+        .map(|a| AgentLine::new(a, view.now))
+        .collect();
+    let cards = kind::cards(view.counts, None);
+    let n_of = |trust: Trust| agents.iter().filter(|line| line.trust == trust).count();
+    let page = OverviewPage {
+        frame: Frame::new(view.viewer, Place::Overview, view.now),
+        n_open: cards.iter().map(|card| card.n_open).sum(),
+        n_doubted: agents.iter().filter(|line| line.is_doubted()).count(),
+        n_unverified: n_of(Trust::Unverified),
+        n_silent: n_of(Trust::Silent),
+        n_trusted: n_of(Trust::Trusted),
+        open: kind::open_words(cards.iter().map(|card| {
+            (
+                card.kind.as_str(),
+                card.n_open,
+                card.worst.unwrap_or_default(),
+            )
+        })),
+        concerns: concerns(cards),
+        organisation_word: shell_word(view.viewer.organisation),
+        agents,
+    };
+    page.render()
+}
+
+#[derive(Template)]
+#[template(path = "overview.html", config = "src/pages/askama.toml")]
+struct OverviewPage<'a> {
+    frame: Frame<'a>,
+    agents: Vec<AgentLine<'a>>,
+    concerns: Vec<KindCard>,
+    n_open: u64,
+    n_doubted: usize,
+    n_unverified: usize,
+    n_silent: usize,
+    n_trusted: usize,
+    open: String,
+    organisation_word: String,
+}
+
+struct AgentLine<'a> {
+    id: String,
+    name: &'a str,
+    trust: Trust,
+    spark: Option<Chart>,
+    is_pinned: bool,
+    version: Option<&'a str>,
+    n_open: u32,
+    last_seen: Option<When>,
+}
+
+impl<'a> AgentLine<'a> {
+    fn new(agent: &'a AgentSummary, now: Timestamp) -> Self {
+        Self {
+            id: agent.agent.to_string(),
+            name: agent.name.as_str(),
+            trust: Trust::of(agent),
+            spark: Chart::new(&agent.recent_cpu, SPARK),
+            is_pinned: agent.is_pinned,
+            version: agent.version.as_deref(),
+            n_open: agent.n_open,
+            last_seen: agent.last_seen_at.map(|at| When::new(at, now)),
+        }
+    }
+
+    const fn is_doubted(&self) -> bool {
+        matches!(self.trust, Trust::Doubted(_))
+    }
+}
+
+/// The kinds of which something is open, worst first; equal ones stay in the document's order.
+fn concerns(cards: Vec<KindCard>) -> Vec<KindCard> {
+    let mut concerns: Vec<_> = cards.into_iter().filter(|card| card.n_open > 0).collect();
+    concerns.sort_by_key(|card| {
+        SEVERITY_ORDER
+            .iter()
+            .position(|word| card.worst == Some(word))
+    });
+    concerns
+}
+
+/// Quotes a name for a shell, because the command shown is there to be copied.
+fn shell_word(text: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// As wide and high as the template's drawing.
+const SPARK: chart::Frame = chart::Frame {
+    width: 132.0,
+    height: 30.0,
+    margin: 3.0,
+};
+
+const SEVERITY_ORDER: [&str; 5] = ["critical", "high", "medium", "low", "info"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_for_the_shell() {
+        assert_eq!(shell_word("acme"), "acme");
+        assert_eq!(shell_word("Bob's $(shop)"), r"'Bob'\''s $(shop)'");
+        assert_eq!(shell_word("-rf"), "'-rf'");
+        assert_eq!(shell_word(""), "''");
+    }
+}

@@ -1,0 +1,402 @@
+//! What must hold of every page.
+
+use monsys_core::anomaly::{Anomaly, AnomalyKind, Closed, Finding, Resolution};
+use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
+use monsys_core::name::DisplayName;
+use monsys_core::severity::Severity;
+use monsys_core::store::{
+    AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, KindCount,
+};
+use monsys_core::time::{Span, Timestamp};
+
+use super::*;
+
+const SCRIPT: &str = "<script>alert(1)</script>";
+const IMAGE: &str = "\"><img src=x onerror=alert(1)>";
+const ATTRIBUTE: &str = "' onfocus='alert(1)' style='x";
+
+#[test]
+fn hostile_text_stays_inert_everywhere() {
+    for hostile in [SCRIPT, IMAGE, ATTRIBUTE] {
+        for html in all_pages(hostile, Access::Admin) {
+            assert!(!html.contains(hostile), "{hostile} came through");
+            assert_is_clean(&html);
+        }
+    }
+}
+
+#[test]
+fn hostile_text_is_shown_and_not_dropped() {
+    let rows = [row(1, SCRIPT, false), row(2, SCRIPT, true)];
+    let html = integrity_page(&rows, Access::Admin);
+    let escaped = "&#60;script&#62;alert(1)&#60;/script&#62;";
+    // Two rows with agent, summary, detail and evidence each, and one note.
+    assert!(html.matches(escaped).count() >= 9, "{html}");
+    assert!(html.contains(&format!(
+        "<blockquote class=\"note\">{escaped}</blockquote>"
+    )));
+}
+
+#[test]
+fn detail_is_shown_as_stored() {
+    let mut stored = row(1, "frozen-cpu", false);
+    stored.anomaly.finding.detail = String::from(r#"{"samples": 240, "stddev": 0.0}"#);
+    let html = integrity_page(&[stored], Access::Admin);
+    assert!(html.contains("<code>{&#34;samples&#34;: 240, &#34;stddev&#34;: 0.0}</code>"));
+}
+
+#[test]
+fn six_cards_in_order_with_zeros() {
+    let counts = [count(AnomalyKind::FlatMetrics, 2, Severity::High)];
+    let html = render_integrity(&[], &counts, OPEN, Access::Admin);
+    let mut rest = html.as_str();
+    for kind in AnomalyKind::ALL {
+        let (_, after) = rest.split_once(&format!("id=\"card-{kind}\"")).unwrap();
+        let (card, after) = after.split_once("</a>").unwrap();
+        assert!(card.contains(&format!("href=\"/integrity?kind={kind}\"")));
+        let n_open = if kind == AnomalyKind::FlatMetrics {
+            2
+        } else {
+            0
+        };
+        assert!(card.contains(&format!("<span class=\"card-count\">{n_open}</span>")));
+        rest = after;
+    }
+    assert!(!rest.contains("id=\"card-"));
+    assert_eq!(html.matches("card t-red").count(), 1);
+    assert_eq!(html.matches("card t-neutral").count(), 5);
+}
+
+#[test]
+fn only_an_admin_sees_the_resolve_form() {
+    let rows = [row(1, "frozen-cpu", false), row(2, "wrong-key", true)];
+    let id = rows[0].anomaly.id;
+    let admin = integrity_page(&rows, Access::Admin);
+    let form = format!("<form method=\"post\" action=\"/integrity/{id}/resolve\"");
+    assert!(admin.contains(&form));
+    assert_eq!(
+        admin.matches("/resolve\"").count(),
+        1,
+        "resolved rows have no form"
+    );
+    assert_eq!(admin.matches("name=\"csrf\" value=\"token\"").count(), 2);
+    let reader = integrity_page(&rows, Access::ReadOnly);
+    assert!(!reader.contains("/resolve"));
+    let pages = [admin, reader];
+    assert!(pages.iter().all(|html| html.contains("action=\"/logout\"")));
+}
+
+#[test]
+fn resolved_rows_say_who_when_and_how() {
+    let html = integrity_page(&[row(1, "frozen-cpu", true)], Access::Admin);
+    for words in ["closed by hand by frozen-cpu", "2026-11-21 01:14:41"] {
+        assert!(html.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn pages_follow_one_another_by_key() {
+    let rows = [row(1, "a", false)];
+    let next = AnomalyId::from_random_bytes([9; 16]);
+    let page = AnomalyPage {
+        rows: rows.to_vec(),
+        next: Some(next),
+    };
+    let filter = AnomalyFilter {
+        state: None,
+        severity: Some(Severity::High),
+        ..OPEN
+    };
+    let view = Integrity {
+        viewer: viewer("o", Access::Admin),
+        counts: &[],
+        filter,
+        page: &page,
+        now: now(),
+    };
+    let html = integrity(&view).unwrap();
+    let link = format!("href=\"/integrity?state=all&#38;severity=high&#38;after={next}\"");
+    assert!(html.contains(&link), "{html}");
+    assert!(html.contains("<option value=\"all\" selected>"));
+    assert!(html.contains("<option value=\"high\" selected>"));
+}
+
+#[test]
+fn empty_states_say_what_to_do() {
+    let html = render_overview(&[], &[], "Bob's shop");
+    assert!(html.contains("monsys-hub agent enrol --org &#39;Bob&#39;\\&#39;&#39;s shop&#39;"));
+    let open = render_integrity(&[], &[], OPEN, Access::Admin);
+    assert!(open.contains("No anomaly is open."));
+    let narrowed = AnomalyFilter {
+        kind: Some(AnomalyKind::ClockDrift),
+        ..OPEN
+    };
+    let html = render_integrity(&[], &[], narrowed, Access::Admin);
+    assert!(html.contains("No anomaly matches this filter."));
+    let mut agent = summary(1, "new", None);
+    agent.recent_cpu.clear();
+    let html = render_agent(&agent, &[], Access::Admin);
+    assert!(html.contains("None was ever opened"));
+    assert!(html.contains("No reading arrived"));
+}
+
+#[test]
+fn sparklines_hold_for_any_readings() {
+    let mut agents = Vec::new();
+    let series: [&[f64]; 4] = [&[], &[7.5], &[4.2; 60], &[f64::NAN, 3.0, f64::INFINITY]];
+    for (at, readings) in (1..).zip(series) {
+        let mut agent = summary(at, &format!("agent-{at}"), None);
+        agent.recent_cpu = readings.to_vec();
+        agents.push(agent);
+    }
+    let html = render_overview(&agents, &[], "o");
+    assert_eq!(html.matches("class=\"spark\"").count(), 3);
+    assert!(!html.contains("NaN") && !html.contains("inf\"") && !html.contains("inf,"));
+    for agent in &agents {
+        let html = render_agent(agent, &[], Access::Admin);
+        assert!(!html.contains("NaN") && !html.contains("inf "));
+    }
+}
+
+#[test]
+fn trust_is_a_word_and_the_worst_comes_first() {
+    let agents = [
+        summary(1, "calm", None),
+        summary(2, "bad", Some(Severity::Medium)),
+        summary(3, "worse", Some(Severity::Critical)),
+    ];
+    let html = render_overview(&agents, &[], "o");
+    let at = |name: &str| html.find(&format!(">{name}</a>")).unwrap();
+    assert!(at("worse") < at("bad") && at("bad") < at("calm"));
+    for word in [
+        "</svg> critical</span>",
+        "</svg> medium</span>",
+        "</svg> trusted</span>",
+    ] {
+        assert!(html.contains(word), "{word}");
+    }
+    let mut agent = summary(4, "other", None);
+    agent.is_pinned = false;
+    assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> unverified</span>"));
+    agent.is_pinned = true;
+    agent.recent_cpu.clear();
+    assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> silent</span>"));
+    agent.last_seen_at = None;
+    assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> waiting</span>"));
+    agent.is_revoked = true;
+    assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> revoked</span>"));
+}
+
+#[test]
+fn every_page_has_a_language_a_title_and_one_main() {
+    for html in all_pages("x", Access::Admin) {
+        assert!(html.starts_with("<!doctype html>"), "{html}");
+        assert!(html.contains("<html lang=\"en\">"));
+        assert_eq!(html.matches("<title>").count(), 1);
+        assert_eq!(html.matches("<main ").count(), 1);
+        assert_eq!(html.matches("<h1>").count(), 1);
+        assert_is_clean(&html);
+    }
+}
+
+#[test]
+fn marks_exist_for_every_state() {
+    let html = render_overview(&[], &[], "o");
+    for word in Severity::ALL.map(Severity::as_str).into_iter().chain([
+        "trusted",
+        "unverified",
+        "silent",
+        "waiting",
+        "revoked",
+        "logo",
+    ]) {
+        assert!(html.contains(&format!("<symbol id=\"m-{word}\"")), "{word}");
+    }
+}
+
+/// Nothing that the content security policy of contract §4 would block, in any tag.
+fn assert_is_clean(html: &str) {
+    for piece in html.split('<').skip(1) {
+        let (tag, _) = piece
+            .split_once('>')
+            .expect("escaped text has no bare angle bracket");
+        let name = tag.split_whitespace().next().unwrap_or_default();
+        assert_ne!(name, "style");
+        assert!(name != "script" || tag.contains(" src=\"/assets/"), "{tag}");
+        for attribute in attributes(tag) {
+            assert!(attribute != "style", "{tag}");
+            assert!(!attribute.starts_with("on"), "{tag}");
+        }
+    }
+}
+
+/// The names of the attributes of a tag: what stands outside double quotes, before the signs.
+fn attributes(tag: &str) -> impl Iterator<Item = &str> {
+    tag.split('"')
+        .step_by(2)
+        .flat_map(str::split_whitespace)
+        .map(|word| word.trim_end_matches('='))
+}
+
+fn all_pages(text: &str, access: Access) -> Vec<String> {
+    let rows = [row(1, text, false), row(2, text, true)];
+    let agent = summary(1, text, Some(Severity::Critical));
+    let counts = [count(AnomalyKind::SignatureInvalid, 1, Severity::Critical)];
+    let mut silent = summary(2, text, None);
+    silent.version = Some(text.to_owned());
+    silent.recent_cpu.clear();
+    let mut pages = vec![
+        render_overview(&[agent.clone(), silent], &counts, text),
+        render_overview(&[], &[], text),
+        render_integrity(&rows, &counts, AnomalyFilter::default(), access),
+        render_agent(&agent, &rows, access),
+        message(&Message {
+            title: text,
+            sentence: text,
+        })
+        .unwrap(),
+    ];
+    for problem in [None, Some(text)] {
+        let view = Setup {
+            organisation: text,
+            email: text,
+            problem,
+        };
+        pages.push(setup(&view).unwrap());
+    }
+    let notices = [
+        LoginNotice::LinkSpent,
+        LoginNotice::SessionOver,
+        LoginNotice::LoggedOut,
+    ];
+    for notice in notices.map(Some).into_iter().chain([None]) {
+        pages.push(login(&Login { notice }).unwrap());
+    }
+    pages
+}
+
+fn render_overview(agents: &[AgentSummary], counts: &[KindCount], organisation: &str) -> String {
+    let view = Overview {
+        viewer: viewer(organisation, Access::Admin),
+        agents,
+        counts,
+        now: now(),
+    };
+    overview(&view).unwrap()
+}
+
+fn integrity_page(rows: &[AnomalyRow], access: Access) -> String {
+    render_integrity(rows, &[], OPEN, access)
+}
+
+fn render_integrity(
+    rows: &[AnomalyRow],
+    counts: &[KindCount],
+    filter: AnomalyFilter,
+    access: Access,
+) -> String {
+    let page = AnomalyPage {
+        rows: rows.to_vec(),
+        next: None,
+    };
+    let view = Integrity {
+        viewer: viewer("o", access),
+        counts,
+        filter,
+        page: &page,
+        now: now(),
+    };
+    integrity(&view).unwrap()
+}
+
+fn render_agent(summary: &AgentSummary, rows: &[AnomalyRow], access: Access) -> String {
+    let page = AnomalyPage {
+        rows: rows.to_vec(),
+        next: Some(AnomalyId::from_random_bytes([8; 16])),
+    };
+    let view = AgentView {
+        viewer: viewer("o", access),
+        agent: summary,
+        page: &page,
+        after: None,
+        now: now(),
+    };
+    agent(&view).unwrap()
+}
+
+fn viewer(text: &str, access: Access) -> Viewer<'_> {
+    Viewer {
+        email: text,
+        organisation: text,
+        csrf: "token",
+        access,
+        is_demo: true,
+    }
+}
+
+fn summary(byte: u8, name: &str, worst: Option<Severity>) -> AgentSummary {
+    AgentSummary {
+        agent: AgentId::from_random_bytes([byte; 16]),
+        name: DisplayName::parse(name).unwrap(),
+        is_pinned: true,
+        is_revoked: false,
+        enrolled_at: ago(600),
+        last_seen_at: Some(ago(12)),
+        version: Some(String::from("0.1.0")),
+        worst_open: worst,
+        n_open: u32::from(worst.is_some()),
+        recent_cpu: vec![3.0, 5.5, 4.2],
+    }
+}
+
+fn row(byte: u8, text: &str, is_closed: bool) -> AnomalyRow {
+    AnomalyRow {
+        anomaly: Anomaly {
+            id: AnomalyId::from_random_bytes([byte; 16]),
+            tenant: TenantId::from_random_bytes([1; 16]),
+            agent: AgentId::from_random_bytes([byte; 16]),
+            finding: Finding {
+                kind: AnomalyKind::FlatMetrics,
+                severity: Severity::High,
+                summary: text.to_owned(),
+                detail: text.to_owned(),
+                evidence: text.to_owned(),
+            },
+            detected_at: ago(300),
+            last_seen_at: ago(30),
+            occurrences: 3,
+            closed: is_closed.then(|| Closed {
+                at: ago(60),
+                by: UserId::from_random_bytes([2; 16]),
+                resolution: Resolution::Manual,
+                note: Some(text.to_owned()),
+            }),
+        },
+        agent_name: text.to_owned(),
+        closed_by: is_closed.then(|| text.to_owned()),
+    }
+}
+
+fn count(kind: AnomalyKind, n_open: u64, worst: Severity) -> KindCount {
+    KindCount {
+        kind,
+        n_open,
+        worst: Some(worst),
+    }
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now().saturating_sub(Span::from_secs(seconds))
+}
+
+fn now() -> Timestamp {
+    Timestamp::parse_rfc3339("2026-11-21T01:15:41Z").unwrap()
+}
+
+const OPEN: AnomalyFilter = AnomalyFilter {
+    state: Some(AnomalyState::Open),
+    kind: None,
+    severity: None,
+    agent: None,
+    after: None,
+};

@@ -1,0 +1,6 @@
+//! Who may see and do what over HTTP: secrets, sessions, cross-site requests, response headers.
+
+pub(crate) mod headers;
+pub(crate) mod origin;
+pub(crate) mod secret;
+pub(crate) mod session;

@@ -1,0 +1,373 @@
+//! Organisations, people, login links and sessions.
+//!
+//! Secrets are stored as SHA-256 digests only. Times here are those of the wall clock.
+
+use monsys_core::id::{TenantId, UserId};
+use monsys_core::name::DisplayName;
+use monsys_core::store::{StoreError, StoreFuture};
+use monsys_core::time::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::SqliteStore;
+use super::column::{OrStoreError, TextColumn, first, optional, rows, text};
+use crate::clock::wall_now;
+use crate::random::random_bytes;
+
+/// What a person may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Reads and changes.
+    Admin,
+    /// Reads.
+    ReadOnly,
+}
+
+impl Role {
+    /// Returns the word used in SQL, JSON and on the command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::ReadOnly => "read_only",
+        }
+    }
+}
+
+impl TextColumn for Role {
+    fn from_text(text: &str) -> Option<Self> {
+        [Self::Admin, Self::ReadOnly]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+    }
+}
+
+/// A person about to be added.
+#[derive(Debug, Clone)]
+pub(crate) struct NewUser {
+    pub(crate) user: UserId,
+    pub(crate) tenant: TenantId,
+    pub(crate) email: String,
+    pub(crate) role: Role,
+}
+
+/// Who a session belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionUser {
+    pub(crate) user: UserId,
+    pub(crate) tenant: TenantId,
+    pub(crate) tenant_name: DisplayName,
+    pub(crate) email: String,
+    pub(crate) role: Role,
+}
+
+/// What a one-time link lets its holder do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoginLink {
+    /// Log in as this person.
+    Login(UserId),
+    /// Make the first organisation and person of an empty hub.
+    SetUp,
+}
+
+impl SqliteStore {
+    /// Reads a named value of the hub itself.
+    pub(crate) fn meta(&self, name: &'static str) -> StoreFuture<'_, Option<String>> {
+        self.read(move |connection| {
+            let sql = "SELECT value FROM meta WHERE name = ?1";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            first(&mut statement, [name], |row| text(row, 0))
+        })
+    }
+
+    /// Writes a named value of the hub itself unless there is one, and returns what is stored.
+    pub(crate) fn meta_or_insert(
+        &self,
+        name: &'static str,
+        value: String,
+    ) -> StoreFuture<'_, String> {
+        self.write(move |connection| {
+            let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            connection
+                .execute(sql, params![name, value])
+                .or_store_error()?;
+            let sql = "SELECT value FROM meta WHERE name = ?1";
+            connection
+                .query_row(sql, [name], |row| row.get(0))
+                .or_store_error()
+        })
+    }
+
+    /// Adds an organisation and the service user that closes its findings.
+    pub(crate) fn add_tenant(&self, tenant: TenantId, name: DisplayName) -> StoreFuture<'_, ()> {
+        self.write(move |connection| insert_tenant(connection, tenant, &name))
+    }
+
+    /// Lists organisations by name.
+    pub(crate) fn tenant_names(&self) -> StoreFuture<'_, Vec<(TenantId, DisplayName)>> {
+        self.read(|connection| {
+            let sql = "SELECT id, name FROM tenants ORDER BY name";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            rows(&mut statement, [], |row| Ok((text(row, 0)?, text(row, 1)?)))
+        })
+    }
+
+    /// Adds a person.
+    pub(crate) fn add_user(&self, user: NewUser) -> StoreFuture<'_, ()> {
+        self.write(move |connection| insert_user(connection, &user))
+    }
+
+    /// Counts people who can log in.
+    pub(crate) fn user_count(&self) -> StoreFuture<'_, u64> {
+        self.read(count_users)
+    }
+
+    /// Finds a person of an organisation by login name.
+    pub(crate) fn user_by_email(
+        &self,
+        tenant: TenantId,
+        email: String,
+    ) -> StoreFuture<'_, Option<UserId>> {
+        self.read(move |connection| {
+            let sql = "SELECT id FROM users \
+                       WHERE tenant_id = ?1 AND email = ?2 AND role <> 'service'";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            first(&mut statement, params![tenant.to_string(), email], |row| {
+                text(row, 0)
+            })
+        })
+    }
+
+    /// Stores a one-time link by the digest of its secret.
+    pub(crate) fn add_link(
+        &self,
+        digest: [u8; 32],
+        link: LoginLink,
+        expires_at: Timestamp,
+    ) -> StoreFuture<'_, ()> {
+        self.write(move |connection| {
+            let user = match link {
+                LoginLink::Login(user) => Some(user.to_string()),
+                LoginLink::SetUp => None,
+            };
+            let sql = "INSERT INTO login_links (digest, user_id, expires_at) VALUES (?1, ?2, ?3)";
+            let parameters = params![digest.as_slice(), user, expires_at.to_rfc3339()];
+            connection
+                .execute(sql, parameters)
+                .or_store_error()
+                .map(drop)
+        })
+    }
+
+    /// Looks at a link without using it up; `None` when it is unknown, used or expired.
+    pub(crate) fn link(
+        &self,
+        digest: [u8; 32],
+        now: Timestamp,
+    ) -> StoreFuture<'_, Option<LoginLink>> {
+        self.read(move |connection| find_link(connection, digest, now))
+    }
+
+    /// Uses up a login link and opens a session for its person.
+    pub(crate) fn log_in(
+        &self,
+        link: [u8; 32],
+        session: [u8; 32],
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> StoreFuture<'_, Option<()>> {
+        self.write(move |connection| {
+            let Some(LoginLink::Login(user)) = find_link(connection, link, now)? else {
+                return Ok(None);
+            };
+            use_link(connection, link, now)?;
+            open_session(connection, user, session, (now, expires_at))?;
+            Ok(Some(()))
+        })
+    }
+
+    /// Uses up a set-up link: makes an organisation and its first person, and opens a session.
+    /// `None` when the link is not valid, or when there is a person already.
+    pub(crate) fn set_up(
+        &self,
+        link: [u8; 32],
+        name: DisplayName,
+        user: NewUser,
+        session: [u8; 32],
+        (now, expires_at): (Timestamp, Timestamp),
+    ) -> StoreFuture<'_, Option<()>> {
+        self.write(move |connection| {
+            let is_valid = find_link(connection, link, now)? == Some(LoginLink::SetUp);
+            if !is_valid || count_users(connection)? > 0 {
+                return Ok(None);
+            }
+            use_link(connection, link, now)?;
+            let sql = "SELECT id FROM tenants WHERE name = ?1";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let existing = first(&mut statement, [name.as_str()], |row| text(row, 0))?;
+            let tenant = existing.unwrap_or(user.tenant);
+            if existing.is_none() {
+                insert_tenant(connection, tenant, &name)?;
+            }
+            let user = NewUser { tenant, ..user };
+            insert_user(connection, &user)?;
+            open_session(connection, user.user, session, (now, expires_at))?;
+            Ok(Some(()))
+        })
+    }
+
+    /// Finds who a session belongs to; `None` when it is unknown or expired.
+    pub(crate) fn session(
+        &self,
+        digest: [u8; 32],
+        now: Timestamp,
+    ) -> StoreFuture<'_, Option<SessionUser>> {
+        self.read(move |connection| {
+            let sql = "SELECT u.id, u.tenant_id, t.name, u.email, u.role FROM sessions s \
+                       JOIN users u ON u.tenant_id = s.tenant_id AND u.id = s.user_id \
+                       JOIN tenants t ON t.id = s.tenant_id \
+                       WHERE s.digest = ?1 AND s.expires_at > ?2 AND u.role <> 'service'";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let parameters = params![digest.as_slice(), now.to_rfc3339()];
+            first(&mut statement, parameters, |row| {
+                Ok(SessionUser {
+                    user: text(row, 0)?,
+                    tenant: text(row, 1)?,
+                    tenant_name: text(row, 2)?,
+                    email: text(row, 3)?,
+                    role: text(row, 4)?,
+                })
+            })
+        })
+    }
+
+    /// Ends a session.
+    pub(crate) fn log_out(&self, digest: [u8; 32]) -> StoreFuture<'_, ()> {
+        self.write(move |connection| {
+            let sql = "DELETE FROM sessions WHERE digest = ?1";
+            connection
+                .execute(sql, [digest.as_slice()])
+                .or_store_error()
+                .map(drop)
+        })
+    }
+
+    /// Writes an audit entry for an action that is not itself a method of this store.
+    pub(crate) fn add_audit(
+        &self,
+        tenant: Option<TenantId>,
+        actor: String,
+        action: &'static str,
+        subject: String,
+    ) -> StoreFuture<'_, ()> {
+        self.write(move |connection| audit(connection, tenant, &actor, action, &subject))
+    }
+}
+
+/// Writes an audit entry in the transaction of what it speaks of.
+pub(super) fn audit(
+    connection: &Connection,
+    tenant: Option<TenantId>,
+    actor: &str,
+    action: &str,
+    subject: &str,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO audit_log (tenant_id, at, actor, action, subject) \
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let tenant = tenant.map(|tenant| tenant.to_string());
+    let parameters = params![tenant, wall_now().to_rfc3339(), actor, action, subject];
+    connection
+        .execute(sql, parameters)
+        .or_store_error()
+        .map(drop)
+}
+
+fn insert_tenant(
+    connection: &Connection,
+    tenant: TenantId,
+    name: &DisplayName,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO tenants (id, name, created_at) VALUES (?1, ?2, ?3)";
+    let at = wall_now().to_rfc3339();
+    connection
+        .execute(sql, params![tenant.to_string(), name.as_str(), at])
+        .or_store_error()?;
+    let sql = "INSERT INTO users (id, tenant_id, email, role, created_at) \
+               VALUES (?1, ?2, ?3, 'service', ?4)";
+    let service = UserId::from_random_bytes(random_bytes()).to_string();
+    let parameters = params![service, tenant.to_string(), SERVICE_USER, at];
+    connection.execute(sql, parameters).or_store_error()?;
+    audit(
+        connection,
+        Some(tenant),
+        "hub",
+        "organisation added",
+        name.as_str(),
+    )
+}
+
+fn insert_user(connection: &Connection, user: &NewUser) -> Result<(), StoreError> {
+    let sql = "INSERT INTO users (id, tenant_id, email, role, created_at) \
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let (id, tenant) = (user.user.to_string(), user.tenant.to_string());
+    let parameters = params![
+        id,
+        tenant,
+        user.email,
+        user.role.as_str(),
+        wall_now().to_rfc3339()
+    ];
+    connection.execute(sql, parameters).or_store_error()?;
+    audit(connection, Some(user.tenant), "hub", "user added", &id)
+}
+
+fn count_users(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM users WHERE role <> 'service'";
+    let count: i64 = connection
+        .query_row(sql, [], |row| row.get(0))
+        .or_store_error()?;
+    Ok(count.unsigned_abs())
+}
+
+fn find_link(
+    connection: &Connection,
+    digest: [u8; 32],
+    now: Timestamp,
+) -> Result<Option<LoginLink>, StoreError> {
+    let sql = "SELECT user_id FROM login_links \
+               WHERE digest = ?1 AND used_at IS NULL AND expires_at > ?2";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let read =
+        |row: &Row<'_>| Ok(optional::<UserId>(row, 0)?.map_or(LoginLink::SetUp, LoginLink::Login));
+    first(
+        &mut statement,
+        params![digest.as_slice(), now.to_rfc3339()],
+        read,
+    )
+}
+
+fn use_link(connection: &Connection, digest: [u8; 32], now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE login_links SET used_at = ?2 WHERE digest = ?1";
+    let parameters = params![digest.as_slice(), now.to_rfc3339()];
+    connection
+        .execute(sql, parameters)
+        .or_store_error()
+        .map(drop)
+}
+
+fn open_session(
+    connection: &Connection,
+    user: UserId,
+    digest: [u8; 32],
+    (now, expires_at): (Timestamp, Timestamp),
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO sessions (digest, tenant_id, user_id, created_at, expires_at) \
+               SELECT ?1, u.tenant_id, u.id, ?3, ?4 FROM users u WHERE u.id = ?2";
+    let (now, expires_at) = (now.to_rfc3339(), expires_at.to_rfc3339());
+    let parameters = params![digest.as_slice(), user.to_string(), now, expires_at];
+    connection.execute(sql, parameters).or_store_error()?;
+    let sql = "DELETE FROM sessions WHERE expires_at <= ?1";
+    connection.execute(sql, [now]).or_store_error()?;
+    audit(connection, None, &user.to_string(), "logged in", "session")
+}
+
+/// The login name of the user that closes findings by itself; it cannot log in.
+const SERVICE_USER: &str = "integrity-worker@monsys.invalid";

@@ -1,0 +1,258 @@
+//! What the integrity cycle reads and writes.
+
+use monsys_core::anomaly::{OpenAnomaly, Transition};
+use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
+use monsys_core::id::{AgentId, AnomalyId, TenantId};
+use monsys_core::limit;
+use monsys_core::signal::Signal;
+use monsys_core::store::{CycleCommit, CycleStore, FactsPage, Lease, StoreError, StoreFuture};
+use monsys_core::time::{Span, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+use super::SqliteStore;
+use super::anomaly::record;
+use super::column::{OrStoreError, first, optional, rows, text};
+use super::ingest::insert_signal;
+
+impl CycleStore for SqliteStore {
+    fn take_lease(
+        &self,
+        holder: [u8; 16],
+        now: Timestamp,
+        ttl: Span,
+    ) -> StoreFuture<'_, Option<Lease>> {
+        self.write(move |connection| {
+            let sql = "INSERT INTO leases (name, holder, expires_at) VALUES ('cycle', ?1, ?2) \
+                       ON CONFLICT (name) DO UPDATE SET holder = ?1, expires_at = ?2 \
+                       WHERE holder = ?1 OR expires_at <= ?3";
+            let until = now.saturating_add(ttl).to_rfc3339();
+            let taken = connection
+                .execute(sql, params![holder.as_slice(), until, now.to_rfc3339()])
+                .or_store_error()?;
+            if taken == 0 {
+                return Ok(None);
+            }
+            let sql = "SELECT value FROM meta WHERE name = 'previous_cycle'";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            Ok(Some(Lease {
+                previous_cycle: first(&mut statement, [], |row| text(row, 0))?,
+            }))
+        })
+    }
+
+    fn finish_cycle(&self, holder: [u8; 16], now: Timestamp) -> StoreFuture<'_, ()> {
+        self.write(move |connection| {
+            let sql = "UPDATE leases SET expires_at = ?2 WHERE name = 'cycle' AND holder = ?1";
+            let held = connection
+                .execute(sql, params![holder.as_slice(), now.to_rfc3339()])
+                .or_store_error()?;
+            if held == 0 {
+                return Ok(());
+            }
+            let sql = "INSERT INTO meta (name, value) VALUES ('previous_cycle', ?1) \
+                       ON CONFLICT (name) DO UPDATE SET value = ?1";
+            connection
+                .execute(sql, [now.to_rfc3339()])
+                .or_store_error()?;
+            let old = now
+                .saturating_sub(Span::from_secs(limit::CONTENT_HASH_KEPT_S))
+                .to_rfc3339();
+            let sql = "DELETE FROM ingest_contents WHERE received_at < ?1";
+            connection.execute(sql, [old]).or_store_error().map(drop)
+        })
+    }
+
+    fn tenants(&self) -> StoreFuture<'_, Vec<TenantId>> {
+        self.read(|connection| {
+            let sql = "SELECT id FROM tenants ORDER BY id";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            rows(&mut statement, [], |row| text(row, 0))
+        })
+    }
+
+    fn facts(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+        now: Timestamp,
+    ) -> StoreFuture<'_, FactsPage> {
+        self.read(move |connection| {
+            // One read transaction: the page is a picture of one moment.
+            let snapshot = connection.unchecked_transaction().or_store_error()?;
+            let sql = "SELECT id, version, version_highest, last_verified_at FROM agents \
+                       WHERE tenant_id = ?1 AND id > ?2 AND revoked_at IS NULL \
+                       ORDER BY id LIMIT ?3";
+            let mut statement = snapshot.prepare_cached(sql).or_store_error()?;
+            let after = after.map(|after| after.to_string()).unwrap_or_default();
+            let parameters = params![tenant.to_string(), after, i64::from(n_agents) + 1];
+            let mut agents = rows(&mut statement, parameters, start_of_facts)?;
+            let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
+            let has_more = agents.len() > n_agents;
+            agents.truncate(n_agents);
+            for facts in &mut agents {
+                let agent = facts.agent;
+                facts.window = window(&snapshot, tenant, agent, now)?;
+                facts.clock = clock_readings(&snapshot, tenant, agent, now)?;
+                facts.open = open_anomalies(&snapshot, tenant, agent)?;
+            }
+            let next = agents.last().filter(|_| has_more).map(|facts| facts.agent);
+            Ok(FactsPage { agents, next })
+        })
+    }
+
+    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, usize> {
+        let commit = commit.clone();
+        self.write(move |connection| {
+            let mut opened = 0;
+            for transition in &commit.transitions {
+                opened += usize::from(apply(connection, commit.tenant, commit.at, transition)?);
+            }
+            Ok(opened)
+        })
+    }
+}
+
+fn start_of_facts(row: &Row<'_>) -> Result<AgentFacts, StoreError> {
+    Ok(AgentFacts {
+        agent: text(row, 0)?,
+        window: MetricWindow::default(),
+        clock: Vec::new(),
+        version: VersionFacts {
+            current: optional(row, 1)?,
+            highest: optional(row, 2)?,
+        },
+        last_verified_at: optional(row, 3)?,
+        open: Vec::new(),
+    })
+}
+
+fn window(
+    connection: &Connection,
+    tenant: TenantId,
+    agent: AgentId,
+    now: Timestamp,
+) -> Result<MetricWindow, StoreError> {
+    let sql = "SELECT time, cpu_usage_percent, is_spooled FROM metrics \
+               WHERE tenant_id = ?1 AND agent_id = ?2 AND time > ?3 AND time <= ?4 \
+               ORDER BY time DESC, id DESC LIMIT ?5";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let start = now.saturating_sub(Span::from_secs(3_600)).to_rfc3339();
+    let most = i64::try_from(limit::WINDOW_SAMPLES_MAX).unwrap_or(i64::MAX);
+    let parameters = params![
+        tenant.to_string(),
+        agent.to_string(),
+        start,
+        now.to_rfc3339(),
+        most
+    ];
+    let mut found = rows(&mut statement, parameters, |row| {
+        let cpu: f64 = row.get(1).or_store_error()?;
+        let is_spooled: bool = row.get(2).or_store_error()?;
+        Ok((text::<Timestamp>(row, 0)?, cpu, is_spooled))
+    })?;
+    found.reverse();
+    let mut window = MetricWindow::default();
+    for (received_at, cpu, is_spooled) in found {
+        window.received_at.push(received_at);
+        window.cpu_usage_percent.push(cpu);
+        window.is_spooled.push(is_spooled);
+    }
+    Ok(window)
+}
+
+fn clock_readings(
+    connection: &Connection,
+    tenant: TenantId,
+    agent: AgentId,
+    now: Timestamp,
+) -> Result<Vec<ClockReading>, StoreError> {
+    let sql = "SELECT captured_at, sent_at, time, is_spooled FROM metrics \
+               WHERE tenant_id = ?1 AND agent_id = ?2 AND time <= ?3 \
+               ORDER BY time DESC, id DESC LIMIT 20";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let parameters = params![tenant.to_string(), agent.to_string(), now.to_rfc3339()];
+    let mut found = rows(&mut statement, parameters, |row| {
+        Ok(ClockReading {
+            captured_at: text(row, 0)?,
+            sent_at: text(row, 1)?,
+            received_at: text(row, 2)?,
+            is_spooled: row.get(3).or_store_error()?,
+        })
+    })?;
+    found.reverse();
+    Ok(found)
+}
+
+fn open_anomalies(
+    connection: &Connection,
+    tenant: TenantId,
+    agent: AgentId,
+) -> Result<Vec<OpenAnomaly>, StoreError> {
+    let sql = "SELECT id, kind, severity, last_seen_at FROM integrity_anomalies \
+               WHERE tenant_id = ?1 AND agent_id = ?2 AND resolved_at IS NULL ORDER BY kind";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    rows(
+        &mut statement,
+        [tenant.to_string(), agent.to_string()],
+        |row| {
+            Ok(OpenAnomaly {
+                id: text(row, 0)?,
+                kind: text(row, 1)?,
+                severity: text(row, 2)?,
+                last_seen_at: text(row, 3)?,
+            })
+        },
+    )
+}
+
+fn apply(
+    connection: &Connection,
+    tenant: TenantId,
+    at: Timestamp,
+    transition: &Transition,
+) -> Result<bool, StoreError> {
+    match transition {
+        Transition::Record {
+            agent,
+            finding,
+            occurrences,
+            signal,
+        } => record(
+            connection,
+            (tenant, *agent),
+            at,
+            finding,
+            *occurrences,
+            signal,
+        ),
+        Transition::Resolve {
+            id,
+            last_seen_at,
+            signal,
+        } => close(connection, tenant, at, (*id, *last_seen_at), signal).map(|()| false),
+    }
+}
+
+fn close(
+    connection: &Connection,
+    tenant: TenantId,
+    at: Timestamp,
+    (id, last_seen_at): (AnomalyId, Timestamp),
+    signal: &Signal,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE integrity_anomalies SET resolved_at = ?3, resolution = 'auto', \
+               resolved_by = (SELECT u.id FROM users u WHERE u.tenant_id = ?1 AND u.role = 'service') \
+               WHERE tenant_id = ?1 AND id = ?2 AND resolved_at IS NULL AND last_seen_at = ?4";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let parameters = params![
+        tenant.to_string(),
+        id.to_string(),
+        at.to_rfc3339(),
+        last_seen_at.to_rfc3339()
+    ];
+    if statement.execute(parameters).or_store_error()? == 1 {
+        insert_signal(connection, tenant, signal)?;
+    }
+    Ok(())
+}

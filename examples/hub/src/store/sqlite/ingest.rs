@@ -1,0 +1,258 @@
+//! What one accepted payload writes.
+
+use monsys_core::id::{AgentId, TenantId};
+use monsys_core::json::ObjectText;
+use monsys_core::position::{Admission, ContentHash, PositionSet};
+use monsys_core::sample::MetricSample;
+use monsys_core::signal::Signal;
+use monsys_core::store::{
+    IngestBatch, IngestFinding, IngestOutcome, IngestStore, Payload, SignatureStatus, StoreError,
+    StoreFuture,
+};
+use rusqlite::{Connection, params};
+
+use super::SqliteStore;
+use super::anomaly::record;
+use super::column::{OrStoreError, bytes32, first};
+
+impl IngestStore for SqliteStore {
+    fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>> {
+        let batches = batches.to_vec();
+        self.write(move |connection| {
+            batches
+                .iter()
+                .map(|batch| commit_one(connection, batch))
+                .collect()
+        })
+    }
+
+    fn record<'a>(&'a self, finding: &'a IngestFinding) -> StoreFuture<'a, ()> {
+        let found = finding.clone();
+        self.write(move |connection| {
+            let (finding, signal) = (&found.finding, &found.signal);
+            let of = (found.tenant, found.agent);
+            record(connection, of, found.at, finding, found.occurrences, signal).map(drop)
+        })
+    }
+}
+
+fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutcome, StoreError> {
+    let mut positions = positions_of(connection, batch.tenant, batch.agent)?;
+    let known = content_at(connection, batch)?;
+    let is_spooled = match positions.admit(batch.position, batch.content, known) {
+        Admission::Duplicate => return Ok(IngestOutcome::Duplicate),
+        Admission::Replay => return Ok(IngestOutcome::Replay),
+        Admission::StaleEpoch { min_epoch } => return Ok(IngestOutcome::StaleEpoch { min_epoch }),
+        Admission::OutOfRange => return Ok(IngestOutcome::OutOfRange),
+        Admission::Fresh { fills_gap } => fills_gap && batch.is_late(),
+    };
+    keep_content(connection, batch)?;
+    update_agent(connection, batch, &positions, is_spooled)?;
+    match &batch.payload {
+        Payload::Metrics(sample) => insert_metrics(connection, batch, sample, is_spooled)?,
+        Payload::Signals(signals) => {
+            for signal in signals {
+                insert_signal(connection, batch.tenant, signal)?;
+            }
+        }
+        _ => {
+            return Err(StoreError::Refused {
+                constraint: "payload_kind".into(),
+            });
+        }
+    }
+    if let Some((finding, signal)) = &batch.finding {
+        record(
+            connection,
+            (batch.tenant, batch.agent),
+            batch.received_at,
+            finding,
+            1,
+            signal,
+        )?;
+    }
+    Ok(IngestOutcome::Accepted)
+}
+
+fn positions_of(
+    connection: &Connection,
+    tenant: TenantId,
+    agent: AgentId,
+) -> Result<PositionSet, StoreError> {
+    let sql = "SELECT positions FROM agents WHERE tenant_id = ?1 AND id = ?2";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let bytes = row
+            .get_ref(0)
+            .or_store_error()?
+            .as_blob()
+            .map_err(|_| StoreError::Damaged)?;
+        PositionSet::from_bytes(bytes).map_err(|_| StoreError::Damaged)
+    };
+    first(
+        &mut statement,
+        [tenant.to_string(), agent.to_string()],
+        read,
+    )?
+    .ok_or(StoreError::NotFound)
+}
+
+fn content_at(
+    connection: &Connection,
+    batch: &IngestBatch,
+) -> Result<Option<ContentHash>, StoreError> {
+    let sql = "SELECT content FROM ingest_contents \
+               WHERE tenant_id = ?1 AND agent_id = ?2 AND epoch = ?3 AND seq = ?4";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let (epoch, seq) = place(batch);
+    let parameters = params![
+        batch.tenant.to_string(),
+        batch.agent.to_string(),
+        epoch,
+        seq
+    ];
+    first(&mut statement, parameters, |row| {
+        Ok(bytes32(row, 0)?.map(ContentHash))
+    })
+    .map(Option::flatten)
+}
+
+fn keep_content(connection: &Connection, batch: &IngestBatch) -> Result<(), StoreError> {
+    let sql = "INSERT INTO ingest_contents (tenant_id, agent_id, epoch, seq, content, received_at) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let (epoch, seq) = place(batch);
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let inserted = statement.execute(params![
+        batch.tenant.to_string(),
+        batch.agent.to_string(),
+        epoch,
+        seq,
+        batch.content.0.as_slice(),
+        batch.received_at.to_rfc3339(),
+    ]);
+    inserted.or_store_error().map(drop)
+}
+
+/// Positions end at 2^53 − 1, so both parts fit a column.
+fn place(batch: &IngestBatch) -> (i64, i64) {
+    let part = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    (part(batch.position.epoch()), part(batch.position.seq()))
+}
+
+fn update_agent(
+    connection: &Connection,
+    batch: &IngestBatch,
+    positions: &PositionSet,
+    is_spooled: bool,
+) -> Result<(), StoreError> {
+    let is_verified = batch.signature == SignatureStatus::Verified;
+    let version = batch.version.text.as_str();
+    let current = (is_verified && !is_spooled).then_some(version);
+    let key = batch
+        .version
+        .triple
+        .filter(|_| is_verified)
+        .map(|triple| triple.to_sort_key());
+    let sql = "UPDATE agents SET positions = ?3, last_seen_at = ?4, \
+               last_verified_at = coalesce(?5, last_verified_at), version = coalesce(?6, version), \
+               version_highest = iif(?7 > version_highest_key, ?8, version_highest), \
+               version_highest_key = max(coalesce(?7, ''), version_highest_key) \
+               WHERE tenant_id = ?1 AND id = ?2";
+    let received_at = batch.received_at.to_rfc3339();
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let updated = statement.execute(params![
+        batch.tenant.to_string(),
+        batch.agent.to_string(),
+        positions.to_bytes(),
+        received_at,
+        is_verified.then_some(&received_at),
+        current,
+        key,
+        version,
+    ]);
+    updated.or_store_error().map(drop)
+}
+
+fn insert_metrics(
+    connection: &Connection,
+    batch: &IngestBatch,
+    sample: &MetricSample,
+    is_spooled: bool,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO metrics (tenant_id, agent_id, time, captured_at, sent_at, epoch, seq, \
+               is_spooled, is_verified, cpu_usage_percent, cpu_cores, load1, load5, load15, \
+               mem_total_bytes, mem_used_bytes, swap_total_bytes, swap_used_bytes, \
+               uptime_seconds, disks, networks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+               ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+    let (epoch, seq) = place(batch);
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let inserted = statement.execute(params![
+        batch.tenant.to_string(),
+        batch.agent.to_string(),
+        batch.received_at.to_rfc3339(),
+        batch.captured_at.to_rfc3339(),
+        batch.sent_at.to_rfc3339(),
+        epoch,
+        seq,
+        is_spooled,
+        batch.signature == SignatureStatus::Verified,
+        sample.cpu_usage_percent.get(),
+        sample.cpu_cores.map(|n| n.get()),
+        sample.load1.map(|n| n.get()),
+        sample.load5.map(|n| n.get()),
+        sample.load15.map(|n| n.get()),
+        sample.mem_total_bytes.map(|n| n.get()),
+        sample.mem_used_bytes.map(|n| n.get()),
+        sample.swap_total_bytes.map(|n| n.get()),
+        sample.swap_used_bytes.map(|n| n.get()),
+        sample.uptime_seconds.map(|n| n.get()),
+        sample
+            .disks
+            .as_ref()
+            .map(|disks| list(disks.iter().map(|disk| {
+                ObjectText::new()
+                    .text("mount", &disk.mount)
+                    .integer("total_bytes", disk.total_bytes.get())
+                    .integer("used_bytes", disk.used_bytes.get())
+            }))),
+        sample
+            .networks
+            .as_ref()
+            .map(|networks| list(networks.iter().map(|network| {
+                ObjectText::new()
+                    .text("interface", &network.interface)
+                    .integer("rx_bytes", network.rx_bytes.get())
+                    .integer("tx_bytes", network.tx_bytes.get())
+            }))),
+    ]);
+    inserted.or_store_error().map(drop)
+}
+
+fn list(objects: impl Iterator<Item = ObjectText>) -> String {
+    let members: Vec<_> = objects.map(ObjectText::finish).collect();
+    format!("[{}]", members.join(", "))
+}
+
+/// Writes one signal.
+pub(super) fn insert_signal(
+    connection: &Connection,
+    tenant: TenantId,
+    signal: &Signal,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO signal_streams (tenant_id, source, subject_type, subject_id, \
+               signal_key, signal_value, severity, observed_at, ttl_seconds) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let inserted = statement.execute(params![
+        tenant.to_string(),
+        signal.source().as_str(),
+        signal.subject_type().as_str(),
+        signal.subject_id().as_str(),
+        signal.key().as_str(),
+        signal.value(),
+        signal.severity().map(|severity| severity.as_str()),
+        signal.observed_at().to_rfc3339(),
+        signal.ttl_seconds(),
+    ]);
+    inserted.or_store_error().map(drop)
+}

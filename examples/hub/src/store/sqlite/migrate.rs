@@ -1,0 +1,64 @@
+//! Schema versions.
+//!
+//! An empty file is brought to the newest schema when it is opened; an older one is refused until
+//! `migrate` is run, so that nobody changes a schema by starting a program; a newer one is refused
+//! by all.
+
+use rusqlite::Connection;
+use thiserror::Error;
+
+/// Why a store was not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum OpenError {
+    /// The database said no.
+    #[error("store not opened: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// No thread for the writer.
+    #[error("store not opened: no thread for its writer")]
+    Thread(#[source] std::io::Error),
+    /// Written by an older version.
+    #[error("the store has schema {found}, expected {NEWEST}: run `monsys-hub migrate`")]
+    Older {
+        /// Its schema.
+        found: i64,
+    },
+    /// Written by a newer version.
+    #[error("the store has schema {found}, this program knows {NEWEST}: run a newer monsys-hub")]
+    Newer {
+        /// Its schema.
+        found: i64,
+    },
+}
+
+/// The schema this program writes: the number of scripts in [`SCRIPTS`].
+const NEWEST: i64 = 1;
+
+const SCRIPTS: [&str; 1] = [include_str!("migrations/0001_start.sql")];
+
+/// Brings an empty store to the newest schema; refuses any other that is not the newest.
+pub(super) fn migrate_empty(connection: &Connection) -> Result<(), OpenError> {
+    let is_applied = |connection: &Connection| match version(connection)? {
+        NEWEST => Ok(true),
+        0 => Ok(false),
+        found if found < NEWEST => Err(OpenError::Older { found }),
+        found => Err(OpenError::Newer { found }),
+    };
+    if is_applied(connection)? {
+        return Ok(());
+    }
+    let tx =
+        rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)?;
+    // Another process may have been quicker between the look and the lock.
+    if !is_applied(&tx)? {
+        for script in SCRIPTS {
+            tx.execute_batch(script)?;
+        }
+        tx.pragma_update(None, "user_version", NEWEST)?;
+    }
+    Ok(tx.commit()?)
+}
+
+fn version(connection: &Connection) -> Result<i64, OpenError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}

@@ -1,0 +1,224 @@
+-- Times are RFC 3339 text in UTC with six fractional digits: 27 characters, text order is time
+-- order. Identifiers are hyphenated text. Every table that holds data of an organisation starts
+-- with its tenant_id.
+
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY NOT NULL,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tenants (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL UNIQUE,
+    created_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE users (
+    id TEXT PRIMARY KEY NOT NULL,
+    tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    email TEXT NOT NULL,
+    role TEXT NOT NULL CONSTRAINT role_word CHECK (role IN ('admin', 'read_only', 'service')),
+    created_at TEXT NOT NULL,
+    UNIQUE (tenant_id, email),
+    UNIQUE (tenant_id, id)
+) STRICT;
+
+CREATE TABLE agents (
+    id TEXT PRIMARY KEY NOT NULL,
+    tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    name TEXT NOT NULL,
+    token_digest BLOB NOT NULL UNIQUE,
+    public_key BLOB,
+    pin_until TEXT NOT NULL,
+    enrolled_at TEXT NOT NULL,
+    revoked_at TEXT,
+    last_seen_at TEXT,
+    last_verified_at TEXT,
+    version TEXT,
+    version_highest TEXT,
+    version_highest_key TEXT NOT NULL DEFAULT '',
+    positions BLOB NOT NULL,
+    UNIQUE (tenant_id, name),
+    UNIQUE (tenant_id, id)
+) STRICT;
+
+-- What must not change under a position; kept for at least 24 h.
+CREATE TABLE ingest_contents (
+    tenant_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    received_at TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, agent_id, epoch, seq),
+    FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX ingest_contents_by_age ON ingest_contents (received_at);
+
+CREATE TABLE metrics (
+    id INTEGER PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    time TEXT NOT NULL,
+    captured_at TEXT NOT NULL,
+    sent_at TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    is_spooled INTEGER NOT NULL,
+    is_verified INTEGER NOT NULL,
+    cpu_usage_percent REAL NOT NULL
+        CONSTRAINT cpu_usage_percent_range CHECK (cpu_usage_percent BETWEEN 0 AND 100),
+    cpu_cores INTEGER,
+    load1 REAL,
+    load5 REAL,
+    load15 REAL,
+    mem_total_bytes INTEGER,
+    mem_used_bytes INTEGER,
+    swap_total_bytes INTEGER,
+    swap_used_bytes INTEGER,
+    uptime_seconds REAL,
+    disks TEXT,
+    networks TEXT,
+    FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT
+) STRICT;
+
+CREATE INDEX metrics_by_agent ON metrics (tenant_id, agent_id, time, id);
+
+CREATE TABLE signal_streams (
+    id INTEGER PRIMARY KEY,
+    tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    source TEXT NOT NULL CONSTRAINT source_format CHECK (
+        length(CAST(source AS BLOB)) BETWEEN 1 AND 64
+        AND source GLOB '[a-z]*' AND source NOT GLOB '*[^a-z0-9_]*'
+        AND source NOT GLOB '*__*' AND source NOT GLOB '*_'
+    ),
+    subject_type TEXT NOT NULL CONSTRAINT subject_type_format CHECK (
+        length(CAST(subject_type AS BLOB)) BETWEEN 1 AND 64
+        AND subject_type GLOB '[a-z]*' AND subject_type NOT GLOB '*[^a-z0-9_]*'
+        AND subject_type NOT GLOB '*__*' AND subject_type NOT GLOB '*_'
+    ),
+    subject_id TEXT NOT NULL CONSTRAINT subject_id_format CHECK (
+        length(CAST(subject_id AS BLOB)) BETWEEN 1 AND 256
+    ),
+    signal_key TEXT NOT NULL CONSTRAINT signal_key_format CHECK (
+        length(CAST(signal_key AS BLOB)) <= 128
+        AND signal_key GLOB '[a-z]*.*' AND signal_key NOT GLOB '*[^a-z0-9_.]*'
+        AND signal_key NOT GLOB '*[._][._]*' AND signal_key NOT GLOB '*[._]'
+    ),
+    signal_value TEXT NOT NULL CONSTRAINT signal_value_object CHECK (
+        json_valid(signal_value) AND json_type(signal_value) = 'object'
+        AND json_type(signal_value, '$.value') IS NOT NULL
+    ),
+    severity TEXT CONSTRAINT severity_word CHECK (
+        severity IN ('info', 'low', 'medium', 'high', 'critical')
+    ),
+    observed_at TEXT NOT NULL,
+    ttl_seconds INTEGER CONSTRAINT ttl_seconds_range CHECK (ttl_seconds BETWEEN 1 AND 315360000)
+) STRICT;
+
+CREATE INDEX signal_streams_by_subject
+    ON signal_streams (tenant_id, subject_type, subject_id, signal_key, observed_at);
+
+CREATE TABLE integrity_anomalies (
+    id TEXT PRIMARY KEY NOT NULL,
+    tenant_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    kind TEXT NOT NULL CONSTRAINT kind_word CHECK (kind IN (
+        'unsigned_payload', 'signature_invalid', 'clock_drift',
+        'cadence_anomaly', 'flat_metrics', 'version_downgrade'
+    )),
+    severity TEXT NOT NULL CONSTRAINT anomaly_severity_word CHECK (
+        severity IN ('info', 'low', 'medium', 'high', 'critical')
+    ),
+    severity_rank INTEGER NOT NULL GENERATED ALWAYS AS (
+        CASE severity
+            WHEN 'critical' THEN 1 WHEN 'high' THEN 2 WHEN 'medium' THEN 3 WHEN 'low' THEN 4 ELSE 5
+        END
+    ) STORED,
+    summary TEXT NOT NULL,
+    detail TEXT NOT NULL CONSTRAINT detail_object CHECK (
+        json_valid(detail) AND json_type(detail) = 'object'
+    ),
+    evidence TEXT NOT NULL CONSTRAINT evidence_object CHECK (
+        json_valid(evidence) AND json_type(evidence) = 'object'
+    ),
+    detected_at TEXT NOT NULL,
+    last_seen_at TEXT NOT NULL,
+    occurrences INTEGER NOT NULL CONSTRAINT occurrences_positive CHECK (occurrences >= 1),
+    resolved_at TEXT,
+    resolved_by TEXT,
+    resolution TEXT CONSTRAINT resolution_word CHECK (resolution IN ('manual', 'auto')),
+    note TEXT,
+    CONSTRAINT seen_after_detected CHECK (last_seen_at >= detected_at),
+    CONSTRAINT resolved_by_someone CHECK (
+        (resolved_at IS NULL) = (resolved_by IS NULL)
+        AND (resolved_at IS NULL) = (resolution IS NULL)
+    ),
+    FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT,
+    FOREIGN KEY (tenant_id, resolved_by) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+) STRICT;
+
+CREATE UNIQUE INDEX one_open_anomaly_per_kind
+    ON integrity_anomalies (tenant_id, agent_id, kind) WHERE resolved_at IS NULL;
+
+CREATE INDEX integrity_anomalies_listed
+    ON integrity_anomalies (tenant_id, severity_rank, detected_at DESC, id DESC);
+
+-- The ledger loses nothing and rewrites nothing. recursive_triggers is on in every connection, so
+-- that INSERT OR REPLACE cannot get round the first of these.
+CREATE TRIGGER integrity_anomalies_keep BEFORE DELETE ON integrity_anomalies
+BEGIN
+    SELECT RAISE(ABORT, 'integrity_anomalies is append-only');
+END;
+
+CREATE TRIGGER integrity_anomalies_freeze BEFORE UPDATE ON integrity_anomalies
+WHEN OLD.resolved_at IS NOT NULL
+    OR NEW.id IS NOT OLD.id OR NEW.tenant_id IS NOT OLD.tenant_id
+    OR NEW.agent_id IS NOT OLD.agent_id OR NEW.kind IS NOT OLD.kind
+    OR NEW.summary IS NOT OLD.summary OR NEW.detail IS NOT OLD.detail
+    OR NEW.evidence IS NOT OLD.evidence OR NEW.detected_at IS NOT OLD.detected_at
+BEGIN
+    SELECT RAISE(ABORT, 'what was detected does not change');
+END;
+
+CREATE TABLE leases (
+    name TEXT PRIMARY KEY NOT NULL,
+    holder BLOB NOT NULL,
+    expires_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE login_links (
+    digest BLOB PRIMARY KEY NOT NULL,
+    user_id TEXT REFERENCES users (id) ON DELETE RESTRICT,
+    expires_at TEXT NOT NULL,
+    used_at TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sessions (
+    digest BLOB PRIMARY KEY NOT NULL,
+    tenant_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit_log (
+    id INTEGER PRIMARY KEY,
+    tenant_id TEXT,
+    at TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL
+) STRICT;
+
+CREATE TRIGGER audit_log_keep BEFORE DELETE ON audit_log
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log is append-only');
+END;
+
+CREATE TRIGGER audit_log_freeze BEFORE UPDATE ON audit_log
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log is append-only');
+END;

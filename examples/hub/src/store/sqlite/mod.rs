@@ -1,0 +1,184 @@
+//! The embedded store: SQLite in WAL mode, synchronous FULL, one writer thread with group commit.
+//!
+//! What: the storage contract of `monsys-core`, and the hub's own accounts. What not: decisions.
+//! Writes queue up for one thread, which runs as many as are waiting in one transaction, each in a
+//! savepoint of its own, and answers them after the commit is durable. Reads run beside it on a few
+//! connections that cannot write.
+
+mod account;
+mod agent;
+mod anomaly;
+mod column;
+mod cycle;
+mod ingest;
+mod migrate;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use monsys_core::store::{StoreError, StoreFuture};
+use rusqlite::{Connection, OpenFlags};
+
+pub(crate) use self::account::{LoginLink, NewUser, Role, SessionUser};
+pub(crate) use self::migrate::OpenError;
+use self::writer::Writer;
+
+/// One SQLite file, shared by all of a hub.
+#[derive(Clone)]
+pub(crate) struct SqliteStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+struct Readers {
+    file: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens a store, making and migrating an empty one.
+    pub(crate) fn open(file: &Path) -> Result<Self, OpenError> {
+        let connection = open_writable(file)?;
+        migrate::migrate_empty(&connection)?;
+        Self::start(file, connection)
+    }
+
+    fn start(file: &Path, connection: Connection) -> Result<Self, OpenError> {
+        let readers = Readers {
+            file: file.to_owned(),
+            idle: Mutex::new(Vec::new()),
+        };
+        Ok(Self {
+            writer: Writer::start(connection)?,
+            readers: Arc::new(readers),
+        })
+    }
+
+    /// Runs a change in a transaction of its own or of its neighbours; the future is ready when
+    /// it is durable.
+    fn write<T, F>(&self, change: F) -> StoreFuture<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        Box::pin(self.writer.run(change))
+    }
+
+    /// Runs a read on a connection that cannot write.
+    fn read<T, F>(&self, query: F) -> StoreFuture<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(async move {
+            let task = tokio::task::spawn_blocking(move || {
+                let connection = readers.take()?;
+                let answer = query(&connection);
+                readers.give_back(connection);
+                answer
+            });
+            task.await.unwrap_or(Err(StoreError::Unavailable))
+        })
+    }
+
+    /// Waits until all that was queued is durable, and closes the file.
+    pub(crate) fn close(&self) {
+        self.writer.close();
+    }
+}
+
+impl Readers {
+    fn take(&self) -> Result<Connection, StoreError> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => open_read_only(&self.file).map_err(|e| column::store_error(&e)),
+        }
+    }
+
+    fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < READERS_KEPT {
+            idle.push(connection);
+        }
+    }
+}
+
+fn open_writable(file: &Path) -> Result<Connection, OpenError> {
+    let connection = Connection::open(file)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "recursive_triggers", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn open_read_only(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        file,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Idle read connections kept for the next read.
+const READERS_KEPT: usize = 8;
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use monsys_core::id::{TenantId, UserId};
+    use monsys_core::name::DisplayName;
+    use monsys_core::store::conformance::{BlockOn, Fixture, suite};
+
+    use super::*;
+
+    struct Runtime(tokio::runtime::Runtime);
+
+    impl BlockOn for Runtime {
+        fn block_on<T>(&self, future: StoreFuture<'_, T>) -> Result<T, StoreError> {
+            self.0.block_on(future)
+        }
+    }
+
+    #[test]
+    fn sqlite_passes_the_conformance_suite() {
+        let directory = std::env::temp_dir().join(format!("monsys-suite-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let store = SqliteStore::open(&directory.join("suite.db")).unwrap();
+        let wait = Runtime(tokio::runtime::Runtime::new().unwrap());
+        let tenants = [1, 2].map(|n| TenantId::from_random_bytes([n; 16]));
+        for (tenant, name) in tenants.into_iter().zip(["one", "other"]) {
+            let name = DisplayName::parse(name).unwrap();
+            wait.block_on(store.add_tenant(tenant, name)).unwrap();
+        }
+        let user = UserId::from_random_bytes([3; 16]);
+        let (email, role) = ("a@example.invalid".to_owned(), Role::Admin);
+        let new = NewUser {
+            user,
+            tenant: tenants[0],
+            email,
+            role,
+        };
+        wait.block_on(store.add_user(new)).unwrap();
+        suite(&Fixture {
+            store: &store,
+            tenants,
+            user,
+            wait: &wait,
+        });
+        store.close();
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}

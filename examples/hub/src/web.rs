@@ -1,0 +1,487 @@
+//! The pages: who asks, what is read, which page answers.
+//!
+//! Rendering is in `pages`, which takes values and returns text. Every change of state is a form
+//! with the token of its session, and is refused when another site asks for it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Form, Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
+use monsys_core::limit;
+use monsys_core::name::DisplayName;
+use monsys_core::store::{AgentStore, AnomalyFilter, AnomalyStore, StoreError};
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::clock::wall_now;
+use crate::pages::{
+    self, Access, AgentView, FilterWords, Integrity, Login, LoginNotice, Message, Overview, Setup,
+    UnknownWord, Viewer, assets,
+};
+use crate::random::random_bytes;
+use crate::security::origin::is_same_origin;
+use crate::security::secret::Secret;
+use crate::security::session::{
+    PageSession, Session, clear_cookie, is_login_allowed, session_span, set_cookie,
+};
+use crate::store::{LoginLink, NewUser, Role};
+
+/// Processor readings of one agent on the overview: 15 minutes at 15 s.
+const SPARKLINE_READINGS: u32 = 60;
+/// Processor readings on the page of one agent: one hour at 15 s.
+const CHART_READINGS: u32 = 240;
+/// Anomalies on one page.
+const ROWS: u32 = 50;
+
+/// The routes of all pages.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(|| async { Redirect::to("/overview") }))
+        .route("/login", get(login))
+        .route("/login/{secret}", get(follow_link))
+        .route("/setup/{secret}", get(set_up_form).post(set_up))
+        .route("/logout", post(log_out))
+        .route("/overview", get(overview))
+        .route("/integrity", get(integrity))
+        .route("/integrity/{id}/resolve", post(resolve))
+        .route("/agents/{id}", get(agent))
+        .route("/assets/{name}", get(asset))
+}
+
+/// Answers a request for a path that is not there.
+pub(crate) async fn not_found(request: axum::extract::Request) -> Response {
+    let is_page = !["/api/", "/v1/", "/auth/"]
+        .iter()
+        .any(|api| request.uri().path().starts_with(api));
+    if is_page {
+        return message(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            "There is no page at this address.",
+        );
+    }
+    crate::api::problem::not_found()
+}
+
+async fn asset(Path(name): Path<String>) -> Response {
+    let Some(asset) = assets::find(&format!("/assets/{name}")) else {
+        return message(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            "There is no file at this address.",
+        );
+    };
+    let headers = [
+        (header::CONTENT_TYPE, asset.content_type),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+    ];
+    (headers, asset.body).into_response()
+}
+
+async fn login(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let notice = match query.get("notice").map(String::as_str) {
+        Some("logged-out") => Some(LoginNotice::LoggedOut),
+        _ => headers
+            .contains_key(header::COOKIE)
+            .then_some(LoginNotice::SessionOver),
+    };
+    if !is_login_allowed(&app, peer) {
+        return plain_login_refused();
+    }
+    page(StatusCode::OK, pages::login(&Login { notice }))
+}
+
+async fn follow_link(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    method: Method,
+    Path(secret): Path<String>,
+) -> Response {
+    if !is_login_allowed(&app, peer) {
+        return plain_login_refused();
+    }
+    // Whoever only asks what is there must not use the link up.
+    if method == Method::HEAD {
+        return StatusCode::OK.into_response();
+    }
+    let Some(link) = Secret::parse(&secret) else {
+        return link_spent();
+    };
+    let (session, now) = (Secret::random(), wall_now());
+    let expires_at = now.saturating_add(session_span());
+    match app
+        .store
+        .log_in(link.digest(), session.digest(), now, expires_at)
+        .await
+    {
+        Ok(Some(())) => enter(&session),
+        Ok(None) => link_spent(),
+        Err(error) => store_away(&error),
+    }
+}
+
+fn link_spent() -> Response {
+    let notice = Some(LoginNotice::LinkSpent);
+    page(StatusCode::UNAUTHORIZED, pages::login(&Login { notice }))
+}
+
+fn enter(session: &Secret) -> Response {
+    let mut response = Redirect::to("/overview").into_response();
+    if let Some(cookie) = set_cookie(session) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+async fn set_up_form(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(secret): Path<String>,
+) -> Response {
+    if !is_login_allowed(&app, peer) {
+        return plain_login_refused();
+    }
+    let Some(link) = Secret::parse(&secret) else {
+        return link_spent();
+    };
+    match app.store.link(link.digest(), wall_now()).await {
+        Ok(Some(LoginLink::SetUp)) => {
+            let empty = Setup {
+                organisation: "",
+                email: "",
+                problem: None,
+            };
+            page(StatusCode::OK, pages::setup(&empty))
+        }
+        Ok(_) => link_spent(),
+        Err(error) => store_away(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct SetUpForm {
+    organisation: String,
+    email: String,
+}
+
+async fn set_up(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(secret): Path<String>,
+    headers: HeaderMap,
+    Form(form): Form<SetUpForm>,
+) -> Response {
+    if !is_login_allowed(&app, peer) {
+        return plain_login_refused();
+    }
+    if !is_same_origin(&headers) {
+        return foreign_site();
+    }
+    let Some(link) = Secret::parse(&secret) else {
+        return link_spent();
+    };
+    let (organisation, email) = (form.organisation.trim(), form.email.trim());
+    let again = |problem| {
+        let view = Setup {
+            organisation,
+            email,
+            problem: Some(problem),
+        };
+        page(StatusCode::UNPROCESSABLE_ENTITY, pages::setup(&view))
+    };
+    let Ok(name) = DisplayName::parse(organisation) else {
+        return again("An organisation's name is 1 to 128 bytes long.");
+    };
+    if DisplayName::parse(email).is_err() || !email.contains('@') {
+        return again("An e-mail address has an @ and at most 128 bytes.");
+    }
+    let user = NewUser {
+        user: UserId::from_random_bytes(random_bytes()),
+        tenant: TenantId::from_random_bytes(random_bytes()),
+        email: email.to_owned(),
+        role: Role::Admin,
+    };
+    let (session, now) = (Secret::random(), wall_now());
+    let times = (now, now.saturating_add(session_span()));
+    match app
+        .store
+        .set_up(link.digest(), name, user, session.digest(), times)
+        .await
+    {
+        Ok(Some(())) => enter(&session),
+        Ok(None) => link_spent(),
+        Err(error) => store_away(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct LogOutForm {
+    #[serde(default)]
+    csrf: String,
+}
+
+async fn log_out(
+    State(app): State<Arc<App>>,
+    PageSession(session): PageSession,
+    headers: HeaderMap,
+    Form(form): Form<LogOutForm>,
+) -> Response {
+    if !is_same_origin(&headers) || !session.is_csrf_token(&form.csrf) {
+        return foreign_site();
+    }
+    if let Err(error) = app.store.log_out(session.digest()).await {
+        return store_away(&error);
+    }
+    let mut response = Redirect::to("/login?notice=logged-out").into_response();
+    response
+        .headers_mut()
+        .insert(header::SET_COOKIE, clear_cookie());
+    response
+}
+
+fn viewer<'a>(app: &App, session: &'a Session, csrf: &'a str) -> Viewer<'a> {
+    Viewer {
+        email: &session.user.email,
+        organisation: session.user.tenant_name.as_str(),
+        csrf,
+        access: if session.is_admin() {
+            Access::Admin
+        } else {
+            Access::ReadOnly
+        },
+        is_demo: app.config.is_demo,
+    }
+}
+
+async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession) -> Response {
+    let (tenant, now) = (session.user.tenant, app.clock.now());
+    let agents = match app.store.agents(tenant, SPARKLINE_READINGS, now).await {
+        Ok(agents) => agents,
+        Err(error) => return store_away(&error),
+    };
+    let counts = match app.store.open_counts(tenant).await {
+        Ok(counts) => counts,
+        Err(error) => return store_away(&error),
+    };
+    let csrf = session.csrf_token();
+    let viewer = viewer(&app, &session, &csrf);
+    let view = Overview {
+        viewer,
+        agents: &agents,
+        counts: &counts,
+        now,
+    };
+    page(StatusCode::OK, pages::overview(&view))
+}
+
+async fn integrity(
+    State(app): State<Arc<App>>,
+    PageSession(session): PageSession,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let filter = match read_filter(&query) {
+        Ok(filter) => filter,
+        Err(unknown) => return unusable_address(&unknown),
+    };
+    let tenant = session.user.tenant;
+    let counts = match app.store.open_counts(tenant).await {
+        Ok(counts) => counts,
+        Err(error) => return store_away(&error),
+    };
+    let found = match app.store.anomalies(tenant, filter, ROWS).await {
+        Ok(found) => found,
+        Err(error) => return store_away(&error),
+    };
+    let csrf = session.csrf_token();
+    let viewer = viewer(&app, &session, &csrf);
+    let now = app.clock.now();
+    let view = Integrity {
+        viewer,
+        counts: &counts,
+        filter,
+        page: &found,
+        now,
+    };
+    page(StatusCode::OK, pages::integrity(&view))
+}
+
+fn read_filter(query: &BTreeMap<String, String>) -> Result<AnomalyFilter, UnknownWord> {
+    let word = |name: &str| query.get(name).map_or("", String::as_str);
+    FilterWords {
+        state: word("state"),
+        kind: word("kind"),
+        severity: word("severity"),
+        agent: word("agent"),
+        after: word("after"),
+    }
+    .parse()
+}
+
+async fn agent(
+    State(app): State<Arc<App>>,
+    PageSession(session): PageSession,
+    Path(id): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let Ok(id) = AgentId::parse(&id) else {
+        return no_such_agent();
+    };
+    let filter = match read_filter(&query) {
+        Ok(filter) => AnomalyFilter {
+            state: None,
+            agent: Some(id),
+            ..filter
+        },
+        Err(unknown) => return unusable_address(&unknown),
+    };
+    let (tenant, now) = (session.user.tenant, app.clock.now());
+    let agents = match app.store.agents(tenant, CHART_READINGS, now).await {
+        Ok(agents) => agents,
+        Err(error) => return store_away(&error),
+    };
+    let Some(agent) = agents.iter().find(|agent| agent.agent == id) else {
+        return no_such_agent();
+    };
+    let found = match app.store.anomalies(tenant, filter, ROWS).await {
+        Ok(found) => found,
+        Err(error) => return store_away(&error),
+    };
+    let csrf = session.csrf_token();
+    let viewer = viewer(&app, &session, &csrf);
+    let view = AgentView {
+        viewer,
+        agent,
+        page: &found,
+        after: filter.after,
+        now,
+    };
+    page(StatusCode::OK, pages::agent(&view))
+}
+
+#[derive(Deserialize)]
+struct ResolveForm {
+    #[serde(default)]
+    csrf: String,
+    #[serde(default)]
+    note: String,
+}
+
+async fn resolve(
+    State(app): State<Arc<App>>,
+    PageSession(session): PageSession,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Form(form): Form<ResolveForm>,
+) -> Response {
+    if !is_same_origin(&headers) || !session.is_csrf_token(&form.csrf) {
+        return foreign_site();
+    }
+    if !session.is_admin() {
+        let sentence = "Only an administrator closes a finding.";
+        return message(StatusCode::FORBIDDEN, "Not allowed", sentence);
+    }
+    let note = Some(form.note).filter(|note| !note.is_empty());
+    if note
+        .as_ref()
+        .is_some_and(|note| note.len() > limit::NOTE_BYTES_MAX)
+    {
+        let sentence = "A note has at most 4096 bytes. Nothing was changed.";
+        return message(StatusCode::UNPROCESSABLE_ENTITY, "Note too long", sentence);
+    }
+    let missing = "There is no such finding.";
+    let Ok(id) = AnomalyId::parse(&id) else {
+        return message(StatusCode::NOT_FOUND, "Not found", missing);
+    };
+    let user = &session.user;
+    match app
+        .store
+        .resolve(user.tenant, id, user.user, note, app.clock.now())
+        .await
+    {
+        Ok(_) => Redirect::to(&return_to(&headers)).into_response(),
+        Err(StoreError::NotFound) => message(StatusCode::NOT_FOUND, "Not found", missing),
+        Err(error) => store_away(&error),
+    }
+}
+
+/// Where a form goes back to: the page it came from, when that is one of ours that has such forms.
+fn return_to(headers: &HeaderMap) -> String {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let path = text(header::REFERER)
+        .zip(text(header::HOST))
+        .and_then(|(referer, host)| {
+            let (_, rest) = referer.split_once("://")?;
+            rest.strip_prefix(host)
+        });
+    let is_ours = |path: &&str| path.starts_with("/integrity") || path.starts_with("/agents/");
+    path.filter(is_ours)
+        .map_or_else(|| "/integrity".to_owned(), str::to_owned)
+}
+
+fn page(status: StatusCode, rendered: Result<String, askama::Error>) -> Response {
+    match rendered {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page was not rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn message(status: StatusCode, title: &str, sentence: &str) -> Response {
+    page(status, pages::message(&Message { title, sentence }))
+}
+
+fn store_away(error: &StoreError) -> Response {
+    tracing::error!(%error, "store did not answer");
+    let sentence = "The store does not answer. Nothing was changed; try again in a moment.";
+    let mut response = message(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Store unavailable",
+        sentence,
+    );
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(5));
+    response
+}
+
+fn foreign_site() -> Response {
+    let sentence =
+        "This form was not made by this page, or its session is over. Nothing was changed.";
+    message(StatusCode::FORBIDDEN, "Not allowed", sentence)
+}
+
+fn plain_login_refused() -> Response {
+    let sentence = "Over plain HTTP, people log in from the hub's own machine only. \
+                    Put the hub behind HTTPS, or start it with --allow-plain-login.";
+    message(StatusCode::FORBIDDEN, "Not over plain HTTP", sentence)
+}
+
+fn no_such_agent() -> Response {
+    message(
+        StatusCode::NOT_FOUND,
+        "Not found",
+        "There is no such agent in this organisation.",
+    )
+}
+
+fn unusable_address(unknown: &UnknownWord) -> Response {
+    let sentence = format!("The address of this page is not usable: {unknown}.");
+    message(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "Unknown filter",
+        &sentence,
+    )
+}

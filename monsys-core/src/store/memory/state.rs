@@ -1,0 +1,288 @@
+//! What the store in memory holds, and how each change is applied to it.
+
+use std::collections::BTreeMap;
+use std::string::String;
+use std::vec::Vec;
+
+use crate::anomaly::{Anomaly, Closed, OpenAnomaly, Resolution, Transition};
+use crate::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts, VersionTriple};
+use crate::id::{AgentId, AnomalyId, TenantId, UserId};
+use crate::limit;
+use crate::name::DisplayName;
+use crate::position::{Admission, ContentHash, Position, PositionSet};
+use crate::signal::Signal;
+use crate::store::{
+    AgentSummary, AnomalyRow, IngestBatch, IngestOutcome, NewAgent, Payload, SignatureStatus,
+    StoreError,
+};
+use crate::time::{Span, Timestamp};
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) tenants: BTreeMap<TenantId, DisplayName>,
+    pub(super) agents: BTreeMap<AgentId, Agent>,
+    pub(super) anomalies: Vec<Anomaly>,
+    pub(super) signals: Vec<(TenantId, Signal)>,
+    pub(super) lease: Option<([u8; 16], Timestamp)>,
+    pub(super) previous_cycle: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) new: NewAgent,
+    pub(super) is_revoked: bool,
+    pub(super) positions: PositionSet,
+    pub(super) contents: BTreeMap<Position, ContentHash>,
+    pub(super) metrics: Vec<(ClockReading, f64)>,
+    pub(super) version: VersionFacts,
+    pub(super) highest: Option<VersionTriple>,
+    pub(super) last_seen_at: Option<Timestamp>,
+    pub(super) last_verified_at: Option<Timestamp>,
+}
+
+impl Agent {
+    pub(super) const fn new(new: NewAgent) -> Self {
+        Self {
+            new,
+            is_revoked: false,
+            positions: PositionSet::new(),
+            contents: BTreeMap::new(),
+            metrics: Vec::new(),
+            version: VersionFacts {
+                current: None,
+                highest: None,
+            },
+            highest: None,
+            last_seen_at: None,
+            last_verified_at: None,
+        }
+    }
+
+    pub(super) fn in_receive_order(&self) -> Vec<(ClockReading, f64)> {
+        let mut received = self.metrics.clone();
+        received.sort_by_key(|(reading, _)| reading.received_at);
+        received
+    }
+
+    pub(super) fn note_version(&mut self, batch: &IngestBatch, is_spooled: bool) {
+        let text = || Some(String::from(batch.version.text.as_str()));
+        if !is_spooled {
+            self.version.current = text();
+        }
+        if batch.version.triple > self.highest {
+            self.highest = batch.version.triple;
+            self.version.highest = text();
+        }
+    }
+}
+
+impl State {
+    pub(super) fn agent(
+        &mut self,
+        tenant: TenantId,
+        agent: AgentId,
+    ) -> Result<&mut Agent, StoreError> {
+        let found = self
+            .agents
+            .get_mut(&agent)
+            .filter(|agent| agent.new.tenant == tenant);
+        found.ok_or(StoreError::NotFound)
+    }
+
+    pub(super) fn commit(&mut self, batch: &IngestBatch) -> Result<IngestOutcome, StoreError> {
+        let agent = self.agent(batch.tenant, batch.agent)?;
+        let known = agent.contents.get(&batch.position).copied();
+        let is_spooled = match agent.positions.admit(batch.position, batch.content, known) {
+            Admission::Duplicate => return Ok(IngestOutcome::Duplicate),
+            Admission::Replay => return Ok(IngestOutcome::Replay),
+            Admission::StaleEpoch { min_epoch } => {
+                return Ok(IngestOutcome::StaleEpoch { min_epoch });
+            }
+            Admission::OutOfRange => return Ok(IngestOutcome::OutOfRange),
+            Admission::Fresh { fills_gap } => fills_gap && batch.is_late(),
+        };
+        agent.contents.insert(batch.position, batch.content);
+        agent.last_seen_at = Some(batch.received_at);
+        if batch.signature == SignatureStatus::Verified {
+            agent.last_verified_at = Some(batch.received_at);
+            agent.note_version(batch, is_spooled);
+        }
+        match &batch.payload {
+            Payload::Metrics(sample) => {
+                let (captured_at, sent_at) = (batch.captured_at, batch.sent_at);
+                let received_at = batch.received_at;
+                let reading = ClockReading {
+                    captured_at,
+                    sent_at,
+                    received_at,
+                    is_spooled,
+                };
+                agent
+                    .metrics
+                    .push((reading, sample.cpu_usage_percent.get()));
+            }
+            Payload::Signals(signals) => {
+                self.signals
+                    .extend(signals.iter().map(|s| (batch.tenant, s.clone())));
+            }
+        }
+        if let Some((finding, signal)) = &batch.finding {
+            let (finding, signal) = (finding.clone(), signal.clone());
+            let agent = batch.agent;
+            let record = Transition::Record {
+                agent,
+                finding,
+                occurrences: 1,
+                signal,
+            };
+            self.apply(batch.tenant, batch.received_at, &record);
+        }
+        Ok(IngestOutcome::Accepted)
+    }
+
+    /// Carries out one step; tells whether it opened an anomaly.
+    pub(super) fn apply(
+        &mut self,
+        tenant: TenantId,
+        at: Timestamp,
+        transition: &Transition,
+    ) -> bool {
+        match transition {
+            Transition::Record {
+                agent,
+                finding,
+                occurrences,
+                signal,
+            } => {
+                let is_same = |a: &&mut Anomaly| {
+                    a.is_open() && a.agent == *agent && a.finding.kind == finding.kind
+                };
+                if let Some(open) = self.anomalies.iter_mut().find(is_same) {
+                    open.last_seen_at = at;
+                    open.occurrences = open.occurrences.saturating_add(*occurrences);
+                    if finding.severity > open.finding.severity {
+                        open.finding.severity = finding.severity;
+                        self.signals.push((tenant, signal.clone()));
+                    }
+                    return false;
+                }
+                let number = u128::try_from(self.anomalies.len() + 1).unwrap_or(u128::MAX);
+                self.anomalies.push(Anomaly {
+                    id: AnomalyId::from_bytes(number.to_be_bytes()),
+                    tenant,
+                    agent: *agent,
+                    finding: finding.clone(),
+                    detected_at: at,
+                    last_seen_at: at,
+                    occurrences: *occurrences,
+                    closed: None,
+                });
+                self.signals.push((tenant, signal.clone()));
+                true
+            }
+            Transition::Resolve {
+                id,
+                last_seen_at,
+                signal,
+            } => {
+                let is_it = |a: &&mut Anomaly| {
+                    a.id == *id
+                        && a.tenant == tenant
+                        && a.is_open()
+                        && a.last_seen_at == *last_seen_at
+                };
+                if let Some(open) = self.anomalies.iter_mut().find(is_it) {
+                    let by = UserId::from_bytes([0; 16]);
+                    open.closed = Some(Closed {
+                        at,
+                        by,
+                        resolution: Resolution::Auto,
+                        note: None,
+                    });
+                    self.signals.push((tenant, signal.clone()));
+                }
+                false
+            }
+        }
+    }
+
+    pub(super) fn open_of(&self, agent: AgentId) -> impl Iterator<Item = &Anomaly> {
+        self.anomalies
+            .iter()
+            .filter(move |a| a.is_open() && a.agent == agent)
+    }
+
+    pub(super) fn facts(&self, agent: &Agent, now: Timestamp) -> AgentFacts {
+        let mut window = MetricWindow::default();
+        let start = now.saturating_sub(Span::from_secs(3_600));
+        let is_inside = |r: &ClockReading| r.received_at > start && r.received_at <= now;
+        let received = agent.in_receive_order();
+        let inside: Vec<_> = received.iter().filter(|(r, _)| is_inside(r)).collect();
+        let skip = inside.len().saturating_sub(limit::WINDOW_SAMPLES_MAX);
+        for (reading, cpu) in inside.into_iter().skip(skip) {
+            window.received_at.push(reading.received_at);
+            window.cpu_usage_percent.push(*cpu);
+            window.is_spooled.push(reading.is_spooled);
+        }
+        let open = self.open_of(agent.new.agent).map(|a| OpenAnomaly {
+            id: a.id,
+            kind: a.finding.kind,
+            severity: a.finding.severity,
+            last_seen_at: a.last_seen_at,
+        });
+        let skip = received.len().saturating_sub(20);
+        AgentFacts {
+            agent: agent.new.agent,
+            window,
+            clock: received
+                .iter()
+                .skip(skip)
+                .map(|(reading, _)| *reading)
+                .collect(),
+            version: agent.version.clone(),
+            last_verified_at: agent.last_verified_at,
+            open: open.collect(),
+        }
+    }
+
+    pub(super) fn summary(&self, agent: &Agent, n_recent: u32, now: Timestamp) -> AgentSummary {
+        let start = now.saturating_sub(Span::from_secs(3_600));
+        let recent: Vec<f64> = agent
+            .metrics
+            .iter()
+            .filter(|(r, _)| r.received_at > start)
+            .map(|(_, cpu)| *cpu)
+            .collect();
+        let skip = recent
+            .len()
+            .saturating_sub(usize::try_from(n_recent).unwrap_or(usize::MAX));
+        let open: Vec<_> = self.open_of(agent.new.agent).collect();
+        AgentSummary {
+            agent: agent.new.agent,
+            name: agent.new.name.clone(),
+            is_pinned: agent.new.key.is_some(),
+            is_revoked: agent.is_revoked,
+            enrolled_at: agent.new.enrolled_at,
+            last_seen_at: agent.last_seen_at,
+            version: agent.version.current.clone(),
+            worst_open: open.iter().map(|a| a.finding.severity).max(),
+            n_open: u32::try_from(open.len()).unwrap_or(u32::MAX),
+            recent_cpu: recent.into_iter().skip(skip).collect(),
+        }
+    }
+
+    pub(super) fn row(&self, anomaly: &Anomaly) -> AnomalyRow {
+        let name = self
+            .agents
+            .get(&anomaly.agent)
+            .map(|agent| agent.new.name.as_str());
+        AnomalyRow {
+            anomaly: anomaly.clone(),
+            agent_name: String::from(name.unwrap_or_default()),
+            closed_by: anomaly
+                .closed
+                .as_ref()
+                .map(|closed| std::format!("{}", closed.by)),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Payloads come too often or too rarely.
+//!
+//! What: the median gap between successive metrics payloads of the last hour, by the hub's receive
+//! times, is below 7 s or above 23 s; exactly 7 and 23 pass (integrity document). Gaps are compared
+//! in microseconds, so 6,999.999 ms fails. A gap with a backlog payload at either end is left out:
+//! draining a spool is no cadence (decision 17). Fewer than 20 gaps say nothing (decision 16).
+//!
+//! What not: silence; an agent that sends nothing has no gaps. Cost: one pass, two when exactly
+//! half of an even number of gaps lie beyond a bound; it sorts only for the evidence of a finding.
+//!
+//! An honest agent trips it when it was configured to another interval, or when more than half of
+//! its payloads are lost. A suspended laptop does not: one long gap moves no median. An attacker
+//! passes it by sending on time; two clones of one agent pass when they send in step (a median near
+//! 7.5 s), three do not.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use monsys_core::anomaly::Finding;
+use monsys_core::facts::AgentFacts;
+use monsys_core::json::ObjectText;
+use monsys_core::time::Span;
+use monsys_core::verdict::{Insufficiency, Verdict};
+use monsys_core::{AnomalyKind, Severity};
+
+use super::RULES_VERSION;
+use crate::config::Config;
+use crate::cycle::Cycle;
+use crate::median::{Counts, Place};
+use crate::window::Window;
+use crate::{median, number};
+
+/// Judges the cadence by the gaps of the window.
+pub fn check(facts: &AgentFacts, config: &Config, cycle: Cycle) -> Verdict {
+    let window = Window::of(&facts.window, config, cycle);
+    let (low, high) = (
+        config.cadence_gap_low.micros(),
+        config.cadence_gap_high.micros(),
+    );
+    let counts = Counts::of(live_gaps_us(window), low, high);
+    if counts.n() < config.cadence_gaps_min {
+        return Verdict::Insufficient(Insufficiency::TooFew {
+            have: counts.n(),
+            need: config.cadence_gaps_min,
+        });
+    }
+    match counts.place(live_gaps_us(window)) {
+        Place::Within => Verdict::Pass,
+        Place::Below | Place::Above => Verdict::Fail(finding(window, config)),
+    }
+}
+
+/// The gaps between payloads that neither came from a backlog, in receive order.
+fn live_gaps_us(window: Window<'_>) -> impl Iterator<Item = i64> + Clone {
+    let arrivals = window.received_at.iter().zip(window.is_spooled);
+    arrivals
+        .clone()
+        .zip(arrivals.skip(1))
+        .filter(|((_, is_spooled), (_, is_next_spooled))| !**is_spooled && !**is_next_spooled)
+        .map(|((earlier, _), (later, _))| later.since(*earlier).micros())
+}
+
+fn finding(window: Window<'_>, config: &Config) -> Finding {
+    let mut gaps_us: Vec<i64> = live_gaps_us(window).collect();
+    let median_ms = millis(median::doubled(&mut gaps_us).unwrap_or_default()) / 2.0;
+    Finding {
+        kind: AnomalyKind::CadenceAnomaly,
+        severity: Severity::Medium,
+        summary: format!(
+            "a payload every {} s at the median over the last hour, expected {} to {} s",
+            seconds(median_ms),
+            seconds(span_ms(config.cadence_gap_low)),
+            seconds(span_ms(config.cadence_gap_high)),
+        ),
+        detail: ObjectText::new().finish(),
+        evidence: evidence(window, &gaps_us, median_ms, config),
+    }
+}
+
+/// `gaps_us` are sorted.
+fn evidence(window: Window<'_>, gaps_us: &[i64], median_ms: f64, config: &Config) -> String {
+    let n_all = window.received_at.len().saturating_sub(1);
+    let end = |gap: Option<&i64>| millis(i128::from(gap.copied().unwrap_or_default()));
+    ObjectText::new()
+        .text("window_from", &window.from.to_rfc3339())
+        .text("window_to", &window.to.to_rfc3339())
+        .integer("gaps", number::whole(gaps_us.len()))
+        .integer(
+            "gaps_next_to_backlog",
+            number::whole(n_all.saturating_sub(gaps_us.len())),
+        )
+        .number("median_ms", median_ms)
+        .number("min_ms", end(gaps_us.first()))
+        .number("max_ms", end(gaps_us.last()))
+        .number("threshold_low_ms", span_ms(config.cadence_gap_low))
+        .number("threshold_high_ms", span_ms(config.cadence_gap_high))
+        .integer("rules_version", RULES_VERSION)
+        .finish()
+}
+
+fn span_ms(span: Span) -> f64 {
+    millis(i128::from(span.micros()))
+}
+
+fn millis(micros: i128) -> f64 {
+    number::from_i128(micros) / 1_000.0
+}
+
+/// Seconds for people, to the millisecond and without needless zeros.
+fn seconds(ms: f64) -> String {
+    let text = format!("{:.3}", ms / 1_000.0);
+    String::from(text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fixture::{NOW, at, cycle, failed, unknown, window_with_gaps};
+    use monsys_core::facts::MetricWindow;
+
+    fn judge(window: MetricWindow) -> Verdict {
+        check(
+            &AgentFacts {
+                window,
+                ..unknown()
+            },
+            &Config::standard(),
+            cycle(),
+        )
+    }
+
+    /// The plain form: collect, sort, take the middle, compare.
+    fn is_off_by_sorting(gaps_ms: &[i64]) -> bool {
+        let mut gaps_ms = gaps_ms.to_vec();
+        gaps_ms.sort_unstable();
+        let twice = gaps_ms[(gaps_ms.len() - 1) / 2] + gaps_ms[gaps_ms.len() / 2];
+        !(14_000..=46_000).contains(&twice)
+    }
+
+    #[test]
+    fn the_bounds_pass_and_one_millisecond_beyond_fails_for_odd_and_even_counts() {
+        for n in [20, 21, 100, 101] {
+            for (gap, passes) in [
+                (6_999, false),
+                (7_000, true),
+                (15_000, true),
+                (23_000, true),
+                (23_001, false),
+            ] {
+                let verdict = judge(window_with_gaps(&vec![gap; n]));
+                assert_eq!(matches!(verdict, Verdict::Pass), passes, "{gap} ms × {n}");
+                assert_eq!(
+                    matches!(verdict, Verdict::Fail(_)),
+                    !passes,
+                    "{gap} ms × {n}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_even_number_takes_the_sum_of_the_middle_two() {
+        let halves = |low, high| [[low; 10], [high; 10]].concat();
+        assert_eq!(
+            judge(window_with_gaps(&halves(6_999, 7_001))),
+            Verdict::Pass
+        );
+        assert_eq!(judge(window_with_gaps(&halves(1, 13_999))), Verdict::Pass);
+        let _ = failed(judge(window_with_gaps(&halves(6_999, 7_000))));
+        assert_eq!(
+            judge(window_with_gaps(&halves(22_999, 23_001))),
+            Verdict::Pass
+        );
+        let _ = failed(judge(window_with_gaps(&halves(23_000, 23_001))));
+    }
+
+    #[test]
+    fn a_microsecond_beyond_a_bound_fails() {
+        for (micros, passes) in [
+            (6_999_999, false),
+            (7_000_000, true),
+            (23_000_000, true),
+            (23_000_001, false),
+        ] {
+            let received_at = (0..=20_i64)
+                .map(|i| NOW.saturating_sub(Span::from_micros((20 - i) * micros)))
+                .collect();
+            let window = MetricWindow {
+                received_at,
+                cpu_usage_percent: vec![1.0; 21],
+                is_spooled: vec![false; 21],
+            };
+            assert_eq!(matches!(judge(window), Verdict::Pass), passes, "{micros}");
+        }
+    }
+
+    #[test]
+    fn nineteen_gaps_are_too_few() {
+        let too_few = Verdict::Insufficient(Insufficiency::TooFew { have: 19, need: 20 });
+        assert_eq!(judge(window_with_gaps(&[1_000; 19])), too_few);
+        let nothing = Verdict::Insufficient(Insufficiency::TooFew { have: 0, need: 20 });
+        assert_eq!(judge(MetricWindow::default()), nothing);
+        let one = MetricWindow {
+            received_at: vec![NOW],
+            cpu_usage_percent: vec![1.0],
+            is_spooled: vec![false],
+        };
+        assert_eq!(judge(one), nothing);
+    }
+
+    #[test]
+    fn gaps_at_either_end_of_a_backlog_are_left_out() {
+        let mut window = window_with_gaps(&[15_000; 120]);
+        let drained: Vec<_> = (0..400).map(|i| at(-900_000 + i * 10)).collect();
+        let before = window.received_at.partition_point(|t| *t < at(-900_000));
+        window.received_at.splice(before..before, drained);
+        window.is_spooled.splice(before..before, vec![true; 400]);
+        window.cpu_usage_percent = vec![1.0; 521];
+        assert_eq!(judge(window.clone()), Verdict::Pass);
+        window.is_spooled = vec![false; 521];
+        let _ = failed(judge(window.clone()));
+        window.is_spooled = vec![true; 521];
+        let too_few = Verdict::Insufficient(Insufficiency::TooFew { have: 0, need: 20 });
+        assert_eq!(judge(window), too_few);
+    }
+
+    #[test]
+    fn one_long_gap_moves_no_median() {
+        let mut gaps = [15_000; 60];
+        gaps[30] = 1_800_000;
+        assert_eq!(judge(window_with_gaps(&gaps)), Verdict::Pass);
+    }
+
+    #[test]
+    fn gaps_older_than_the_window_do_not_count() {
+        let mut gaps = vec![1_000; 200];
+        gaps.extend([3_599_999 / 30; 30]);
+        let finding = failed(judge(window_with_gaps(&gaps)));
+        assert!(
+            finding.evidence.contains(r#""gaps": 30, "#),
+            "{}",
+            finding.evidence
+        );
+    }
+
+    #[test]
+    fn the_finding_shows_the_numbers() {
+        let finding = failed(judge(window_with_gaps(&[3_000; 40])));
+        assert_eq!(finding.severity, Severity::Medium);
+        assert_eq!(
+            finding.summary,
+            "a payload every 3 s at the median over the last hour, expected 7 to 23 s"
+        );
+        assert_eq!(finding.detail, "{}");
+        assert_eq!(
+            finding.evidence,
+            "{\"window_from\": \"2026-05-09T21:03:40.000000Z\", \
+             \"window_to\": \"2026-05-09T22:03:40.000000Z\", \
+             \"gaps\": 40, \"gaps_next_to_backlog\": 0, \"median_ms\": 3000.0, \
+             \"min_ms\": 3000.0, \"max_ms\": 3000.0, \"threshold_low_ms\": 7000.0, \
+             \"threshold_high_ms\": 23000.0, \"rules_version\": 1}"
+        );
+    }
+
+    #[test]
+    fn seconds_are_written_without_needless_zeros() {
+        for (ms, text) in [
+            (3_000.0, "3"),
+            (3_012.4, "3.012"),
+            (100_000.0, "100"),
+            (0.2, "0"),
+        ] {
+            assert_eq!(seconds(ms), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn counting_agrees_with_sorting_in_milliseconds(
+            gaps_ms in prop::collection::vec(
+                prop_oneof![6_990_i64..7_010, 22_990_i64..23_010, 0_i64..40_000],
+                20..90,
+            ),
+        ) {
+            let verdict = judge(window_with_gaps(&gaps_ms));
+            prop_assert_eq!(matches!(verdict, Verdict::Fail(_)), is_off_by_sorting(&gaps_ms));
+        }
+    }
+}

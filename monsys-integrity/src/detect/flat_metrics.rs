@@ -1,0 +1,348 @@
+//! The processor use does not move.
+//!
+//! What: over the values of (now − 1 h, now], at least 30 of them finite, the sample standard
+//! deviation of the processor use in percent points is below 0.001; exactly 0.001 passes (integrity
+//! document; decisions 7 to 11). Values that are infinite or NaN are left out and counted in the
+//! evidence. A constant gives exactly 0.0, and the summary and `detail` are those of the document's
+//! example 2, byte for byte.
+//!
+//! What not: whether moving values are true. Cost: for an honest agent about the first 30 values
+//! and no allocation ([`crate::deviation::is_surely_at_least`]); for a still one a copy, a few
+//! passes and a sort for the evidence.
+//!
+//! An honest agent trips it when its machine is pinned at 100 % for an hour, idles at exactly 0, or
+//! rounds to less than two decimals (0 % of genuine windows fire unrounded, 10 % at one decimal,
+//! measured on the Numenta series); the shape in the evidence tells these apart. An attacker passes
+//! it by adding noise of a hundredth of a percent point or by playing back another machine.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use monsys_core::anomaly::Finding;
+use monsys_core::facts::AgentFacts;
+use monsys_core::json::ObjectText;
+use monsys_core::time::Span;
+use monsys_core::verdict::{Insufficiency, Verdict};
+use monsys_core::{AnomalyKind, Severity};
+
+use super::RULES_VERSION;
+use crate::config::Config;
+use crate::cycle::Cycle;
+use crate::deviation::{is_surely_at_least, sample_deviation};
+use crate::number;
+use crate::window::Window;
+
+/// What still values look like. It changes no verdict; a policy may weigh a finding by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shape {
+    /// All zero: idle, or not measured.
+    Zero,
+    /// All at the ceiling: a machine that is really busy looks like this.
+    Saturated,
+    /// All equal.
+    Constant,
+    /// Not equal, but too close together to be measured.
+    Jitter,
+}
+
+impl Shape {
+    /// Returns the stable word in the evidence.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Zero => "zero",
+            Self::Saturated => "saturated",
+            Self::Constant => "constant",
+            Self::Jitter => "jitter",
+        }
+    }
+}
+
+/// Judges whether the processor use moves.
+pub fn check(facts: &AgentFacts, config: &Config, cycle: Cycle) -> Verdict {
+    let window = Window::of(&facts.window, config, cycle);
+    let (need, threshold) = (config.flat_samples_min, config.flat_deviation_min);
+    if is_surely_at_least(window.cpu_usage_percent, need, threshold) {
+        return Verdict::Pass;
+    }
+    let finite = window
+        .cpu_usage_percent
+        .iter()
+        .copied()
+        .filter(|v| v.is_finite());
+    let mut values: Vec<f64> = finite.collect();
+    let have = values.len();
+    let deviation = if have < need {
+        None
+    } else {
+        sample_deviation(&values)
+    };
+    match deviation {
+        None => Verdict::Insufficient(Insufficiency::TooFew { have, need }),
+        Some(deviation) if deviation < threshold => {
+            values.sort_unstable_by(f64::total_cmp);
+            Verdict::Fail(finding(window, &values, deviation, config))
+        }
+        Some(_) => Verdict::Pass,
+    }
+}
+
+/// `sorted` are the finite values.
+fn finding(window: Window<'_>, sorted: &[f64], deviation: f64, config: &Config) -> Finding {
+    let period = if config.window == Span::from_secs(3_600) {
+        String::from("hour")
+    } else {
+        format!("{} s", config.window.millis() / 1_000)
+    };
+    let shown = if deviation == 0.0 {
+        String::from("0")
+    } else {
+        format!("{deviation:?}")
+    };
+    Finding {
+        kind: AnomalyKind::FlatMetrics,
+        severity: Severity::High,
+        summary: format!(
+            "CPU stddev = {shown} over the last {period} — telemetry seems manipulated"
+        ),
+        detail: ObjectText::new()
+            .integer("samples", number::whole(sorted.len()))
+            .number("stddev", deviation)
+            .finish(),
+        evidence: evidence(window, sorted, config),
+    }
+}
+
+fn evidence(window: Window<'_>, sorted: &[f64], config: &Config) -> String {
+    let min = sorted.first().copied().unwrap_or_default();
+    let max = sorted.last().copied().unwrap_or_default();
+    let n_excluded = window.cpu_usage_percent.len().saturating_sub(sorted.len());
+    ObjectText::new()
+        .text("window_from", &window.from.to_rfc3339())
+        .text("window_to", &window.to.to_rfc3339())
+        .text("shape", shape(min, max, config).as_str())
+        .integer("distinct", number::whole(n_distinct(sorted)))
+        .number("min", min)
+        .number("max", max)
+        .integer("excluded", number::whole(n_excluded))
+        .number("threshold", config.flat_deviation_min)
+        .integer("rules_version", RULES_VERSION)
+        .finish()
+}
+
+fn shape(min: f64, max: f64, config: &Config) -> Shape {
+    if min == 0.0 && max == 0.0 {
+        Shape::Zero
+    } else if min >= config.saturated_percent_min {
+        Shape::Saturated
+    } else if min == max {
+        Shape::Constant
+    } else {
+        Shape::Jitter
+    }
+}
+
+/// Counts different values; the two zeros are one.
+fn n_distinct(sorted: &[f64]) -> usize {
+    sorted.chunk_by(|a, b| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fixture::{at, cycle, failed, unknown, window_of};
+
+    fn judge(cpu: &[f64]) -> Verdict {
+        let facts = AgentFacts {
+            window: window_of(cpu),
+            ..unknown()
+        };
+        check(&facts, &Config::standard(), cycle())
+    }
+
+    /// Thirty values of which two are ±d and the others 0: s = d · √(2/29).
+    fn with_deviation(target: f64) -> Vec<f64> {
+        let distance = target * (29.0_f64 / 2.0).sqrt();
+        let mut values = vec![0.0; 30];
+        values[3] = distance;
+        values[9] = -distance;
+        values
+    }
+
+    #[test]
+    fn example_2_of_the_integrity_document_is_byte_exact() {
+        let finding = failed(judge(&[4.20; 240]));
+        assert_eq!(finding.kind.as_str(), "flat_metrics");
+        assert_eq!(finding.severity.as_str(), "high");
+        assert_eq!(
+            finding.summary,
+            "CPU stddev = 0 over the last hour — telemetry seems manipulated"
+        );
+        assert_eq!(finding.detail, r#"{"samples": 240, "stddev": 0.0}"#);
+        assert_eq!(
+            finding.evidence,
+            "{\"window_from\": \"2026-05-09T21:03:40.000000Z\", \
+             \"window_to\": \"2026-05-09T22:03:40.000000Z\", \
+             \"shape\": \"constant\", \"distinct\": 1, \"min\": 4.2, \"max\": 4.2, \
+             \"excluded\": 0, \"threshold\": 0.001, \"rules_version\": 1}"
+        );
+    }
+
+    #[test]
+    fn twenty_nine_samples_are_too_few_and_thirty_suffice() {
+        let too_few = Verdict::Insufficient(Insufficiency::TooFew { have: 29, need: 30 });
+        assert_eq!(judge(&[4.20; 29]), too_few);
+        let _ = failed(judge(&[4.20; 30]));
+        let moving: Vec<f64> = (0..29).map(f64::from).collect();
+        assert_eq!(judge(&moving), too_few);
+    }
+
+    #[test]
+    fn just_below_the_threshold_fails_and_at_or_above_passes() {
+        let mut values = with_deviation(0.001);
+        // Walks one value by single steps across the threshold: the verdict follows the deviation.
+        let (mut n_below, mut n_at, mut n_above) = (0, 0, 0);
+        for _ in 0..200 {
+            values[3] = values[3].next_down();
+        }
+        for _ in 0..400 {
+            values[3] = values[3].next_up();
+            let deviation = sample_deviation(&values).unwrap();
+            let is_flat = matches!(judge(&values), Verdict::Fail(_));
+            assert_eq!(is_flat, deviation < 0.001, "{deviation:?}");
+            n_below += usize::from(deviation < 0.001);
+            n_at += usize::from(deviation == 0.001);
+            n_above += usize::from(deviation > 0.001);
+        }
+        assert!(
+            n_below > 0 && n_at > 0 && n_above > 0,
+            "{n_below} {n_at} {n_above}"
+        );
+    }
+
+    #[test]
+    fn a_small_deviation_is_shown_in_its_shortest_form() {
+        for (target, word) in [(0.0005, "0.0005"), (1e-7, "e-7")] {
+            let values = with_deviation(target);
+            let finding = failed(judge(&values));
+            let deviation = sample_deviation(&values).unwrap();
+            assert_eq!(
+                finding.summary,
+                format!(
+                    "CPU stddev = {deviation:?} over the last hour — telemetry seems manipulated"
+                )
+            );
+            assert_eq!(
+                finding.detail,
+                format!(r#"{{"samples": 30, "stddev": {deviation:?}}}"#)
+            );
+            assert!((deviation / target - 1.0).abs() < 1e-12, "{word}");
+            assert!(
+                finding
+                    .evidence
+                    .contains(r#""shape": "jitter", "distinct": 3"#)
+            );
+        }
+    }
+
+    #[test]
+    fn shapes_tell_honest_causes_apart() {
+        for (value, shape) in [
+            (0.0, "zero"),
+            (-0.0, "zero"),
+            (100.0, "saturated"),
+            (99.95, "saturated"),
+            (99.949, "constant"),
+        ] {
+            let finding = failed(judge(&[value; 30]));
+            assert!(
+                finding.evidence.contains(&format!(r#""shape": "{shape}""#)),
+                "{value}"
+            );
+        }
+        let mut nearly = vec![100.0; 240];
+        nearly[7] = 99.999;
+        assert!(
+            failed(judge(&nearly))
+                .evidence
+                .contains(r#""shape": "saturated", "distinct": 2"#)
+        );
+        assert_eq!(n_distinct(&[-0.0, 0.0, 1.0]), 2);
+    }
+
+    #[test]
+    fn what_is_no_number_is_left_out_and_counted() {
+        let mut values = vec![4.20; 60];
+        values[0] = f64::NAN;
+        values[20] = f64::INFINITY;
+        values[59] = f64::NEG_INFINITY;
+        let finding = failed(judge(&values));
+        assert_eq!(finding.detail, r#"{"samples": 57, "stddev": 0.0}"#);
+        assert!(finding.evidence.contains(r#""excluded": 3"#));
+        let too_few = Verdict::Insufficient(Insufficiency::TooFew { have: 29, need: 30 });
+        assert_eq!(
+            judge(&[vec![f64::NAN; 40], vec![4.20; 29]].concat()),
+            too_few
+        );
+        let nothing = Verdict::Insufficient(Insufficiency::TooFew { have: 0, need: 30 });
+        assert_eq!(judge(&[f64::NAN; 240]), nothing);
+    }
+
+    #[test]
+    fn huge_values_neither_panic_nor_pass_as_constant() {
+        for huge in [1e300, f64::MAX, f64::MIN] {
+            assert_eq!(
+                failed(judge(&[huge; 240])).detail,
+                r#"{"samples": 240, "stddev": 0.0}"#
+            );
+            let mut one = vec![4.20; 240];
+            one[100] = huge;
+            assert_eq!(judge(&one), Verdict::Pass);
+        }
+    }
+
+    #[test]
+    fn values_outside_the_window_do_not_count() {
+        let mut window = window_of(&[4.20; 60]);
+        window.received_at.insert(0, at(-3_600_000));
+        window.cpu_usage_percent.insert(0, 50.0);
+        window.is_spooled.insert(0, false);
+        window.received_at.push(at(1));
+        window.cpu_usage_percent.push(50.0);
+        window.is_spooled.push(false);
+        let facts = AgentFacts {
+            window,
+            ..unknown()
+        };
+        let finding = failed(check(&facts, &Config::standard(), cycle()));
+        assert_eq!(finding.detail, r#"{"samples": 60, "stddev": 0.0}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn every_finite_constant_is_flat_with_a_deviation_of_zero(
+            constant in any::<f64>().prop_filter("finite", |c| c.is_finite()),
+        ) {
+            let finding = failed(judge(&[constant; 240]));
+            prop_assert_eq!(finding.detail, r#"{"samples": 240, "stddev": 0.0}"#);
+        }
+
+        #[test]
+        fn the_verdict_is_that_of_the_plain_form(
+            unit in prop::collection::vec(-1.0_f64..1.0, 30..240),
+            base in 1.0_f64..99.0,
+            stretch in 0.99_f64..1.01,
+        ) {
+            let spread = sample_deviation(&unit).unwrap();
+            let values: Vec<f64> =
+                unit.iter().map(|u| base + u / spread * 0.001 * stretch).collect();
+            let is_flat = sample_deviation(&values).unwrap() < 0.001;
+            prop_assert_eq!(matches!(judge(&values), Verdict::Fail(_)), is_flat);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The sample standard deviation, and a proof that it is not small.
+//!
+//! What: [`sample_deviation`] shifts by the first value and corrects in a second pass, so that a
+//! constant series gives exactly 0.0, whatever the constant. `statrs` 0.18 and PostgreSQL's
+//! `STDDEV_SAMP(float8)` give 8.6e-15 for 240 × 4.20, and the sum-of-squares formula gives NaN
+//! (measured). [`is_surely_at_least`] decides honest windows without that arithmetic.
+//!
+//! What not: what a small deviation means. Cost: two passes over the values, four where they
+//! neither overflow nor vanish only after scaling; no allocation.
+
+use crate::number;
+
+/// Computes the sample standard deviation (n − 1, as `STDDEV_SAMP`; decision 7).
+///
+/// It is exactly 0.0 for equal values, within a few units in the last place otherwise, and held at
+/// [`f64::MAX`] where it would overflow. `None` for fewer than two values, or when one is infinite
+/// or NaN.
+///
+/// ```
+/// use monsys_integrity::deviation::sample_deviation;
+/// assert_eq!(sample_deviation(&[4.20; 240]), Some(0.0));
+/// assert_eq!(sample_deviation(&[1.0, f64::NAN]), None);
+/// ```
+pub fn sample_deviation(values: &[f64]) -> Option<f64> {
+    let (first, rest) = values.split_first()?;
+    if rest.is_empty() {
+        return None;
+    }
+    let variance = variance(values, |v| v - first);
+    if variance.is_finite() && variance >= VARIANCE_SAFE {
+        return Some(number::sqrt(variance));
+    }
+    if !values.iter().all(|v| v.is_finite()) {
+        return None;
+    }
+    Some(scaled_deviation(values, *first))
+}
+
+/// Tells whether at least `n_min` of the values are finite and the sample standard deviation of
+/// those cannot lie below `threshold`; false says nothing.
+///
+/// For any two of n values, s² ≥ (a − b)² / (2(n − 1)). One value that far from the first is a
+/// proof, whatever the others are; values left out only lower n, which makes the bound stricter
+/// than needed. The margin of 1e-9 is a thousand times the error of [`sample_deviation`], so the
+/// two never disagree.
+///
+/// ```
+/// use monsys_integrity::deviation::is_surely_at_least;
+/// assert!(is_surely_at_least(&[4.20, 4.25, 4.21], 3, 0.001));
+/// assert!(!is_surely_at_least(&[4.20; 240], 30, 0.001));
+/// ```
+pub fn is_surely_at_least(values: &[f64], n_min: usize, threshold: f64) -> bool {
+    let Some(first) = values.iter().find(|v| v.is_finite()) else {
+        return false;
+    };
+    let n_other = number::from_count(values.len()) - 1.0;
+    let distance_squared = 2.0 * threshold * threshold * n_other * (1.0 + 1e-9);
+    let mut n_finite = 0_usize;
+    let mut is_far = false;
+    for value in values.iter().filter(|v| v.is_finite()) {
+        n_finite += 1;
+        let distance = value - first;
+        is_far |= distance * distance > distance_squared;
+        if is_far && n_finite >= n_min {
+            return true;
+        }
+    }
+    false
+}
+
+/// The deviation of finite values whose squares overflow or vanish: a power of two brings them
+/// into range and back without touching a digit.
+fn scaled_deviation(values: &[f64], first: f64) -> f64 {
+    let widest = values
+        .iter()
+        .fold(0.0_f64, |widest, v| widest.max((v - first).abs()));
+    if widest == 0.0 {
+        return 0.0;
+    }
+    let deviation = if widest > 1.0 {
+        let first = first * DOWN;
+        number::sqrt(variance(values, |v| v * DOWN - first)) * UP
+    } else {
+        number::sqrt(variance(values, |v| (v - first) * UP)) * DOWN
+    };
+    deviation.min(f64::MAX)
+}
+
+/// The sample variance of what `shift` makes of the values, by the corrected two-pass formula.
+fn variance(values: &[f64], shift: impl Fn(f64) -> f64) -> f64 {
+    let n = number::from_count(values.len());
+    let mean = sum(values, &shift) / n;
+    let residue = sum(values, |v| shift(v) - mean);
+    let squares = sum(values, |v| {
+        let from_mean = shift(v) - mean;
+        from_mean * from_mean
+    });
+    (squares - residue * residue / n).max(0.0) / (n - 1.0)
+}
+
+/// Sums in eight lanes, which the compiler turns into vector additions.
+fn sum(values: &[f64], term: impl Fn(f64) -> f64) -> f64 {
+    let (chunks, rest) = values.as_chunks::<8>();
+    let mut lanes = [0.0; 8];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += term(*value);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|v| term(*v)).sum::<f64>()
+}
+
+/// From here on no square that matters was lost to underflow: 1e-240, far above the smallest
+/// normal number, 2.2e-308.
+const VARIANCE_SAFE: f64 = 1e-240;
+/// 2^600: brings differences below 1e-120 up, and huge ones back.
+const UP: f64 = f64::from_bits((1_023 + 600) << 52);
+/// 2^−600.
+const DOWN: f64 = f64::from_bits((1_023 - 600) << 52);
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+    use statrs::statistics::Statistics;
+
+    use super::*;
+
+    fn is_close(ours: f64, oracle: f64) -> bool {
+        (ours - oracle).abs() <= oracle.abs() * 1e-12
+    }
+
+    #[test]
+    fn constants_of_the_numerics_table_are_exactly_zero() {
+        for constant in [
+            4.20,
+            99.99,
+            1e15,
+            1e300,
+            f64::MAX,
+            f64::MIN,
+            f64::MIN_POSITIVE,
+            -0.0,
+        ] {
+            assert_eq!(
+                sample_deviation(&[constant; 240]).map(f64::to_bits),
+                Some(0)
+            );
+        }
+    }
+
+    #[test]
+    fn a_large_offset_costs_no_digits() {
+        let values: Vec<f64> = (0..240)
+            .map(|i| 1e12 + if i % 2 == 0 { 0.0 } else { 0.5 })
+            .collect();
+        let deviation = sample_deviation(&values).unwrap();
+        assert!(
+            is_close(deviation, 0.25 * (240.0_f64 / 239.0).sqrt()),
+            "{deviation:?}"
+        );
+    }
+
+    #[test]
+    fn huge_and_tiny_spreads_neither_overflow_nor_vanish() {
+        let root_half = 0.5_f64.sqrt();
+        for x in [1e300, 1e200, 1e150, 1e-150, 1e-200, 1e-300] {
+            let deviation = sample_deviation(&[0.0, x]).unwrap();
+            assert!(is_close(deviation, x * root_half), "{x:e}: {deviation:e}");
+        }
+        assert_eq!(sample_deviation(&[f64::MAX, f64::MIN]), Some(f64::MAX));
+        let smallest = sample_deviation(&[0.0, f64::from_bits(1)]).unwrap();
+        assert!(smallest > 0.0);
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_deviation() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(sample_deviation(&[1.0, bad, 2.0]), None);
+            assert_eq!(sample_deviation(&[bad, 1.0]), None);
+            assert_eq!(sample_deviation(&[bad; 240]), None);
+        }
+        assert_eq!(sample_deviation(&[]), None);
+        assert_eq!(sample_deviation(&[1.0]), None);
+    }
+
+    #[test]
+    fn the_early_exit_needs_the_least_number_of_finite_values() {
+        let mut values = vec![f64::NAN; 40];
+        values.extend([1.0, 50.0]);
+        assert!(!is_surely_at_least(&values, 3, 0.001));
+        values.push(1.0);
+        assert!(is_surely_at_least(&values, 3, 0.001));
+        assert!(!is_surely_at_least(&[], 0, 0.001));
+        assert!(is_surely_at_least(&[f64::MAX, f64::MIN], 2, 0.001));
+        assert!(!is_surely_at_least(&[1.0, 2.0], 2, f64::NAN));
+    }
+
+    proptest! {
+        #[test]
+        fn every_finite_constant_is_exactly_zero(
+            constant in any::<f64>().prop_filter("finite", |c| c.is_finite()),
+            n in 2_usize..300,
+        ) {
+            prop_assert_eq!(sample_deviation(&vec![constant; n]), Some(0.0));
+            prop_assert_eq!(sample_deviation(&[constant; 240]), Some(0.0));
+        }
+
+        #[test]
+        fn the_deviation_is_that_of_statrs(
+            values in prop::collection::vec(0.0_f64..100.0, 2..400),
+        ) {
+            let oracle = values.iter().std_dev();
+            let ours = sample_deviation(&values).unwrap();
+            prop_assert!(is_close(ours, oracle), "{} and {}", ours, oracle);
+        }
+
+        #[test]
+        fn the_deviation_is_that_of_integer_arithmetic(
+            parts in prop::collection::vec(0_i32..1_000_000, 2..400),
+            offset in prop::sample::select(&[0_i32, 1_000_000, -2_000_000_000]),
+        ) {
+            // s² · n (n − 1) = n Σx² − (Σx)², exactly; 1/1,024 is exact in a double.
+            let wholes: Vec<i128> = parts.iter().map(|p| i128::from(p + offset)).collect();
+            let n = i128::try_from(wholes.len()).unwrap();
+            let (sum, squares) = (wholes.iter().sum::<i128>(), wholes.iter().map(|x| x * x).sum::<i128>());
+            let exact = n * squares - sum * sum;
+            let oracle = number::from_i128(exact) / number::from_i128(n * (n - 1));
+            let values: Vec<f64> = parts.iter().map(|p| f64::from(p + offset) / 1_024.0).collect();
+            let ours = sample_deviation(&values).unwrap();
+            prop_assert!(is_close(ours * 1_024.0, oracle.sqrt()), "{} and {}", ours, oracle.sqrt());
+        }
+
+        #[test]
+        fn no_numbers_panic_or_give_nan(values in prop::collection::vec(any::<f64>(), 0..60)) {
+            if let Some(deviation) = sample_deviation(&values) {
+                prop_assert!(deviation.is_finite() && deviation >= 0.0);
+            }
+            let _ = is_surely_at_least(&values, 30, 0.001);
+        }
+
+        #[test]
+        fn powers_of_two_scale_exactly(values in prop::collection::vec(0.0_f64..100.0, 2..60)) {
+            let deviation = sample_deviation(&values).unwrap();
+            prop_assume!(deviation > 0.0);
+            for factor in [UP, DOWN] {
+                let scaled: Vec<f64> = values.iter().map(|v| v * factor).collect();
+                let expected = deviation * factor;
+                prop_assert!(is_close(sample_deviation(&scaled).unwrap(), expected));
+            }
+        }
+
+        #[test]
+        fn the_early_exit_never_disagrees_with_the_deviation(
+            unit in prop::collection::vec(-1.0_f64..1.0, 30..240),
+            base in 0.0_f64..100.0,
+            stretch in 0.9_f64..1.1,
+        ) {
+            let spread = sample_deviation(&unit).unwrap();
+            let values: Vec<f64> =
+                unit.iter().map(|u| base + u / spread * 0.001 * stretch).collect();
+            let is_moving = sample_deviation(&values).unwrap() >= 0.001;
+            prop_assert!(is_moving || !is_surely_at_least(&values, 30, 0.001));
+        }
+
+        #[test]
+        fn one_outlier_at_the_bound_never_disagrees(
+            n in 30_usize..240,
+            base in 0.0_f64..100.0,
+            ulps in -40_i32..40,
+        ) {
+            // One value apart from n − 1 equal ones: s = distance / √n.
+            let distance = 0.001 * number::from_count(n).sqrt() * (1.0 + f64::from(ulps) * 2e-16);
+            let mut values = vec![base; n];
+            *values.last_mut().unwrap() = base + distance;
+            let is_moving = sample_deviation(&values).unwrap() >= 0.001;
+            prop_assert!(is_moving || !is_surely_at_least(&values, 30, 0.001));
+        }
+
+        #[test]
+        fn two_apart_and_the_rest_between_never_disagrees(
+            n in 30_usize..240,
+            ulps in -40_i32..40,
+        ) {
+            // The least deviation two values allow: the others at their middle.
+            let n_other = number::from_count(n) - 1.0;
+            let distance = 0.001 * (2.0 * n_other).sqrt() * (1.0 + f64::from(ulps) * 1e-10);
+            let mut values = vec![distance / 2.0; n];
+            *values.first_mut().unwrap() = 0.0;
+            *values.last_mut().unwrap() = distance;
+            let is_moving = sample_deviation(&values).unwrap() >= 0.001;
+            prop_assert!(is_moving || !is_surely_at_least(&values, 30, 0.001));
+            prop_assert!(ulps < 10 || is_surely_at_least(&values, 30, 0.001));
+        }
+    }
+}

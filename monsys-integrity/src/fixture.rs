@@ -1,0 +1,124 @@
+//! Facts for tests: an honest agent, and times around one `now`.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use monsys_core::anomaly::{Finding, OpenAnomaly};
+use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
+use monsys_core::id::AnomalyId;
+use monsys_core::time::{Span, Timestamp};
+use monsys_core::verdict::Verdict;
+use monsys_core::{AgentId, AnomalyKind};
+
+use crate::cycle::Cycle;
+
+pub(crate) const AGENT: AgentId = AgentId::from_bytes([7; 16]);
+
+/// 2026-05-09T22:03:40Z, the detection time of the integrity document's example 1.
+pub(crate) const NOW: Timestamp = match Timestamp::from_unix_micros(1_778_364_220_000_000) {
+    Ok(now) => now,
+    Err(_) => panic!("a time of this century"),
+};
+
+/// The cycle at [`NOW`], ten minutes after the one before.
+pub(crate) fn cycle() -> Cycle {
+    Cycle {
+        previous: Some(at(-600_000)),
+        now: NOW,
+    }
+}
+
+/// [`NOW`] and so many milliseconds.
+pub(crate) fn at(millis: i64) -> Timestamp {
+    NOW.saturating_add(Span::from_millis(millis))
+}
+
+/// An agent of which nothing is known.
+pub(crate) fn unknown() -> AgentFacts {
+    AgentFacts {
+        agent: AGENT,
+        window: MetricWindow::default(),
+        clock: vec![],
+        version: VersionFacts::default(),
+        last_verified_at: None,
+        open: vec![],
+    }
+}
+
+/// An agent that measured, signed and sent every 15 s for an hour.
+pub(crate) fn honest() -> AgentFacts {
+    let cpu: Vec<f64> = (0..240_i32).map(|i| 4.2 + f64::from(i * i % 17)).collect();
+    AgentFacts {
+        window: window_of(&cpu),
+        clock: clock_of(&[-120; 20]),
+        version: versions("0.1.0", "0.1.0"),
+        last_verified_at: Some(NOW),
+        ..unknown()
+    }
+}
+
+/// A window of these values, the last at [`NOW`], 15 s apart.
+pub(crate) fn window_of(cpu: &[f64]) -> MetricWindow {
+    let n = i64::try_from(cpu.len()).unwrap();
+    MetricWindow {
+        received_at: (1..=n).map(|i| at((i - n) * 15_000)).collect(),
+        cpu_usage_percent: cpu.to_vec(),
+        is_spooled: vec![false; cpu.len()],
+    }
+}
+
+/// A window whose metrics arrived this many milliseconds apart, the last at [`NOW`].
+pub(crate) fn window_with_gaps(gaps_ms: &[i64]) -> MetricWindow {
+    let mut ago = 0;
+    let mut received_at = vec![NOW];
+    for gap in gaps_ms.iter().rev() {
+        ago += gap;
+        received_at.push(at(-ago));
+    }
+    received_at.reverse();
+    let n = received_at.len();
+    MetricWindow {
+        received_at,
+        cpu_usage_percent: (0..n).map(|i| if i % 2 == 0 { 3.0 } else { 9.0 }).collect(),
+        is_spooled: vec![false; n],
+    }
+}
+
+/// Live readings whose device clock was ahead by so many milliseconds.
+pub(crate) fn clock_of(offsets_ms: &[i64]) -> Vec<ClockReading> {
+    let reading = |offset: &i64| {
+        let captured_at = at(*offset);
+        ClockReading {
+            captured_at,
+            sent_at: captured_at,
+            received_at: NOW,
+            is_spooled: false,
+        }
+    };
+    offsets_ms.iter().map(reading).collect()
+}
+
+pub(crate) fn versions(current: &str, highest: &str) -> VersionFacts {
+    VersionFacts {
+        current: Some(current.into()),
+        highest: Some(highest.into()),
+    }
+}
+
+/// An open anomaly last seen then.
+pub(crate) fn open(kind: AnomalyKind, last_seen_at: Timestamp) -> OpenAnomaly {
+    OpenAnomaly {
+        id: AnomalyId::from_bytes([9; 16]),
+        kind,
+        severity: monsys_core::Severity::High,
+        last_seen_at,
+    }
+}
+
+/// The finding of a verdict that must be a failure.
+pub(crate) fn failed(verdict: Verdict) -> Finding {
+    match verdict {
+        Verdict::Fail(finding) => finding,
+        Verdict::Pass | Verdict::Insufficient(_) => panic!("expected a failure: {verdict:?}"),
+    }
+}

@@ -1,0 +1,136 @@
+//! Reading one member: its type, its range, and the rejection that points to it.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use monsys_core::json::Cursor;
+use monsys_core::time::{TimeError, Timestamp};
+
+use crate::reject::Reject;
+
+/// Whether a name belongs to the object.
+#[derive(Clone, Copy)]
+pub(crate) enum Member {
+    Known,
+    Unknown,
+}
+
+/// Reads an object, each member by `read`, which must read or skip the value of a known one.
+pub(crate) fn object<'a>(
+    cursor: &mut Cursor<'a>,
+    mut read: impl FnMut(&mut Cursor<'a>, &str) -> Result<Member, Reject>,
+) -> Result<(), Reject> {
+    if !cursor.enter_object() {
+        return Err(wrong_type(cursor, "an object"));
+    }
+    while let Some(name) = cursor.next_name() {
+        if let Member::Unknown = read(cursor, &name)? {
+            return Err(Reject::UnknownField {
+                pointer: cursor.pointer(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Reads an array of at most `n_max` elements; with more, nothing but their number matters.
+pub(crate) fn array<'a, T>(
+    cursor: &mut Cursor<'a>,
+    n_max: usize,
+    expected: &'static str,
+    mut read: impl FnMut(&mut Cursor<'a>) -> Result<T, Reject>,
+) -> Result<Vec<T>, Reject> {
+    if !cursor.enter_array() {
+        return Err(wrong_type(cursor, "an array"));
+    }
+    let mut elements = Vec::new();
+    while cursor.next_element() {
+        if elements.len() == n_max {
+            cursor.skip();
+            while cursor.next_element() {
+                cursor.skip();
+            }
+            return Err(out_of_range(cursor, expected));
+        }
+        elements.push(read(cursor)?);
+    }
+    Ok(elements)
+}
+
+/// Reads a value that may be null.
+pub(crate) fn optional<'a, T>(
+    cursor: &mut Cursor<'a>,
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Reject>,
+) -> Result<Option<T>, Reject> {
+    if cursor.null() {
+        Ok(None)
+    } else {
+        read(cursor).map(Some)
+    }
+}
+
+pub(crate) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Reject> {
+    cursor.text().ok_or_else(|| wrong_type(cursor, "a string"))
+}
+
+pub(crate) fn integer(cursor: &mut Cursor<'_>) -> Result<i64, Reject> {
+    cursor
+        .integer()
+        .ok_or_else(|| wrong_type(cursor, "a number without fraction"))
+}
+
+pub(crate) fn number(cursor: &mut Cursor<'_>) -> Result<f64, Reject> {
+    cursor
+        .number()
+        .ok_or_else(|| wrong_type(cursor, "a number"))
+}
+
+pub(crate) fn time(cursor: &mut Cursor<'_>) -> Result<Timestamp, Reject> {
+    let text = text(cursor)?;
+    Timestamp::parse_rfc3339(&text).map_err(|error| bad_time(error, cursor.pointer()))
+}
+
+/// The rejection of a text that is no time, or one outside of the years that are kept.
+pub(crate) fn bad_time(error: TimeError, pointer: String) -> Reject {
+    match error {
+        TimeError::OutOfRange => Reject::OutOfRange {
+            pointer,
+            expected: "a time in the years 1 to 9999",
+        },
+        TimeError::Malformed | _ => Reject::WrongType {
+            pointer,
+            expected: "a time in RFC 3339 with an offset and at most nine fractional digits",
+        },
+    }
+}
+
+/// The member `name` of the object that was just left.
+pub(crate) fn required<T>(cursor: &Cursor<'_>, member: Option<T>, name: &str) -> Result<T, Reject> {
+    member.ok_or_else(|| Reject::MissingField {
+        pointer: cursor.pointer_below(name),
+    })
+}
+
+/// A value whose type decides about its range, read last.
+pub(crate) fn within<T, E>(
+    cursor: &Cursor<'_>,
+    value: Result<T, E>,
+    expected: &'static str,
+) -> Result<T, Reject> {
+    value.map_err(|_| out_of_range(cursor, expected))
+}
+
+pub(crate) fn out_of_range(cursor: &Cursor<'_>, expected: &'static str) -> Reject {
+    Reject::OutOfRange {
+        pointer: cursor.pointer(),
+        expected,
+    }
+}
+
+fn wrong_type(cursor: &Cursor<'_>, expected: &'static str) -> Reject {
+    Reject::WrongType {
+        pointer: cursor.pointer(),
+        expected,
+    }
+}

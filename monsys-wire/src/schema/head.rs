@@ -1,0 +1,238 @@
+//! The members around the data: who, for whom, when, at which position.
+//!
+//! They are read in one walk and judged later, in the order of checks: whom the payload is meant
+//! for comes before anything else that may be wrong with it, and `v` and `type` before the members
+//! which they decide about.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+use monsys_core::id::AgentId;
+use monsys_core::json::{Canonical, Cursor};
+use monsys_core::name::AgentVersion;
+use monsys_core::position::{ContentHash, Position};
+use monsys_core::time::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::field::bad_time;
+use super::{LAYOUT_VERSION, Payload, PayloadKind, metrics, signals};
+use crate::audience::Audience;
+use crate::reject::Reject;
+
+/// What stands around the data of a payload, as read.
+#[derive(Debug)]
+pub(crate) struct Head<'a> {
+    body: Canonical<'a>,
+    agent_id: Field<Cow<'a, str>>,
+    agent_version: Field<Cow<'a, str>>,
+    aud: Field<Cow<'a, str>>,
+    captured_at: Field<Cow<'a, str>>,
+    data: Option<Cursor<'a>>,
+    epoch: Field<i64>,
+    seq: Field<i64>,
+    sent_at: Field<Cow<'a, str>>,
+    sent_at_range: (usize, usize),
+    kind: Field<Cow<'a, str>>,
+    version: Field<i64>,
+    first_unknown: Option<String>,
+}
+
+impl<'a> Head<'a> {
+    /// Walks the outermost object.
+    pub(crate) fn read(body: Canonical<'a>) -> Result<Self, Reject> {
+        let mut cursor = Cursor::new(body);
+        if !cursor.enter_object() {
+            return Err(Reject::WrongType {
+                pointer: String::new(),
+                expected: "an object",
+            });
+        }
+        let mut head = Self::absent(body);
+        loop {
+            let start = cursor.offset();
+            let Some(name) = cursor.next_name() else {
+                break;
+            };
+            head.read_member(&name, &mut cursor);
+            if name == "sent_at" {
+                head.sent_at_range = (start, cursor.offset());
+            }
+        }
+        Ok(head)
+    }
+
+    pub(crate) fn check_audience(&self, expected: &Audience) -> Result<(), Reject> {
+        let audience = self.aud.required("/aud", "a string")?;
+        if audience == expected.as_str() {
+            Ok(())
+        } else {
+            Err(Reject::WrongAudience)
+        }
+    }
+
+    pub(crate) fn check_agent(&self, expected: AgentId) -> Result<(), Reject> {
+        let agent_id = self.agent_id.required("/agent_id", "a string")?;
+        if AgentId::parse(agent_id) == Ok(expected) {
+            Ok(())
+        } else {
+            Err(Reject::WrongAgent)
+        }
+    }
+
+    pub(crate) fn position(&self) -> Result<Position, Reject> {
+        let epoch = self.epoch.required("/epoch", "a number without fraction")?;
+        let seq = self.seq.required("/seq", "a number without fraction")?;
+        Position::new(*epoch, *seq).map_err(|_| Reject::OutOfRange {
+            pointer: String::from(if *epoch < 1 { "/epoch" } else { "/seq" }),
+            expected: "an integer from 1 to 9007199254740991",
+        })
+    }
+
+    /// Checks `v` and reads `type`, which decide what the other members mean.
+    pub(crate) fn payload_kind(&self) -> Result<PayloadKind, Reject> {
+        let version = self.version.required("/v", "a number without fraction")?;
+        if *version != LAYOUT_VERSION {
+            return Err(Reject::OutOfRange {
+                pointer: String::from("/v"),
+                expected: "1",
+            });
+        }
+        let word = self.kind.required("/type", "a string")?;
+        PayloadKind::from_word(word).ok_or_else(|| Reject::OutOfRange {
+            pointer: String::from("/type"),
+            expected: "metrics or agent_signals",
+        })
+    }
+
+    pub(crate) fn refuse_unknown(&mut self) -> Result<(), Reject> {
+        match self.first_unknown.take() {
+            Some(pointer) => Err(Reject::UnknownField { pointer }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn agent_version(&self) -> Result<AgentVersion, Reject> {
+        let text = self.agent_version.required("/agent_version", "a string")?;
+        AgentVersion::parse(text).map_err(|_| Reject::OutOfRange {
+            pointer: String::from("/agent_version"),
+            expected: "1 to 128 bytes without control characters",
+        })
+    }
+
+    pub(crate) fn captured_at(&self) -> Result<Timestamp, Reject> {
+        required_time(&self.captured_at, "/captured_at")
+    }
+
+    pub(crate) fn sent_at(&self) -> Result<Timestamp, Reject> {
+        required_time(&self.sent_at, "/sent_at")
+    }
+
+    /// SHA-256 of the canonical form of the body without its member `sent_at`.
+    pub(crate) fn content_hash(&self) -> ContentHash {
+        let (start, end) = self.sent_at_range;
+        let bytes = self.body.as_bytes();
+        let before = bytes.get(..start).unwrap_or_default();
+        let after = bytes.get(end..).unwrap_or_default();
+        // The comma goes with the member: it is the one before, unless the member is the first.
+        let after = match before.last() {
+            Some(b'{') => after.strip_prefix(b",").unwrap_or(after),
+            _ => after,
+        };
+        ContentHash(
+            Sha256::new()
+                .chain_update(before)
+                .chain_update(after)
+                .finalize()
+                .into(),
+        )
+    }
+
+    pub(crate) fn payload(&mut self, kind: PayloadKind) -> Result<Payload, Reject> {
+        let Some(mut cursor) = self.data.take() else {
+            return Err(Reject::MissingField {
+                pointer: String::from("/data"),
+            });
+        };
+        match kind {
+            PayloadKind::Metrics => metrics::read(&mut cursor).map(Payload::Metrics),
+            PayloadKind::AgentSignals => signals::read(&mut cursor).map(Payload::Signals),
+        }
+    }
+
+    const fn absent(body: Canonical<'a>) -> Self {
+        Self {
+            body,
+            agent_id: Field::Absent,
+            agent_version: Field::Absent,
+            aud: Field::Absent,
+            captured_at: Field::Absent,
+            data: None,
+            epoch: Field::Absent,
+            seq: Field::Absent,
+            sent_at: Field::Absent,
+            sent_at_range: (0, 0),
+            kind: Field::Absent,
+            version: Field::Absent,
+            first_unknown: None,
+        }
+    }
+
+    fn read_member(&mut self, name: &str, cursor: &mut Cursor<'a>) {
+        match name {
+            "agent_id" => self.agent_id = Field::read(cursor, Cursor::text),
+            "agent_version" => self.agent_version = Field::read(cursor, Cursor::text),
+            "aud" => self.aud = Field::read(cursor, Cursor::text),
+            "captured_at" => self.captured_at = Field::read(cursor, Cursor::text),
+            "data" => {
+                self.data = Some(cursor.clone());
+                cursor.skip();
+            }
+            "epoch" => self.epoch = Field::read(cursor, Cursor::integer),
+            "seq" => self.seq = Field::read(cursor, Cursor::integer),
+            "sent_at" => self.sent_at = Field::read(cursor, Cursor::text),
+            "type" => self.kind = Field::read(cursor, Cursor::text),
+            "v" => self.version = Field::read(cursor, Cursor::integer),
+            _ => {
+                self.first_unknown.get_or_insert_with(|| cursor.pointer());
+                cursor.skip();
+            }
+        }
+    }
+}
+
+/// A member as it was found.
+#[derive(Debug)]
+enum Field<T> {
+    Absent,
+    OtherType,
+    Value(T),
+}
+
+impl<T> Field<T> {
+    fn read<'a>(cursor: &mut Cursor<'a>, read: impl FnOnce(&mut Cursor<'a>) -> Option<T>) -> Self {
+        match read(cursor) {
+            Some(value) => Self::Value(value),
+            None => {
+                cursor.skip();
+                Self::OtherType
+            }
+        }
+    }
+
+    fn required(&self, pointer: &str, expected: &'static str) -> Result<&T, Reject> {
+        let pointer = || String::from(pointer);
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::Absent => Err(Reject::MissingField { pointer: pointer() }),
+            Self::OtherType => Err(Reject::WrongType {
+                pointer: pointer(),
+                expected,
+            }),
+        }
+    }
+}
+
+fn required_time(field: &Field<Cow<'_, str>>, pointer: &str) -> Result<Timestamp, Reject> {
+    let text = field.required(pointer, "a string")?;
+    Timestamp::parse_rfc3339(text).map_err(|error| bad_time(error, String::from(pointer)))
+}

@@ -1,0 +1,55 @@
+//! The members of a payload, each with its type and range, and no others.
+//!
+//! A body is walked once. The head reads what stands around the data and remembers where the data
+//! begins; the file of each payload type reads the data. An optional member may be absent or null,
+//! which both mean unknown. Every refusal points to the member.
+//!
+//! What it does not do: judge a signal. Its members have the right JSON types here; whether they
+//! make a valid signal is the validator's question, which reports all broken rules at once.
+
+pub(crate) mod field;
+mod head;
+mod metrics;
+mod signals;
+
+use alloc::vec::Vec;
+
+use monsys_core::sample::MetricSample;
+use monsys_core::signal::SignalDraft;
+
+pub(crate) use head::Head;
+
+/// What a payload holds. Open: more types will come.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Payload {
+    /// `metrics`: one sample.
+    Metrics(MetricSample),
+    /// `agent_signals`: 1 to 1,000 drafts, none of them judged.
+    Signals(Vec<SignalDraft>),
+}
+
+/// The word in `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PayloadKind {
+    Metrics,
+    AgentSignals,
+}
+
+impl PayloadKind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::AgentSignals => "agent_signals",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Metrics, Self::AgentSignals]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
+/// The only version of the layout.
+pub(crate) const LAYOUT_VERSION: i64 = 1;

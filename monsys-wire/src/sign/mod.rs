@@ -1,0 +1,24 @@
+//! Signatures, and the messages they are made of.
+//!
+//! Every message begins with the line that names its purpose, so that a signature made for one
+//! purpose is worth nothing for another; its parts are joined by line feeds, which none of them can
+//! contain. Verification is the `verify_strict` set of ed25519-dalek: canonical S and R, no point
+//! of small order. There is no batch verification, because batches accept what strict refuses
+//! (measured: up to 200 of 400 signatures with a torsioned R).
+//!
+//! ```
+//! use monsys_wire::{SigningKey, VerifyingKey, sign::Message};
+//!
+//! let key = SigningKey::from_secret_bytes([1; 32]);
+//! let message = Message::ingest(b"{}");
+//! let signature = key.sign(&message);
+//! assert!(key.verifying_key().verify(&message, &signature).is_ok());
+//! assert!(VerifyingKey::parse_hex(&"0".repeat(64)).is_err()); // a point of small order
+//! ```
+
+mod ed25519;
+mod message;
+
+// The public interface is
+pub use ed25519::{KeyError, Mismatch, Signature, SigningKey, VerifyingKey};
+pub use message::Message;
