@@ -232,6 +232,11 @@ mod tests {
                 .filter(|flag| flag.get_long().is_some())
             {
                 let long = flag.get_long().unwrap().replace('-', "_").to_uppercase();
+                let prefix = if long == "DATA" {
+                    "MONSYS_AGENT"
+                } else {
+                    "MONSYS"
+                };
                 let twin = flag
                     .get_env()
                     .and_then(|name| name.to_str().map(str::to_owned));

@@ -1,5 +1,10 @@
 //! The agent against a hub of a hundred lines: as a library, and as the process that people start.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by ending"
+)]
+
 mod commands;
 mod crashes;
 mod hub;

@@ -34,13 +34,17 @@ impl RealAgent {
             let mut command = Command::new(std::env::current_exe()?);
             command.args(["agent-process", verb, "--data"]).arg(&data);
             command.args(["--clock-origin", &origin, "--clock-rate", &rate]);
+            // What happens is on the demo's screen already.
+            if std::env::var_os("MONSYS_AGENT_LOG").is_none() {
+                command.env("MONSYS_AGENT_LOG", "warn");
+            }
             command.stdin(Stdio::piped()).stdout(Stdio::null());
             Ok(command)
         };
         let mut init = command("init")?;
         init.args(["--hub", &format!("http://{}", stage.addr)]);
         // A token on the command line would be seen by everyone on this machine.
-        init.env("MONSYS_AGENT_TOKEN", token.expose_text());
+        init.env("MONSYS_TOKEN", token.expose_text());
         let status = tokio::task::spawn_blocking(move || {
             let mut child = init.spawn()?;
             // Its standard input stays open until it ends by itself.

@@ -137,8 +137,13 @@ fn answer_to(row: &AnomalyRow) -> &'static str {
 
 fn explain(row: &AnomalyRow) -> String {
     let finding = &row.anomaly.finding;
-    format!(
-        "{}  → {}, {}",
-        finding.summary, finding.kind, finding.severity
-    )
+    let is = |kind| finding.kind == kind;
+    let reason = if is(AnomalyKind::UnsignedPayload) {
+        "no X-Monsys-Signature"
+    } else if is(AnomalyKind::SignatureInvalid) {
+        "signature does not verify"
+    } else {
+        finding.summary.split(" — ").next().unwrap_or_default()
+    };
+    format!("{reason:<56} → {}, {}", finding.kind, finding.severity)
 }

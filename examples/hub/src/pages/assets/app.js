@@ -4,6 +4,7 @@
 (() => {
   const PERIOD_MS = 5000;
   const TIMEOUT_MS = 8000;
+  const UNREACHABLE = "The hub does not answer. What you see may be out of date.";
   const FOCUSABLE = "a[href], button, input, select, summary";
 
   const main = document.querySelector("main[data-open]");
@@ -15,13 +16,16 @@
   let updatedAt = Date.now();
   let isRunning = false;
   let isHeld = false;
-  let failedSince = null;
+  let isUnreachable = false;
 
   // A half-filled form or selected text must not vanish under the hands of a person.
-  const isChanged = (field) =>
-    field.tagName === "SELECT"
-      ? [...field.options].some((option) => option.selected !== option.defaultSelected)
-      : field.type !== "hidden" && field.value !== field.defaultValue;
+  const isChanged = (field) => {
+    if (field.type === "hidden") return false;
+    if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+    const options = [...field.options];
+    const initial = options.find((option) => option.defaultSelected) || options[0];
+    return !initial.selected;
+  };
   const isBusy = () => {
     const active = document.activeElement;
     if (main.contains(active) && active.closest("form")) return true;
@@ -107,9 +111,9 @@
         window.location.reload();
         return;
       }
-      failedSince = null;
+      isUnreachable = false;
     } catch {
-      failedSince = failedSince || new Date();
+      isUnreachable = true;
     } finally {
       isRunning = false;
     }
@@ -126,9 +130,7 @@
   const tell = () => {
     const held = isHeld ? ", held while you work here" : "";
     say(status, `updated ${age(Date.now() - updatedAt)} ago${held}`);
-    const since = failedSince && failedSince.toLocaleTimeString();
-    const text = `The hub has not answered since ${since}. What you see may be out of date.`;
-    say(warning, failedSince ? text : "");
+    say(warning, isUnreachable ? UNREACHABLE : "");
   };
 
   window.setInterval(refresh, PERIOD_MS);

@@ -1,0 +1,80 @@
+//! A person in front of the hub: a session, pages and the API.
+
+use ureq::http::header::{CONTENT_TYPE, COOKIE};
+
+use super::agent::{client, read};
+use super::{Answer, DataDir, Hub};
+
+/// Somebody with a session, or without.
+pub(crate) struct Person {
+    http: ureq::Agent,
+    cookie: Option<String>,
+}
+
+impl Person {
+    pub(crate) fn anonymous() -> Self {
+        Self { http: client(), cookie: None }
+    }
+
+    /// Follows the set-up link and becomes the first administrator.
+    pub(crate) fn set_up(hub: &Hub, org: &str) -> Self {
+        let mut person = Self::anonymous();
+        assert_eq!(person.get(hub, hub.set_up_path()).status, 200);
+        let form = format!("organisation={org}&email=admin%40{org}.example");
+        let answer = person.post_form(hub, hub.set_up_path(), &form);
+        person.cookie = Some(cookie_of(&answer));
+        person
+    }
+
+    /// Is added on the command line and follows the one-time login link.
+    pub(crate) fn added(data: &DataDir, hub: &Hub, org: &str, role: &str) -> Self {
+        let email = format!("{role}@{org}.example");
+        let arguments = ["user", "add", "--org", org, "--email", &email, "--role", role];
+        let added = data.json(&[&arguments[..], &["--public-url", &hub.url("")]].concat());
+        let link = added["login_link"].as_str().unwrap();
+        let mut person = Self::anonymous();
+        let answer = person.get(hub, link.strip_prefix(&hub.url("")).unwrap());
+        person.cookie = Some(cookie_of(&answer));
+        person
+    }
+
+    pub(crate) fn get(&self, hub: &Hub, path: &str) -> Answer {
+        let mut request = self.http.get(hub.url(path));
+        if let Some(cookie) = &self.cookie {
+            request = request.header(COOKIE, cookie);
+        }
+        read(request.call().unwrap()).unwrap()
+    }
+
+    pub(crate) fn post(
+        &self,
+        hub: &Hub,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.http.post(hub.url(path));
+        if let Some(cookie) = &self.cookie {
+            request = request.header(COOKIE, cookie);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.send(body).unwrap()).unwrap()
+    }
+
+    fn post_form(&self, hub: &Hub, path: &str, form: &str) -> Answer {
+        let kind = [(CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded")];
+        self.post(hub, path, form, &kind)
+    }
+}
+
+/// The cookie that a login gives, as a browser sends it back.
+fn cookie_of(answer: &Answer) -> String {
+    let cookie = answer.header("set-cookie").unwrap_or_else(|| panic!("no session: {answer:?}"));
+    assert!(cookie.starts_with("monsys="), "{cookie}");
+    for attribute in ["; Path=/", "; HttpOnly", "; SameSite=Lax"] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    cookie.split(';').next().unwrap().to_owned()
+}

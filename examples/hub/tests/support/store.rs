@@ -1,0 +1,132 @@
+//! Looks into the store of a hub without being able to write.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Params, Row};
+
+use super::{DataDir, TestAgent};
+
+/// Opens the store of a hub for reading.
+pub(crate) fn open(data: &DataDir) -> Connection {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(data.store_file(), flags).unwrap();
+    connection.busy_timeout(Duration::from_secs(10)).unwrap();
+    connection
+}
+
+/// Opens the store of a hub as somebody who wants to change it.
+pub(crate) fn open_writable(data: &DataDir) -> Connection {
+    let connection = Connection::open(data.store_file()).unwrap();
+    connection.busy_timeout(Duration::from_secs(10)).unwrap();
+    connection.pragma_update(None, "recursive_triggers", true).unwrap();
+    connection
+}
+
+/// All rows of a query.
+pub(crate) fn rows<T>(
+    data: &DataDir,
+    sql: &str,
+    parameters: impl Params,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Vec<T> {
+    let connection = open(data);
+    let mut statement = connection.prepare(sql).unwrap();
+    let found = statement.query_map(parameters, |row| read(row)).unwrap();
+    found.map(Result::unwrap).collect()
+}
+
+/// The number that a query gives.
+pub(crate) fn number(data: &DataDir, sql: &str, parameters: impl Params) -> i64 {
+    open(data).query_row(sql, parameters, |row| row.get(0)).unwrap()
+}
+
+pub(crate) fn has_people(data: &DataDir) -> bool {
+    number(data, "SELECT count(*) FROM users WHERE role <> 'service'", []) > 0
+}
+
+/// What payloads have left behind: everything but findings and what is said about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) metrics: i64,
+    pub(crate) signals: i64,
+    pub(crate) contents: i64,
+    agents: Vec<(String, Vec<u8>, Option<String>, Option<String>)>,
+}
+
+impl Stored {
+    pub(crate) fn of(data: &DataDir) -> Self {
+        let count = |sql| number(data, sql, []);
+        let sql = "SELECT id, positions, last_seen_at, version FROM agents ORDER BY id";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        Self {
+            metrics: count("SELECT count(*) FROM metrics"),
+            signals: count("SELECT count(*) FROM signal_streams WHERE source <> 'integrity_check'"),
+            contents: count("SELECT count(*) FROM ingest_contents"),
+            agents: rows(data, sql, [], read),
+        }
+    }
+}
+
+/// One row of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Anomaly {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) severity: String,
+    pub(crate) summary: String,
+    pub(crate) detail: String,
+    pub(crate) evidence: String,
+    pub(crate) detected_at: String,
+    pub(crate) last_seen_at: String,
+    pub(crate) occurrences: i64,
+    pub(crate) resolved_at: Option<String>,
+    pub(crate) resolved_by: Option<String>,
+    pub(crate) resolution: Option<String>,
+    pub(crate) note: Option<String>,
+}
+
+/// All rows about an agent, oldest first.
+pub(crate) fn anomalies(data: &DataDir, agent: &TestAgent) -> Vec<Anomaly> {
+    let sql = "SELECT id, kind, severity, summary, detail, evidence, detected_at, last_seen_at, \
+               occurrences, resolved_at, resolved_by, resolution, note \
+               FROM integrity_anomalies WHERE agent_id = ?1 ORDER BY detected_at, kind";
+    rows(data, sql, [agent.id.to_string()], |row| {
+        Ok(Anomaly {
+            id: row.get(0)?,
+            kind: row.get(1)?,
+            severity: row.get(2)?,
+            summary: row.get(3)?,
+            detail: row.get(4)?,
+            evidence: row.get(5)?,
+            detected_at: row.get(6)?,
+            last_seen_at: row.get(7)?,
+            occurrences: row.get(8)?,
+            resolved_at: row.get(9)?,
+            resolved_by: row.get(10)?,
+            resolution: row.get(11)?,
+            note: row.get(12)?,
+        })
+    })
+}
+
+/// The rows of one kind about an agent, oldest first.
+pub(crate) fn anomalies_of(data: &DataDir, agent: &TestAgent, kind: &str) -> Vec<Anomaly> {
+    anomalies(data, agent).into_iter().filter(|anomaly| anomaly.kind == kind).collect()
+}
+
+/// How often each kind was seen, in rows that are open.
+pub(crate) fn open_occurrences(data: &DataDir) -> BTreeMap<String, i64> {
+    let sql = "SELECT kind, sum(occurrences) FROM integrity_anomalies \
+               WHERE resolved_at IS NULL GROUP BY kind";
+    rows(data, sql, [], |row| Ok((row.get(0)?, row.get(1)?))).into_iter().collect()
+}
+
+/// How many transactions have written to the store since it was opened first.
+///
+/// The index of the write-ahead log counts them: `iChange`, a 32-bit number of the host's byte
+/// order at offset 8 of the `-shm` file (the write-ahead log format of SQLite, section 2.1).
+pub(crate) fn commits(data: &DataDir) -> u32 {
+    let index = std::fs::read(data.path().join("monsys.db-shm")).unwrap();
+    u32::from_ne_bytes(index.get(8..12).unwrap().try_into().unwrap())
+}
