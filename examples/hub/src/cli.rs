@@ -63,7 +63,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, env = "MONSYS_DEMO_SECONDS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) seconds: Option<u32>,
     /// Print the outcome as one line of JSON at the end
-    #[arg(long)]
+    #[arg(long, env = "MONSYS_JSON")]
     pub(crate) json: bool,
     /// Where to listen [default: 127.0.0.1:8080, or a free port when that is taken]
     #[arg(long, env = "MONSYS_ADDR", value_name = "ADDR")]
@@ -89,14 +89,14 @@ pub(crate) struct StoreArgs {
     #[arg(long, env = "MONSYS_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Print the result as JSON
-    #[arg(long)]
+    #[arg(long, env = "MONSYS_JSON")]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct JsonArgs {
     /// Print the result as JSON
-    #[arg(long)]
+    #[arg(long, env = "MONSYS_JSON")]
     pub(crate) json: bool,
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct HealthArgs {
     )]
     pub(crate) addr: SocketAddr,
     /// Print the result as JSON
-    #[arg(long)]
+    #[arg(long, env = "MONSYS_JSON")]
     pub(crate) json: bool,
 }
 

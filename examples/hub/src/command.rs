@@ -371,7 +371,7 @@ async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
     );
     say(args.json, &value, text);
     app.store.close();
-    let is_complete = report.failed_pages == 0;
+    let is_complete = report.failed_pages == 0 && report.failed_agents == 0;
     Ok(if is_complete {
         ExitCode::SUCCESS
     } else {

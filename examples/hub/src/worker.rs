@@ -3,8 +3,11 @@
 //! It reads a page of facts completely, hands it to the pure crate, and commits the report once.
 //! A lease in the store lets one hub run the cycle. A page that fails is counted and skipped.
 
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
+use monsys_core::anomaly::Transition;
+use monsys_core::facts::AgentFacts;
 use monsys_core::id::TenantId;
 use monsys_core::limit;
 use monsys_core::store::{CycleCommit, CycleStore, StoreError};
@@ -22,6 +25,13 @@ pub(crate) const CYCLE_S: i64 = 600;
 /// How long a lease holds without being renewed, in seconds of the hub's clock.
 const LEASE_S: i64 = 300;
 
+/// Who runs a cycle, and when.
+#[derive(Clone, Copy)]
+struct Turn {
+    holder: [u8; 16],
+    cycle: Cycle,
+}
+
 /// What a cycle did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct CycleReport {
@@ -31,6 +41,8 @@ pub(crate) struct CycleReport {
     pub(crate) transitions: usize,
     /// Anomalies that were opened.
     pub(crate) opened: usize,
+    /// Agents whose evaluation failed.
+    pub(crate) failed_agents: usize,
     /// Pages that could not be read or written.
     pub(crate) failed_pages: usize,
 }
@@ -52,6 +64,7 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             Ok(Some(report)) => tracing::info!(
                 evaluated = report.evaluated,
                 opened = report.opened,
+                failed_agents = report.failed_agents,
                 failed_pages = report.failed_pages,
                 "integrity cycle finished"
             ),
@@ -90,35 +103,45 @@ pub(crate) async fn cycle(
     };
     let mut report = CycleReport::default();
     for tenant in app.store.tenants().await? {
-        judge_tenant(app, tenant, cycle, &mut report).await;
+        let turn = Turn { holder, cycle };
+        if let Err(error) = judge_tenant(app, tenant, turn, &mut report).await {
+            tracing::error!(%tenant, %error, "an organisation was not judged to its end");
+            report.failed_pages += 1;
+        }
     }
     app.store.finish_cycle(holder, now).await?;
     Ok(Some(report))
 }
 
-async fn judge_tenant(app: &App, tenant: TenantId, cycle: Cycle, report: &mut CycleReport) {
-    let config = Config::standard();
+async fn judge_tenant(
+    app: &App,
+    tenant: TenantId,
+    turn: Turn,
+    report: &mut CycleReport,
+) -> Result<(), StoreError> {
     let mut after = None;
     loop {
+        // A long cycle keeps its lease; one that lost it leaves the rest to its new holder.
+        let ttl = Span::from_secs(LEASE_S);
+        if app
+            .store
+            .take_lease(turn.holder, app.clock.now(), ttl)
+            .await?
+            .is_none()
+        {
+            return Err(StoreError::Unavailable);
+        }
+        let now = turn.cycle.now;
         let page = app
             .store
-            .facts(tenant, after, limit::CYCLE_PAGE_AGENTS, cycle.now)
-            .await;
-        let page = match page {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::error!(%tenant, %error, "a page of facts was not read");
-                report.failed_pages += 1;
-                return;
-            }
-        };
-        let judged = reconcile(&page.agents, &config, cycle);
-        report.evaluated += page.agents.len();
-        report.transitions += judged.transitions.len();
+            .facts(tenant, after, limit::CYCLE_PAGE_AGENTS, now)
+            .await?;
+        let transitions = judge_page(&page.agents, turn.cycle, report);
+        report.transitions += transitions.len();
         let commit = CycleCommit {
             tenant,
-            at: cycle.now,
-            transitions: judged.transitions,
+            at: now,
+            transitions,
         };
         match app.store.commit_cycle(&commit).await {
             Ok(opened) => report.opened += opened,
@@ -127,7 +150,27 @@ async fn judge_tenant(app: &App, tenant: TenantId, cycle: Cycle, report: &mut Cy
                 report.failed_pages += 1;
             }
         }
-        let Some(next) = page.next else { return };
+        let Some(next) = page.next else { return Ok(()) };
         after = Some(next);
     }
+}
+
+/// Judges agent by agent, so that one whose evaluation fails is counted and hides nobody else.
+fn judge_page(page: &[AgentFacts], cycle: Cycle, report: &mut CycleReport) -> Vec<Transition> {
+    let config = Config::standard();
+    let mut transitions = Vec::new();
+    for facts in page {
+        let judged = catch_unwind(|| reconcile(std::slice::from_ref(facts), &config, cycle));
+        match judged {
+            Ok(judged) => {
+                report.evaluated += 1;
+                transitions.extend(judged.transitions);
+            }
+            Err(_) => {
+                tracing::error!(agent = %facts.agent, "the evaluation of an agent failed");
+                report.failed_agents += 1;
+            }
+        }
+    }
+    transitions
 }

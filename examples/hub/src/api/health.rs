@@ -14,9 +14,9 @@ pub(crate) async fn live() -> Response {
     super::json(&json!({"status": "ok"}))
 }
 
-/// `GET /readyz`: the store answers too.
+/// `GET /readyz`: the store takes a transaction, too.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
-    match app.store.meta("hub_id").await {
+    match app.store.check_writable().await {
         Ok(_) => super::json(&json!({"status": "ok"})),
         Err(error) => problem::of_store(&error),
     }

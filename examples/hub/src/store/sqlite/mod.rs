@@ -83,6 +83,11 @@ impl SqliteStore {
         })
     }
 
+    /// Asks the writing thread for a transaction: the future is ready when the store can store.
+    pub(crate) fn check_writable(&self) -> StoreFuture<'_, ()> {
+        self.write(|_| Ok(()))
+    }
+
     /// Waits until all that was queued is durable, and closes the file.
     pub(crate) fn close(&self) {
         self.writer.close();

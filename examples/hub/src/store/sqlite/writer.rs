@@ -5,6 +5,7 @@
 //! the commit itself fails, every change of the group is answered "unavailable" and nothing of it
 //! is stored.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -168,7 +169,9 @@ fn write_groups(connection: &Connection, mut queue: mpsc::Receiver<Box<dyn Chang
 fn write_group(connection: &Connection, group: &mut [Box<dyn Change>]) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     for change in group {
-        change.run(connection)?;
+        // A panic in one change must not end the thread that all later ones need.
+        let ran = catch_unwind(AssertUnwindSafe(|| change.run(connection)));
+        ran.unwrap_or(Err(rusqlite::Error::UnwindingPanic))?;
     }
     connection.execute_batch("COMMIT")
 }
