@@ -25,7 +25,7 @@ use crate::pages::{
     UnknownWord, Viewer, assets,
 };
 use crate::random::random_bytes;
-use crate::security::origin::is_same_origin;
+use crate::security::origin::Site;
 use crate::security::secret::Secret;
 use crate::security::session::{
     PageSession, Session, clear_cookie, is_login_allowed, session_span, set_cookie,
@@ -185,7 +185,7 @@ async fn set_up(
     if !is_login_allowed(&app, peer) {
         return plain_login_refused();
     }
-    if !is_same_origin(&headers) {
+    if Site::of(&headers) == Site::Foreign {
         return foreign_site();
     }
     let Some(link) = Secret::parse(&secret) else {
@@ -237,7 +237,7 @@ async fn log_out(
     headers: HeaderMap,
     Form(form): Form<LogOutForm>,
 ) -> Response {
-    if !is_same_origin(&headers) || !session.is_csrf_token(&form.csrf) {
+    if Site::of(&headers) == Site::Foreign || !session.is_csrf_token(&form.csrf) {
         return foreign_site();
     }
     if let Err(error) = app.store.log_out(session.digest()).await {
@@ -322,7 +322,7 @@ fn read_filter(query: &BTreeMap<String, String>) -> Result<AnomalyFilter, Unknow
         state: word("state"),
         kind: word("kind"),
         severity: word("severity"),
-        agent: word("agent"),
+        agent: word("agent_id"),
         after: word("after"),
     }
     .parse()
@@ -375,6 +375,8 @@ struct ResolveForm {
     csrf: String,
     #[serde(default)]
     note: String,
+    #[serde(default)]
+    agent_id: String,
 }
 
 async fn resolve(
@@ -384,7 +386,7 @@ async fn resolve(
     headers: HeaderMap,
     Form(form): Form<ResolveForm>,
 ) -> Response {
-    if !is_same_origin(&headers) || !session.is_csrf_token(&form.csrf) {
+    if Site::of(&headers) == Site::Foreign || !session.is_csrf_token(&form.csrf) {
         return foreign_site();
     }
     if !session.is_admin() {
@@ -409,24 +411,15 @@ async fn resolve(
         .resolve(user.tenant, id, user.user, note, app.clock.now())
         .await
     {
-        Ok(_) => Redirect::to(&return_to(&headers)).into_response(),
+        Ok(_) => Redirect::to(&return_to(&form.agent_id)).into_response(),
         Err(StoreError::NotFound) => message(StatusCode::NOT_FOUND, "Not found", missing),
         Err(error) => store_away(&error),
     }
 }
 
-/// Where a form goes back to: the page it came from, when that is one of ours that has such forms.
-fn return_to(headers: &HeaderMap) -> String {
-    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let path = text(header::REFERER)
-        .zip(text(header::HOST))
-        .and_then(|(referer, host)| {
-            let (_, rest) = referer.split_once("://")?;
-            rest.strip_prefix(host)
-        });
-    let is_ours = |path: &&str| path.starts_with("/integrity") || path.starts_with("/agents/");
-    path.filter(is_ours)
-        .map_or_else(|| "/integrity".to_owned(), str::to_owned)
+/// Where a form goes back to: to the agent's page when it stands there.
+fn return_to(agent: &str) -> String {
+    AgentId::parse(agent).map_or_else(|_| "/integrity".to_owned(), |id| format!("/agents/{id}"))
 }
 
 fn page(status: StatusCode, rendered: Result<String, askama::Error>) -> Response {

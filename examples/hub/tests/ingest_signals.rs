@@ -32,7 +32,9 @@ impl Scene {
     }
 
     fn send(&self, seq: i64, drafts: &[SignalDraft]) -> Answer {
-        let body = self.agent.compose((1, seq), "0.1.0", Outbound::Signals(drafts));
+        let body = self
+            .agent
+            .compose((1, seq), "0.1.0", Outbound::Signals(drafts));
         self.agent.send(&self.hub, body.as_bytes())
     }
 
@@ -84,11 +86,20 @@ fn signals_are_about_their_sender_whatever_they_say() {
                severity, ttl_seconds FROM signal_streams WHERE source <> 'integrity_check'";
     let stored = rows(&scene.data, sql, [], |row| {
         let text = |index| row.get::<_, String>(index);
-        Ok(([text(0)?, text(1)?, text(2)?, text(3)?, text(4)?, text(5)?], row.get::<_, i64>(6)?))
+        Ok((
+            [text(0)?, text(1)?, text(2)?, text(3)?, text(4)?, text(5)?],
+            row.get::<_, i64>(6)?,
+        ))
     });
     let own = scene.agent.id.to_string();
-    let expected =
-        ["backup_check", "agent", &own, "backup.age_hours", r#"{"value":30}"#, "high"];
+    let expected = [
+        "backup_check",
+        "agent",
+        &own,
+        "backup.age_hours",
+        r#"{"value":30}"#,
+        "high",
+    ];
     assert_eq!(stored, [(expected.map(str::to_owned), 600)]);
     assert_eq!(Stored::of(&scene.data).signals, 3);
 }
@@ -102,20 +113,118 @@ fn each_broken_rule_is_named_with_its_field() {
     let future = now().saturating_add(Span::from_secs(400));
     let past = now().saturating_sub(Span::from_secs(181 * 86_400));
     let cases: [(SignalDraft, &str, &str); 14] = [
-        (SignalDraft { source: "integrity_check".into(), ..draft() }, "source", "agent_source_allowed"),
-        (SignalDraft { source: "cert_scan".into(), ..draft() }, "source", "agent_source_allowed"),
-        (SignalDraft { subject_type: "domain".into(), ..draft() }, "subject_type", "agent_subject_type_allowed"),
-        (SignalDraft { key: "age".into(), ..draft() }, "key", "signal_key_format"),
-        (SignalDraft { key: "Backup.Age".into(), ..draft() }, "key", "signal_key_format"),
-        (SignalDraft { key: long_key, ..draft() }, "key", "signal_key_format"),
-        (SignalDraft { value: "30".into(), ..draft() }, "value", "signal_value_object"),
-        (SignalDraft { value: r#"{"age":30}"#.into(), ..draft() }, "value", "signal_value_object"),
-        (SignalDraft { value: deep, ..draft() }, "value", "signal_value_depth"),
-        (SignalDraft { value: large, ..draft() }, "value", "signal_value_size"),
-        (SignalDraft { severity: Some("High".into()), ..draft() }, "severity", "severity_word"),
-        (SignalDraft { observed_at: future, ..draft() }, "observed_at", "observed_at_future"),
-        (SignalDraft { observed_at: past, ..draft() }, "observed_at", "observed_at_retention"),
-        (SignalDraft { ttl_seconds: Some(0), ..draft() }, "ttl_seconds", "ttl_seconds_range"),
+        (
+            SignalDraft {
+                source: "integrity_check".into(),
+                ..draft()
+            },
+            "source",
+            "agent_source_allowed",
+        ),
+        (
+            SignalDraft {
+                source: "cert_scan".into(),
+                ..draft()
+            },
+            "source",
+            "agent_source_allowed",
+        ),
+        (
+            SignalDraft {
+                subject_type: "domain".into(),
+                ..draft()
+            },
+            "subject_type",
+            "agent_subject_type_allowed",
+        ),
+        (
+            SignalDraft {
+                key: "age".into(),
+                ..draft()
+            },
+            "key",
+            "signal_key_format",
+        ),
+        (
+            SignalDraft {
+                key: "Backup.Age".into(),
+                ..draft()
+            },
+            "key",
+            "signal_key_format",
+        ),
+        (
+            SignalDraft {
+                key: long_key,
+                ..draft()
+            },
+            "key",
+            "signal_key_format",
+        ),
+        (
+            SignalDraft {
+                value: "30".into(),
+                ..draft()
+            },
+            "value",
+            "signal_value_object",
+        ),
+        (
+            SignalDraft {
+                value: r#"{"age":30}"#.into(),
+                ..draft()
+            },
+            "value",
+            "signal_value_object",
+        ),
+        (
+            SignalDraft {
+                value: deep,
+                ..draft()
+            },
+            "value",
+            "signal_value_depth",
+        ),
+        (
+            SignalDraft {
+                value: large,
+                ..draft()
+            },
+            "value",
+            "signal_value_size",
+        ),
+        (
+            SignalDraft {
+                severity: Some("High".into()),
+                ..draft()
+            },
+            "severity",
+            "severity_word",
+        ),
+        (
+            SignalDraft {
+                observed_at: future,
+                ..draft()
+            },
+            "observed_at",
+            "observed_at_future",
+        ),
+        (
+            SignalDraft {
+                observed_at: past,
+                ..draft()
+            },
+            "observed_at",
+            "observed_at_retention",
+        ),
+        (
+            SignalDraft {
+                ttl_seconds: Some(0),
+                ..draft()
+            },
+            "ttl_seconds",
+            "ttl_seconds_range",
+        ),
     ];
     for (broken, field, rule) in cases {
         let expected = [(1, field.to_owned(), rule.to_owned())];
@@ -127,22 +236,30 @@ fn each_broken_rule_is_named_with_its_field() {
 #[test]
 fn all_violations_of_a_batch_are_counted_and_the_first_are_shown() {
     let scene = Scene::new();
-    let bad = SignalDraft { source: "cert_scan".into(), ttl_seconds: Some(-1), ..draft() };
+    let bad = SignalDraft {
+        source: "cert_scan".into(),
+        ttl_seconds: Some(-1),
+        ..draft()
+    };
     let shown = scene.refused(&[draft(), bad.clone(), draft(), bad.clone()]);
     let indexes: Vec<_> = shown.iter().map(|(index, _, _)| *index).collect();
     assert_eq!(indexes, [1, 1, 3, 3]);
     let shown = scene.refused(&vec![bad; 1_000]);
-    assert!(shown.len() <= 100, "{} violations in one answer", shown.len());
+    assert!(
+        shown.len() <= 100,
+        "{} violations in one answer",
+        shown.len()
+    );
 }
 
 #[test]
 fn a_batch_holds_1_to_1000_signals() {
     let scene = Scene::new();
-    let whole = scene.agent.compose((1, 1), "0.1.0", Outbound::Signals(&vec![draft(); 1_000]));
+    let whole = scene
+        .agent
+        .compose((1, 1), "0.1.0", Outbound::Signals(&vec![draft(); 1_000]));
     let text = whole.as_str();
     let (start, end) = (text.find('[').unwrap(), text.rfind(']').unwrap());
-    let first = &text[start + 1..start + text[start..].find('}').unwrap()];
-    assert!(first.starts_with('{'));
     let none = format!("{}[]{}", &text[..start], &text[end + 1..]);
     let one = &text[start + 1..=start + text[start..].find("},{").unwrap()];
     let too_many = format!("{},{one}]{}", &text[..end], &text[end + 1..]);
@@ -159,14 +276,46 @@ fn a_batch_holds_1_to_1000_signals() {
 #[test]
 fn a_signal_without_a_member_is_refused_by_its_place() {
     let scene = Scene::new();
-    let body = scene.agent.compose((1, 1), "0.1.0", Outbound::Signals(&[draft()]));
+    let body = scene
+        .agent
+        .compose((1, 1), "0.1.0", Outbound::Signals(&[draft()]));
     for (from, to, code, pointer) in [
-        (r#""key":"backup.age_hours","#, "", "missing_field", "/data/signals/0/key"),
-        (r#""source":"backup_check","#, "", "missing_field", "/data/signals/0/source"),
-        (r#","value":{"value":30}"#, "", "missing_field", "/data/signals/0/value"),
-        (r#""ttl_seconds":600"#, r#""ttl_seconds":"600""#, "wrong_type", "/data/signals/0/ttl_seconds"),
-        (r#""severity":"high""#, r#""level":"high""#, "unknown_field", "/data/signals/0/level"),
-        ("backup.age_hours", "a\\u0000b", "out_of_range", "/data/signals/0/key"),
+        (
+            r#""key":"backup.age_hours","#,
+            "",
+            "missing_field",
+            "/data/signals/0/key",
+        ),
+        (
+            r#""source":"backup_check","#,
+            "",
+            "missing_field",
+            "/data/signals/0/source",
+        ),
+        (
+            r#","value":{"value":30}"#,
+            "",
+            "missing_field",
+            "/data/signals/0/value",
+        ),
+        (
+            r#""ttl_seconds":600"#,
+            r#""ttl_seconds":"600""#,
+            "wrong_type",
+            "/data/signals/0/ttl_seconds",
+        ),
+        (
+            r#""severity":"high""#,
+            r#""level":"high""#,
+            "unknown_field",
+            "/data/signals/0/level",
+        ),
+        (
+            "backup.age_hours",
+            "a\\u0000b",
+            "out_of_range",
+            "/data/signals/0/key",
+        ),
     ] {
         let changed = body.as_str().replacen(from, to, 1);
         assert_ne!(changed, body.as_str());

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use super::problem;
 use crate::app::App;
-use crate::security::origin::is_same_origin;
+use crate::security::origin::Site;
 use crate::security::session::ApiSession;
 
 /// Rows of a page when the caller does not say.
@@ -185,7 +185,7 @@ pub(crate) async fn resolve(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !is_same_origin(&headers) {
+    if Site::of(&headers) != Site::Own {
         return problem::forbidden("expected a request from this site");
     }
     if !session.is_admin() {

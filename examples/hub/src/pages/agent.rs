@@ -81,7 +81,7 @@ struct AgentPage<'a> {
 }
 
 /// The template stretches the drawing to the width of the page.
-const CHART: chart::Frame = chart::Frame {
+const CHART: chart::Canvas = chart::Canvas {
     width: 800.0,
     height: 160.0,
     margin: 0.0,

@@ -32,7 +32,7 @@ pub(super) struct Chart {
 
 /// The box a line is drawn in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frame {
+pub(super) struct Canvas {
     /// Width in user units.
     pub(super) width: f64,
     /// Height in user units.
@@ -43,17 +43,17 @@ pub(super) struct Frame {
 
 impl Chart {
     /// Draws readings, oldest first; `None` when there is none. What is not finite is left out.
-    pub(super) fn new(readings: &[f64], frame: Frame) -> Option<Self> {
+    pub(super) fn new(readings: &[f64], canvas: Canvas) -> Option<Self> {
         let finite: Vec<f64> = readings.iter().copied().filter(|r| r.is_finite()).collect();
         let last = *finite.last()?;
         let lowest = finite.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let top = SCALES.into_iter().find(|s| highest <= *s).unwrap_or(100.0);
-        let points: Vec<(f64, f64)> = place(&finite, top, frame);
+        let points: Vec<(f64, f64)> = place(&finite, top, canvas);
         let line = join(&points);
         let (left, _) = *points.first()?;
         let (right, y) = *points.last()?;
-        let floor = frame.height - frame.margin;
+        let floor = canvas.height - canvas.margin;
         Some(Self {
             area: format!("{left:.1},{floor:.1} {line} {right:.1},{floor:.1}"),
             tip: format!("{right:.1} {y:.1}"),
@@ -69,19 +69,19 @@ impl Chart {
 }
 
 /// A single reading stands at the right end, where the newest belongs.
-fn place(readings: &[f64], top: f64, frame: Frame) -> Vec<(f64, f64)> {
-    let width = frame.width - 2.0 * frame.margin;
-    let height = frame.height - 2.0 * frame.margin;
+fn place(readings: &[f64], top: f64, canvas: Canvas) -> Vec<(f64, f64)> {
+    let width = canvas.width - 2.0 * canvas.margin;
+    let height = canvas.height - 2.0 * canvas.margin;
     let n_steps = u32::try_from(readings.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let step = width / f64::from(n_steps.max(1));
-    let right = frame.width - frame.margin;
+    let right = canvas.width - canvas.margin;
     (0..=n_steps)
         .rev()
         .zip(readings)
         .map(|(steps_left, reading)| {
             let share = (reading / top).clamp(0.0, 1.0);
             let x = right - step * f64::from(steps_left);
-            (x, frame.margin + height * (1.0 - share))
+            (x, canvas.margin + height * (1.0 - share))
         })
         .collect()
 }
@@ -102,7 +102,7 @@ const SCALES: [f64; 4] = [10.0, 25.0, 50.0, 100.0];
 mod tests {
     use super::*;
 
-    const FRAME: Frame = Frame {
+    const CANVAS: Canvas = Canvas {
         width: 100.0,
         height: 20.0,
         margin: 0.0,
@@ -110,13 +110,13 @@ mod tests {
 
     #[test]
     fn no_reading_draws_nothing() {
-        assert_eq!(Chart::new(&[], FRAME), None);
-        assert_eq!(Chart::new(&[f64::NAN, f64::INFINITY], FRAME), None);
+        assert_eq!(Chart::new(&[], CANVAS), None);
+        assert_eq!(Chart::new(&[f64::NAN, f64::INFINITY], CANVAS), None);
     }
 
     #[test]
     fn one_reading_is_a_point_at_the_right() {
-        let chart = Chart::new(&[5.0], FRAME).unwrap();
+        let chart = Chart::new(&[5.0], CANVAS).unwrap();
         assert_eq!(chart.line, "100.0,10.0");
         assert_eq!(chart.tip, "100.0 10.0");
         assert_eq!(
@@ -131,17 +131,17 @@ mod tests {
 
     #[test]
     fn constant_readings_are_a_level_line() {
-        let chart = Chart::new(&[4.2; 3], FRAME).unwrap();
+        let chart = Chart::new(&[4.2; 3], CANVAS).unwrap();
         assert_eq!(chart.line, "0.0,11.6 50.0,11.6 100.0,11.6");
         assert_eq!(chart.n_readings, 3);
-        let zero = Chart::new(&[0.0, 0.0], FRAME).unwrap();
+        let zero = Chart::new(&[0.0, 0.0], CANVAS).unwrap();
         assert_eq!(zero.line, "0.0,20.0 100.0,20.0");
     }
 
     #[test]
     fn nothing_drawn_is_ever_outside_the_box_or_no_number() {
         let readings = [f64::NAN, -5.0, 1e300, 100.0, f64::NEG_INFINITY, 12.5];
-        let chart = Chart::new(&readings, FRAME).unwrap();
+        let chart = Chart::new(&readings, CANVAS).unwrap();
         assert_eq!(chart.n_readings, 4);
         assert_eq!(chart.top, "100");
         for pair in chart.line.split(' ') {
@@ -159,7 +159,7 @@ mod tests {
             (50.0, "50", "25"),
             (99.9, "100", "50"),
         ] {
-            let chart = Chart::new(&[0.0, highest], FRAME).unwrap();
+            let chart = Chart::new(&[0.0, highest], CANVAS).unwrap();
             assert_eq!((chart.top.as_str(), chart.middle.as_str()), (top, middle));
         }
     }

@@ -123,7 +123,7 @@ fn shell_word(text: &str) -> String {
 }
 
 /// As wide and high as the template's drawing.
-const SPARK: chart::Frame = chart::Frame {
+const SPARK: chart::Canvas = chart::Canvas {
     width: 132.0,
     height: 30.0,
     margin: 3.0,

@@ -6,18 +6,39 @@
 
 use axum::http::{HeaderMap, header};
 
-/// Tells whether a request may change state as far as its origin goes.
-pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    if let Some(site) = text("sec-fetch-site") {
-        return site == "same-origin" || site == "none";
+/// Where a request comes from, as far as it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// From our own pages, or from a client that is no browser.
+    Own,
+    /// From a page that keeps its address to itself, as ours do on plain HTTP; a token tells.
+    Unknown,
+    /// From another site.
+    Foreign,
+}
+
+impl Site {
+    /// Reads where a request comes from.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        if let Some(site) = text("sec-fetch-site") {
+            return if site == "same-origin" || site == "none" {
+                Self::Own
+            } else {
+                Self::Foreign
+            };
+        }
+        let Some(origin) = text(header::ORIGIN.as_str()) else {
+            return Self::Own;
+        };
+        if origin == "null" {
+            return Self::Unknown;
+        }
+        let host = text(header::HOST.as_str()).unwrap_or("");
+        let of_origin = origin.split_once("://").map(|(_, host)| host);
+        let is_own = !host.is_empty() && of_origin == Some(host);
+        if is_own { Self::Own } else { Self::Foreign }
     }
-    let Some(origin) = text(header::ORIGIN.as_str()) else {
-        return true;
-    };
-    let host = text(header::HOST.as_str()).unwrap_or("");
-    let of_origin = origin.split_once("://").map(|(_, host)| host);
-    !host.is_empty() && of_origin == Some(host)
 }
 
 #[cfg(test)]
@@ -34,17 +55,20 @@ mod tests {
     #[test]
     fn foreign_sites_are_refused_and_plain_clients_are_not() {
         for (pairs, expected) in [
-            (vec![], true),
-            (vec![("sec-fetch-site", "same-origin")], true),
-            (vec![("sec-fetch-site", "none")], true),
-            (vec![("sec-fetch-site", "cross-site")], false),
-            (vec![("sec-fetch-site", "same-site")], false),
-            (vec![("origin", "http://a:1"), ("host", "a:1")], true),
-            (vec![("origin", "http://evil"), ("host", "a:1")], false),
-            (vec![("origin", "null"), ("host", "a:1")], false),
-            (vec![("origin", "http://"), ("host", "")], false),
+            (vec![], Site::Own),
+            (vec![("sec-fetch-site", "same-origin")], Site::Own),
+            (vec![("sec-fetch-site", "none")], Site::Own),
+            (vec![("sec-fetch-site", "cross-site")], Site::Foreign),
+            (vec![("sec-fetch-site", "same-site")], Site::Foreign),
+            (vec![("origin", "http://a:1"), ("host", "a:1")], Site::Own),
+            (
+                vec![("origin", "http://evil"), ("host", "a:1")],
+                Site::Foreign,
+            ),
+            (vec![("origin", "null"), ("host", "a:1")], Site::Unknown),
+            (vec![("origin", "http://"), ("host", "")], Site::Foreign),
         ] {
-            assert_eq!(is_same_origin(&headers(&pairs)), expected, "{pairs:?}");
+            assert_eq!(Site::of(&headers(&pairs)), expected, "{pairs:?}");
         }
     }
 }

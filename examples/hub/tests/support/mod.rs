@@ -11,6 +11,7 @@
 )]
 
 pub(crate) mod agent;
+pub(crate) mod browser;
 pub(crate) mod hub;
 pub(crate) mod person;
 pub(crate) mod raw;

@@ -1,0 +1,189 @@
+//! A real browser, driven over WebDriver (W3C) by plain HTTP.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::poll;
+
+/// The member under which WebDriver names an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A headless browser with a profile of its own, ended with its test.
+pub(crate) struct Browser {
+    driver: Child,
+    session: String,
+    http: ureq::Agent,
+    profile: PathBuf,
+}
+
+impl Browser {
+    /// Starts a browser. Without one on this machine it says so in one loud line and returns
+    /// nothing, unless `MONSYS_REQUIRE_BROWSER=1` asks for a failure.
+    pub(crate) fn start(name: &str) -> Option<Self> {
+        let Some(mut driver) = start_driver() else {
+            assert_ne!(
+                std::env::var("MONSYS_REQUIRE_BROWSER").as_deref(),
+                Ok("1"),
+                "no chromedriver: install the packages chromium and chromium-driver"
+            );
+            eprintln!(
+                "NOT TESTED IN A BROWSER: {name}: install chromium and chromium-driver to test it"
+            );
+            return None;
+        };
+        let port = port_of(&mut driver);
+        let profile = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("browser-{name}-{}", std::process::id()));
+        let http = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        let mut browser = Self {
+            driver,
+            session: format!("http://127.0.0.1:{port}/session"),
+            http,
+            profile,
+        };
+        let arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1280,900",
+            &format!("--user-data-dir={}", browser.profile.display()),
+        ];
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }}});
+        let made = browser.ask("POST", "", &wanted);
+        let id = made["sessionId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no session: {made}"));
+        browser.session = format!("{}/{id}", browser.session);
+        Some(browser)
+    }
+
+    pub(crate) fn open(&self, url: &str) {
+        self.ask("POST", "/url", &json!({"url": url}));
+    }
+
+    /// Makes the person one who prefers `light` or `dark`.
+    pub(crate) fn prefer(&self, scheme: &str) {
+        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
+        let parameters = json!({"features": [feature]});
+        let command = json!({"cmd": "Emulation.setEmulatedMedia", "params": parameters});
+        self.ask("POST", "/goog/cdp/execute", &command);
+    }
+
+    pub(crate) fn title(&self) -> String {
+        self.ask("GET", "/title", &Value::Null)
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// The visible text of the page.
+    pub(crate) fn text(&self) -> String {
+        let body = self.run("return document.body.innerText");
+        body.as_str().unwrap().to_owned()
+    }
+
+    /// Runs a script in the page and returns what it returns.
+    pub(crate) fn run(&self, script: &str) -> Value {
+        self.ask(
+            "POST",
+            "/execute/sync",
+            &json!({"script": script, "args": []}),
+        )
+    }
+
+    /// Clicks the first element that a CSS selector finds.
+    pub(crate) fn click(&self, selector: &str) {
+        let found = self.ask(
+            "POST",
+            "/element",
+            &json!({"using": "css selector", "value": selector}),
+        );
+        let id = found[ELEMENT]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {selector}: {found}"));
+        self.ask("POST", &format!("/element/{id}/click"), &json!({}));
+    }
+
+    /// What the page wrote to its console, errors of its policy included.
+    pub(crate) fn console(&self) -> Vec<String> {
+        let entries = self.ask("POST", "/se/log", &json!({"type": "browser"}));
+        let entries = entries.as_array().cloned().unwrap_or_default();
+        entries
+            .iter()
+            .map(|entry| entry["message"].to_string())
+            .collect()
+    }
+
+    /// Waits until the page shows a text.
+    pub(crate) fn wait_for(&self, text: &str, within: Duration) {
+        poll(&format!("the page shows {text:?}"), within, || {
+            self.text().contains(text).then_some(())
+        });
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.session);
+        let answer = match method {
+            "GET" => self.http.get(&url).call(),
+            "DELETE" => self.http.delete(&url).call(),
+            _ => self
+                .http
+                .post(&url)
+                .header("content-type", "application/json")
+                .send(body.to_string()),
+        };
+        let text = answer.unwrap().body_mut().read_to_string().unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        answer["value"].clone()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.ask("DELETE", "", &Value::Null);
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+        let _ = std::fs::remove_dir_all(&self.profile);
+    }
+}
+
+fn start_driver() -> Option<Child> {
+    let mut command = Command::new("chromedriver");
+    command
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command.spawn().ok()
+}
+
+/// Reads the port that the driver chose from what it says.
+fn port_of(driver: &mut Child) -> u16 {
+    let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let said = "was started successfully on port ";
+    let line = lines
+        .map_while(Result::ok)
+        .find(|line| line.contains(said))
+        .unwrap();
+    let (_, port) = line.split_once(said).unwrap();
+    port.trim_end_matches('.').parse().unwrap()
+}
