@@ -413,23 +413,3 @@ fn the_ledger_refuses_to_lose_or_rewrite_anything() {
     }
     assert_eq!(scene.downgrades(), closed);
 }
-
-#[test]
-fn counts_and_severity_of_an_open_finding_do_not_go_down() {
-    let mut scene = Scene::new();
-    let opened = scene.opened();
-    scene.data.cycle();
-    let connection = open_writable(&scene.data);
-    for sql in [
-        "UPDATE integrity_anomalies SET occurrences = 1",
-        "UPDATE integrity_anomalies SET severity = 'info'",
-        "UPDATE integrity_anomalies SET last_seen_at = detected_at",
-    ] {
-        assert!(connection.execute(sql, []).is_err(), "{sql}");
-    }
-    let [counted] = scene.downgrades().try_into().unwrap();
-    assert_eq!(
-        (counted.occurrences, counted.severity),
-        (2, opened.severity)
-    );
-}

@@ -50,12 +50,8 @@ impl AnomalyStore for SqliteStore {
         n_rows: u32,
     ) -> StoreFuture<'_, AnomalyPage> {
         self.read(move |connection| {
-            let sql = "SELECT i.id, i.agent_id, a.name, i.kind, i.severity, i.summary, i.detail, \
-                 i.evidence, i.detected_at, i.last_seen_at, i.occurrences, i.resolved_at, \
-                 i.resolved_by, u.email, i.resolution, i.note FROM integrity_anomalies i \
-                 JOIN agents a ON a.tenant_id = i.tenant_id AND a.id = i.agent_id \
-                 LEFT JOIN users u ON u.tenant_id = i.tenant_id AND u.id = i.resolved_by \
-                 WHERE i.tenant_id = :tenant \
+            let sql = LISTED.to_owned()
+                + "WHERE i.tenant_id = :tenant \
                  AND (:is_open IS NULL OR (i.resolved_at IS NULL) = :is_open) \
                  AND (:kind IS NULL OR i.kind = :kind) \
                  AND (:severity IS NULL OR i.severity = :severity) \
@@ -66,7 +62,7 @@ impl AnomalyStore for SqliteStore {
                      AND (i.detected_at < p.detected_at \
                      OR (i.detected_at = p.detected_at AND i.id < p.id)))))) \
                  ORDER BY i.severity_rank, i.detected_at DESC, i.id DESC LIMIT :limit";
-            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let mut statement = connection.prepare_cached(&sql).or_store_error()?;
             let parameters = named_params! {
                 ":tenant": tenant.to_string(),
                 ":is_open": filter.state.map(|state| state == AnomalyState::Open),
@@ -125,13 +121,8 @@ impl AnomalyStore for SqliteStore {
 }
 
 fn one(connection: &Connection, tenant: TenantId, id: AnomalyId) -> Result<AnomalyRow, StoreError> {
-    let sql = "SELECT i.id, i.agent_id, a.name, i.kind, i.severity, i.summary, i.detail, \
-               i.evidence, i.detected_at, i.last_seen_at, i.occurrences, i.resolved_at, \
-               i.resolved_by, u.email, i.resolution, i.note FROM integrity_anomalies i \
-               JOIN agents a ON a.tenant_id = i.tenant_id AND a.id = i.agent_id \
-               LEFT JOIN users u ON u.tenant_id = i.tenant_id AND u.id = i.resolved_by \
-               WHERE i.tenant_id = ?1 AND i.id = ?2";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let sql = LISTED.to_owned() + "WHERE i.tenant_id = ?1 AND i.id = ?2";
+    let mut statement = connection.prepare_cached(&sql).or_store_error()?;
     let found = first(
         &mut statement,
         [tenant.to_string(), id.to_string()],
@@ -236,3 +227,10 @@ pub(super) fn record(
     }
     Ok(false)
 }
+
+/// What a listing reads of an anomaly, in the order in which [`listed`] reads it.
+const LISTED: &str = "SELECT i.id, i.agent_id, a.name, i.kind, i.severity, i.summary, i.detail, \
+    i.evidence, i.detected_at, i.last_seen_at, i.occurrences, i.resolved_at, i.resolved_by, \
+    u.email, i.resolution, i.note FROM integrity_anomalies i \
+    JOIN agents a ON a.tenant_id = i.tenant_id AND a.id = i.agent_id \
+    LEFT JOIN users u ON u.tenant_id = i.tenant_id AND u.id = i.resolved_by ";
