@@ -1,16 +1,19 @@
 //! What every request shares, and the table of routes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
 use monsys_core::id::TenantId;
-use monsys_core::store::{AgentRecord, IngestFinding, IngestStore, StoreError};
+use monsys_core::store::{
+    AgentRecord, AgentStore, IngestFinding, IngestStore, StoreError, TokenDigest,
+};
 use monsys_integrity::finding_signal;
 use monsys_wire::envelope::Scratch;
 use monsys_wire::{Audience, Reject, VerifyingKey};
@@ -111,6 +114,25 @@ impl App {
         }))
     }
 
+    /// Finds the agent of a token; an address that guesses tokens is slowed down.
+    ///
+    /// # Errors
+    /// `RateLimited` for an address that failed too often, `Unauthorized` for an unknown token.
+    pub(crate) async fn find_agent(
+        &self,
+        peer: IpAddr,
+        token: [u8; 32],
+    ) -> Result<AgentRecord, Reject> {
+        self.address_limit.look(&peer, Instant::now())?;
+        let token = TokenDigest(token);
+        let found = self.store.agent_by_token(&token).await;
+        let found = found.map_err(|error| self.store_reject(&error))?;
+        found.ok_or_else(|| {
+            self.address_limit.charge(peer, Instant::now());
+            Reject::Unauthorized
+        })
+    }
+
     /// Records what a refused request says about its agent, at most once a second per kind.
     pub(crate) async fn record_finding(&self, agent: &AgentRecord, finding: Finding) {
         let at = self.clock.now();
@@ -197,17 +219,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(web::routes())
         .method_not_allowed_fallback(|| async { api::problem::method_not_allowed() })
         .fallback(web::not_found)
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(from_fn(set_headers))
         .with_state(app)
 }
 
-/// The service that [`axum::serve`] runs, which knows the address of each peer.
-pub(crate) fn service(
-    app: Arc<App>,
-) -> axum::extract::connect_info::IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
-    router(app).into_make_service_with_connect_info::<SocketAddr>()
-}
-
+/// Largest body of anything but a payload, in bytes: forms, notes and keys fit many times.
+const FORM_BYTES_MAX: usize = 65_536;
 /// How long senders wait when the store does not answer, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 /// Buffers kept for the next requests.

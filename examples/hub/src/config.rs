@@ -109,11 +109,23 @@ fn read_file(path: &Path) -> Result<Choices, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     toml::from_str(&text).map_err(|error| {
         let message = error.message().to_owned();
+        let place = error
+            .span()
+            .map_or_else(String::new, |span| place_of(&text, span.start));
         wrong(match nearest_key(&message) {
-            Some(near) => format!("{message}; did you mean `{near}`?"),
-            None => message,
+            Some(near) => format!("{place}{message}; did you mean `{near}`?"),
+            None => format!("{place}{message}"),
         })
     })
+}
+
+/// Names the line of a byte and the key that stands there, and never its value.
+fn place_of(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
+    let key = line.split('=').next().unwrap_or_default().trim();
+    format!("line {}: {key}: ", number + 1)
 }
 
 const KEYS: [&str; 5] = [

@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod error;
 mod ingest;
+mod listen;
 mod output;
 mod pages;
 mod random;

@@ -1,6 +1,5 @@
 //! Serving: listen, work, and end without losing what was acknowledged.
 
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,14 +14,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, service};
+use crate::app::{App, router};
 use crate::cli::RunArgs;
 use crate::clock::{Clock, wall_now};
 use crate::error::{Failure, FailureKind};
 use crate::security::secret::Secret;
 use crate::security::session::LINK_S;
 use crate::store::{LoginLink, SqliteStore};
-use crate::{output, worker};
+use crate::{listen, output, worker};
 
 /// Name of the store in the data directory.
 pub(crate) const STORE_FILE: &str = "monsys.db";
@@ -118,7 +117,7 @@ impl Hub {
             tokio::spawn(worker::run(Arc::clone(&app), stopped.clone())),
             tokio::spawn(worker::write_findings(Arc::clone(&app), stopped.clone())),
         ];
-        let serving = tokio::spawn(serve(Arc::clone(&app), listener, stopped));
+        let serving = tokio::spawn(listen::serve(router(Arc::clone(&app)), listener, stopped));
         Self {
             app,
             stop,
@@ -147,17 +146,6 @@ impl Hub {
         {
             tracing::error!("the store was not closed in order");
         }
-    }
-}
-
-async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let stopped = async move {
-        // An error means that the hub is gone, which is a reason to stop, too.
-        let _ = stop.changed().await;
-    };
-    let serving = axum::serve(listener, service(app)).with_graceful_shutdown(stopped);
-    if let Err(error) = serving.into_future().await {
-        tracing::error!(%error, "the hub stopped serving");
     }
 }
 

@@ -1,15 +1,14 @@
 //! Agents over HTTP: what an agent learns of itself, how it pins its key, and lists for people.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use monsys_core::id::AgentId;
-use monsys_core::store::{
-    AgentRecord, AgentStore, AgentSummary, PinOutcome, PublicKey, TokenDigest,
-};
+use monsys_core::store::{AgentRecord, AgentStore, AgentSummary, PinOutcome, PublicKey};
 use monsys_core::time::Timestamp;
 use monsys_integrity::detect::signature_invalid;
 use monsys_wire::Reject;
@@ -28,9 +27,13 @@ use crate::security::session::ApiSession;
 const RECENT_CPU: u32 = 60;
 
 /// `GET /api/v1/agents/self`: who the token belongs to.
-pub(crate) async fn own(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+pub(crate) async fn own(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
     let now = app.clock.now();
-    match caller(&app, &headers)
+    match caller(&app, peer, &headers)
         .await
         .and_then(|agent| about(&app, &agent, now))
     {
@@ -51,16 +54,24 @@ fn about(app: &App, agent: &AgentRecord, now: Timestamp) -> Result<AgentSelf, Re
 }
 
 /// `POST /api/v1/agents/pin`: binds a key to the agent, once.
-pub(crate) async fn pin(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn pin(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let now = app.clock.now();
-    match pin_key(&app, &headers, &body).await {
+    let pinned = match caller(&app, peer, &headers).await {
+        Ok(agent) => pin_key(&app, &agent, &body).await,
+        Err(reject) => Err(reject),
+    };
+    match pinned {
         Ok(key) => super::json(&json!({"pinned": key, "server_time": now.to_rfc3339()})),
         Err(reject) => problem::of_reject(&reject, now),
     }
 }
 
-async fn pin_key(app: &App, headers: &HeaderMap, body: &Bytes) -> Result<String, Reject> {
-    let agent = caller(app, headers).await?;
+async fn pin_key(app: &App, agent: &AgentRecord, body: &Bytes) -> Result<String, Reject> {
     if agent.is_revoked {
         return Err(Reject::Revoked);
     }
@@ -74,7 +85,7 @@ async fn pin_key(app: &App, headers: &HeaderMap, body: &Bytes) -> Result<String,
     let outcome = pinned.await.map_err(|error| app.store_reject(&error))?;
     if outcome == PinOutcome::OtherKey {
         let finding = signature_invalid::finding(signature_invalid::Reason::PinConflict);
-        app.record_finding(&agent, finding).await;
+        app.record_finding(agent, finding).await;
     }
     if outcome == PinOutcome::Pinned {
         tracing::info!(agent = %agent.agent, "key pinned");
@@ -87,16 +98,13 @@ async fn pin_key(app: &App, headers: &HeaderMap, body: &Bytes) -> Result<String,
     }
 }
 
-async fn caller(app: &App, headers: &HeaderMap) -> Result<AgentRecord, Reject> {
+async fn caller(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<AgentRecord, Reject> {
     let pairs = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     let parsed = RequestHeaders::parse(pairs)?;
-    let token = TokenDigest(parsed.token().digest());
-    let found = app.store.agent_by_token(&token).await;
-    found
-        .map_err(|error| app.store_reject(&error))?
-        .ok_or(Reject::Unauthorized)
+    app.find_agent(peer.ip().to_canonical(), parsed.token().digest())
+        .await
 }
 
 #[derive(Serialize)]

@@ -19,8 +19,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use monsys_core::anomaly::Finding;
 use monsys_core::store::{
-    AgentRecord, AgentStore, IngestBatch, IngestOutcome, IngestStore, Payload, SignatureStatus,
-    TokenDigest, VersionSeen,
+    AgentRecord, IngestBatch, IngestOutcome, IngestStore, Payload, SignatureStatus, VersionSeen,
 };
 use monsys_core::time::Timestamp;
 use monsys_integrity::detect::{signature_invalid, unsigned_payload};
@@ -75,14 +74,7 @@ async fn accept(
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     let received = Received::new(&body, pairs)?;
-    app.address_limit.look(&peer, Instant::now())?;
-    let agent = match find_agent(app, &received).await {
-        Ok(agent) => agent,
-        Err(reject) => {
-            app.address_limit.charge(peer, Instant::now());
-            return Err(reject);
-        }
-    };
+    let agent = app.find_agent(peer, received.token_digest()).await?;
     let admitted = match authenticate(app, received, &agent) {
         Ok(admitted) => admitted,
         Err(reject) => {
@@ -96,14 +88,6 @@ async fn accept(
     app.org_limit.take(agent.tenant, Instant::now())?;
     let batch = batch(admitted, &agent, received_at)?;
     store(app, batch).await
-}
-
-async fn find_agent(app: &App, received: &Received<'_>) -> Result<AgentRecord, Reject> {
-    let token = TokenDigest(received.token_digest());
-    let found = app.store.agent_by_token(&token).await;
-    found
-        .map_err(|error| app.store_reject(&error))?
-        .ok_or(Reject::Unauthorized)
 }
 
 fn authenticate(

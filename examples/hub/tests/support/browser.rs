@@ -1,5 +1,7 @@
 //! A real browser, driven over WebDriver (W3C) by plain HTTP.
 
+#![allow(clippy::print_stderr, reason = "a test that cannot run says so loudly")]
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

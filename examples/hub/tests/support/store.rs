@@ -59,14 +59,30 @@ pub(crate) struct Stored {
     pub(crate) metrics: i64,
     pub(crate) signals: i64,
     pub(crate) contents: i64,
-    agents: Vec<(String, Vec<u8>, Option<String>, Option<String>)>,
+    agents: Vec<AgentState>,
+}
+
+/// What of an agent payloads change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct AgentState {
+    id: String,
+    positions: Vec<u8>,
+    last_seen_at: Option<String>,
+    version: Option<String>,
 }
 
 impl Stored {
     pub(crate) fn of(data: &DataDir) -> Self {
         let count = |sql| number(data, sql, []);
         let sql = "SELECT id, positions, last_seen_at, version FROM agents ORDER BY id";
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        let read = |row: &Row<'_>| {
+            Ok(AgentState {
+                id: row.get(0)?,
+                positions: row.get(1)?,
+                last_seen_at: row.get(2)?,
+                version: row.get(3)?,
+            })
+        };
         Self {
             metrics: count("SELECT count(*) FROM metrics"),
             signals: count("SELECT count(*) FROM signal_streams WHERE source <> 'integrity_check'"),
