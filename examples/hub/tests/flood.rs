@@ -31,7 +31,7 @@ fn flood(hub: &Hub, agent: &TestAgent, n_requests: usize) -> BTreeMap<(bool, u16
                 if n >= n_requests {
                     return counts;
                 }
-                let is_unsigned = n % 2 == 0;
+                let is_unsigned = n.is_multiple_of(2);
                 let body = agent.metrics((1, i64::try_from(n).unwrap() + 1), 4.2);
                 let signature = (!is_unsigned).then_some(forged.as_str());
                 let answer = agent.send_with(hub, body.as_bytes(), signature);
@@ -127,6 +127,21 @@ fn the_default_limit_of_an_address_holds_and_what_it_lets_through_is_counted() {
         Duration::from_secs(5),
         || (open_occurrences(&data) == expected).then_some(()),
     );
+}
+
+#[test]
+fn an_orderly_end_in_the_middle_of_a_flood_writes_what_was_counted() {
+    const N_REQUESTS: usize = 300;
+    let data = DataDir::new();
+    data.add_org("acme");
+    let agent = data.enrol("acme", "victim");
+    let mut hub = Hub::start(&data);
+    flood(&hub, &agent, N_REQUESTS);
+    hub.terminate();
+    let status = hub.wait(Duration::from_secs(15));
+    assert_eq!(status.code(), Some(0), "{}", hub.log());
+    let total: i64 = open_occurrences(&data).values().sum();
+    assert_eq!(total, i64::try_from(N_REQUESTS).unwrap());
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn an_unsigned_finding_resolves_after_a_whole_cycle_of_verified_payloads() {
     scene.data.cycle();
     assert_eq!(
         unsigned(&scene),
-        [medium.clone()],
+        std::slice::from_ref(&medium),
         "no whole cycle has gone by"
     );
     scene.data.cycle();
@@ -284,7 +284,7 @@ fn a_note_has_at_most_4096_bytes() {
     ] {
         let answer = admin.post(&scene.hub, &path, &body, &RESOLVE_JSON);
         assert_eq!(answer.status, 422, "{answer:?}");
-        assert_eq!(scene.downgrades(), [opened.clone()]);
+        assert_eq!(scene.downgrades(), std::slice::from_ref(&opened));
     }
     let longest = format!(r#"{{"note":"{}"}}"#, "x".repeat(4_096));
     let answer = admin.post(&scene.hub, &path, &longest, &RESOLVE_JSON);

@@ -118,7 +118,7 @@ fn findings_of_both_hubs_meet_in_one_row() {
 
 #[test]
 fn hubs_that_start_at_once_on_an_empty_directory_make_one_store() {
-    for round in 0..10 {
+    for round in 0..40 {
         let data = DataDir::new();
         let barrier = Barrier::new(4);
         std::thread::scope(|scope| {
