@@ -114,23 +114,26 @@ impl App {
         }))
     }
 
-    /// Finds the agent of a token; an address that guesses tokens is slowed down.
+    /// Finds the agent of a token. The request counts against its address as one that is not
+    /// authenticated, until [`Self::authenticated`] says that it is.
     ///
     /// # Errors
-    /// `RateLimited` for an address that failed too often, `Unauthorized` for an unknown token.
+    /// `RateLimited` for an address with too many of them, `Unauthorized` for an unknown token.
     pub(crate) async fn find_agent(
         &self,
         peer: IpAddr,
         token: [u8; 32],
     ) -> Result<AgentRecord, Reject> {
-        self.address_limit.look(&peer, Instant::now())?;
-        let token = TokenDigest(token);
-        let found = self.store.agent_by_token(&token).await;
-        let found = found.map_err(|error| self.store_reject(&error))?;
-        found.ok_or_else(|| {
-            self.address_limit.charge(peer, Instant::now());
-            Reject::Unauthorized
-        })
+        self.address_limit.take(peer, Instant::now())?;
+        let found = self.store.agent_by_token(&TokenDigest(token)).await;
+        found
+            .map_err(|error| self.store_reject(&error))?
+            .ok_or(Reject::Unauthorized)
+    }
+
+    /// Takes note that the request which found its agent comes from it.
+    pub(crate) fn authenticated(&self, peer: IpAddr) {
+        self.address_limit.give_back(&peer, Instant::now());
     }
 
     /// Records what a refused request says about its agent, at most once a second per kind.

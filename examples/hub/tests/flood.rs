@@ -8,6 +8,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -163,6 +164,38 @@ fn guessing_tokens_is_limited_by_address_and_writes_nothing() {
     assert_refusal(limited, 429, "rate_limited");
     assert_eq!(Stored::of(&data), before);
     assert_eq!(commits(&data), commits_before);
+}
+
+#[test]
+fn requests_that_come_at_once_do_not_slip_under_the_limit_together() {
+    const N_AT_ONCE: usize = 32;
+    const RATE: usize = 10;
+    let data = DataDir::new();
+    data.add_org("acme");
+    let mut agent = data.enrol("acme", "guesser");
+    agent.token = format!("ms_{}", "A".repeat(43));
+    let hub = Hub::start_with(&data, &[("MONSYS_ADDRESS_RATE", &RATE.to_string())]);
+    let body = agent.metrics((1, 1), 4.2);
+    let gate = Barrier::new(N_AT_ONCE);
+    let started = Instant::now();
+    let n_unknown: usize = std::thread::scope(|scope| {
+        let guess = || {
+            gate.wait();
+            let answers = (0..8).map(|_| agent.send(&hub, body.as_bytes()).status);
+            answers.filter(|status| *status == 401).count()
+        };
+        let threads: Vec<_> = (0..N_AT_ONCE).map(|_| scope.spawn(guess)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
+    });
+    let refilled = usize::try_from(started.elapsed().as_millis()).unwrap() * RATE / 1_000 + 1;
+    assert!(
+        (2 * RATE..=2 * RATE + refilled).contains(&n_unknown),
+        "{n_unknown} passed, allowed were {} and {refilled} refilled",
+        2 * RATE
+    );
 }
 
 #[test]

@@ -103,8 +103,10 @@ async fn caller(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Agen
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     let parsed = RequestHeaders::parse(pairs)?;
-    app.find_agent(peer.ip().to_canonical(), parsed.token().digest())
-        .await
+    let peer = peer.ip().to_canonical();
+    let agent = app.find_agent(peer, parsed.token().digest()).await?;
+    app.authenticated(peer);
+    Ok(agent)
 }
 
 #[derive(Serialize)]

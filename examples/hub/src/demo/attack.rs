@@ -161,6 +161,7 @@ impl Attacker {
     fn attack(&mut self, stopped: &watch::Receiver<bool>) {
         let http: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .proxy(None)
             .timeout_global(Some(Duration::from_secs(5)))
             .build()
             .into();

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, header};
+use http_body_util::BodyExt;
 use monsys_core::limit;
 use monsys_wire::Reject;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 
@@ -23,47 +24,64 @@ pub(crate) const IN_FLIGHT_BLOCKS: usize = IN_FLIGHT_BYTES_MAX / BLOCK_BYTES;
 /// How long a client may take to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The bytes of a body, and their share of what may be in flight.
+pub(super) struct ReceivedBody {
+    pub(super) bytes: Vec<u8>,
+    blocks: OwnedSemaphorePermit,
+}
+
 /// Reads a body of at most [`limit::BODY_BYTES_MAX`] bytes.
 pub(super) async fn read(
     app: &App,
     headers: &HeaderMap,
     body: Body,
-) -> Result<(Bytes, OwnedSemaphorePermit), Reject> {
-    let too_large = Reject::TooLarge {
-        body_bytes_max: limit::BODY_BYTES_MAX,
-    };
+) -> Result<ReceivedBody, Reject> {
     let declared = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok());
     let declared = declared.and_then(|text| text.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit::BODY_BYTES_MAX) {
-        return Err(too_large);
+        return Err(too_large());
     }
-    let blocks = declared
-        .unwrap_or(limit::BODY_BYTES_MAX)
-        .div_ceil(BLOCK_BYTES)
-        .max(1);
-    let busy = Reject::StoreUnavailable { retry_after_s: 1 };
-    let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
-    let in_flight = Arc::clone(&app.bodies_in_flight);
-    let permit = in_flight.try_acquire_many_owned(blocks).map_err(|_| busy)?;
-    let reading = axum::body::to_bytes(body, limit::BODY_BYTES_MAX);
-    match tokio::time::timeout(BODY_TIMEOUT, reading).await {
-        Ok(Ok(bytes)) => Ok((bytes, permit)),
-        Ok(Err(error)) if is_length_limit(&error) => Err(too_large),
-        Ok(Err(_)) | Err(_) => Err(cut_off()),
-    }
+    let reading = read_frames(&app.bodies_in_flight, body);
+    tokio::time::timeout(BODY_TIMEOUT, reading)
+        .await
+        .unwrap_or_else(|_| Err(cut_off()))
 }
 
-fn is_length_limit(error: &axum::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.is::<http_body_util::LengthLimitError>() {
-            return true;
+/// Takes a share for what has come, not for what was promised: holding the share costs bytes.
+async fn read_frames(in_flight: &Arc<Semaphore>, mut body: Body) -> Result<ReceivedBody, Reject> {
+    let mut received = ReceivedBody {
+        bytes: Vec::new(),
+        blocks: take_blocks(in_flight, 1)?,
+    };
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| cut_off())?.into_data() else {
+            continue;
+        };
+        let length = received.bytes.len() + data.len();
+        if length > limit::BODY_BYTES_MAX {
+            return Err(too_large());
         }
-        source = cause.source();
+        let missing = length
+            .div_ceil(BLOCK_BYTES)
+            .saturating_sub(received.blocks.num_permits());
+        received.blocks.merge(take_blocks(in_flight, missing)?);
+        received.bytes.extend_from_slice(&data);
     }
-    false
+    Ok(received)
+}
+
+fn take_blocks(in_flight: &Arc<Semaphore>, count: usize) -> Result<OwnedSemaphorePermit, Reject> {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let taken = Arc::clone(in_flight).try_acquire_many_owned(count);
+    taken.map_err(|_| Reject::StoreUnavailable { retry_after_s: 1 })
+}
+
+const fn too_large() -> Reject {
+    Reject::TooLarge {
+        body_bytes_max: limit::BODY_BYTES_MAX,
+    }
 }
 
 /// A body that ends before its declared length is JSON that ends too early.
@@ -74,5 +92,43 @@ fn cut_off() -> Reject {
             pointer: None,
         },
         Ok(_) => Reject::StoreUnavailable { retry_after_s: 1 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_share_is_taken_for_what_came_and_given_back() {
+        let in_flight = Arc::new(Semaphore::new(3));
+        let two = read_frames(&in_flight, Body::from(vec![b' '; 2 * BLOCK_BYTES]))
+            .await
+            .unwrap();
+        assert_eq!(in_flight.available_permits(), 1);
+        let refused = read_frames(&in_flight, Body::from(vec![b' '; BLOCK_BYTES + 1])).await;
+        assert_eq!(
+            refused.err(),
+            Some(Reject::StoreUnavailable { retry_after_s: 1 })
+        );
+        assert_eq!(
+            in_flight.available_permits(),
+            1,
+            "a refused body holds nothing"
+        );
+        drop(two);
+        assert_eq!(in_flight.available_permits(), 3);
+    }
+
+    #[tokio::test]
+    async fn one_byte_too_many_is_too_large() {
+        let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_BLOCKS));
+        let largest = Body::from(vec![b' '; limit::BODY_BYTES_MAX]);
+        assert!(read_frames(&in_flight, largest).await.is_ok());
+        let larger = Body::from(vec![b' '; limit::BODY_BYTES_MAX + 1]);
+        assert_eq!(
+            read_frames(&in_flight, larger).await.err(),
+            Some(too_large())
+        );
     }
 }

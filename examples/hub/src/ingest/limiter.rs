@@ -46,44 +46,42 @@ impl<K: Ord + Clone> Limiter<K> {
         }
     }
 
-    /// Takes one request from the bucket of a key.
+    /// Takes one request from the bucket of a key; refuses when it is empty.
     pub(crate) fn take(&self, key: K, now: Instant) -> Result<(), Reject> {
-        self.look(&key, now)?;
-        self.charge(key, now);
-        Ok(())
-    }
-
-    /// Refuses when the bucket of a key is empty; takes nothing.
-    pub(crate) fn look(&self, key: &K, now: Instant) -> Result<(), Reject> {
         let Some(rate) = self.rate.0 else {
             return Ok(());
         };
-        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let level = buckets
-            .get(key)
-            .map_or(REQUEST, |bucket| bucket.level_at(now, rate));
-        if level >= REQUEST {
-            return Ok(());
-        }
-        let missing = (REQUEST - level).div_ceil(u64::from(rate) * REQUEST).max(1);
-        Err(Reject::RateLimited {
-            retry_after_s: u32::try_from(missing).unwrap_or(u32::MAX),
-        })
-    }
-
-    /// Takes one request from the bucket of a key, down to empty.
-    pub(crate) fn charge(&self, key: K, now: Instant) {
-        let Some(rate) = self.rate.0 else { return };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= KEYS_MAX && !buckets.contains_key(&key) {
             forget(&mut buckets, now, rate);
         }
-        let bucket = buckets.entry(key).or_insert_with(|| Bucket {
+        let full = || Bucket {
             level: capacity(rate),
             at: now,
-        });
-        let level = bucket.level_at(now, rate).saturating_sub(REQUEST);
-        *bucket = Bucket { level, at: now };
+        };
+        let bucket = buckets.entry(key).or_insert_with(full);
+        let level = bucket.level_at(now, rate);
+        let Some(rest) = level.checked_sub(REQUEST) else {
+            let missing = (REQUEST - level).div_ceil(u64::from(rate) * REQUEST).max(1);
+            return Err(Reject::RateLimited {
+                retry_after_s: u32::try_from(missing).unwrap_or(u32::MAX),
+            });
+        };
+        *bucket = Bucket {
+            level: rest,
+            at: now,
+        };
+        Ok(())
+    }
+
+    /// Gives back what was taken for a request that turned out not to count.
+    pub(crate) fn give_back(&self, key: &K, now: Instant) {
+        let Some(rate) = self.rate.0 else { return };
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(key) {
+            let level = (bucket.level_at(now, rate) + REQUEST).min(capacity(rate));
+            *bucket = Bucket { level, at: now };
+        }
     }
 }
 
@@ -134,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let (limiter, start) = (Limiter::new(Rate::per_second(1)), Instant::now());
+        for _ in 0..100 {
+            assert!(limiter.take("a", start).is_ok());
+            limiter.give_back(&"a", start);
+        }
+        assert!(limiter.take("a", start).is_ok() && limiter.take("a", start).is_ok());
+        assert!(limiter.take("a", start).is_err());
+        limiter.give_back(&"b", start);
+        assert!(
+            limiter.take("b", start).is_ok(),
+            "an unknown key is a full bucket"
+        );
+    }
+
+    #[test]
     fn zero_lifts_the_limit() {
         let (limiter, start) = (Limiter::new(Rate::per_second(0)), Instant::now());
         assert!((0..10_000).all(|_| limiter.take("a", start).is_ok()));
@@ -143,7 +157,7 @@ mod tests {
     fn the_memory_is_bounded() {
         let (limiter, start) = (Limiter::new(Rate::per_second(1)), Instant::now());
         for key in 0..200_000_u32 {
-            limiter.charge(key, start);
+            limiter.take(key, start).unwrap();
         }
         assert!(limiter.buckets.lock().unwrap().len() <= KEYS_MAX);
     }

@@ -68,23 +68,24 @@ async fn accept(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Acknowledgement, Reject> {
-    let (body, _in_flight) = body::read(app, headers, body).await?;
+    let body = body::read(app, headers, body).await?;
     let received_at = app.clock.now();
     let pairs = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let received = Received::new(&body, pairs)?;
+    let received = Received::new(&body.bytes, pairs)?;
     let agent = app.find_agent(peer, received.token_digest()).await?;
     let admitted = match authenticate(app, received, &agent) {
         Ok(admitted) => admitted,
         Err(reject) => {
-            if let Some(finding) = finding_of(&reject) {
-                app.address_limit.charge(peer, Instant::now());
-                app.record_finding(&agent, finding).await;
+            match finding_of(&reject) {
+                Some(finding) => app.record_finding(&agent, finding).await,
+                None => app.authenticated(peer),
             }
             return Err(reject);
         }
     };
+    app.authenticated(peer);
     app.org_limit.take(agent.tenant, Instant::now())?;
     let batch = batch(admitted, &agent, received_at)?;
     store(app, batch).await

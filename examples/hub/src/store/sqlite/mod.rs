@@ -16,9 +16,10 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use monsys_core::store::{StoreError, StoreFuture};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub(crate) use self::account::{LoginLink, NewUser, Role, SessionUser};
 pub(crate) use self::migrate::OpenError;
@@ -118,12 +119,33 @@ impl Readers {
 fn open_writable(file: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    enter_wal_mode(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "recursive_triggers", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// The one statement that SQLite does not let wait for another process: it answers "locked" at once
+/// where two open an empty store together.
+fn enter_wal_mode(connection: &Connection) -> rusqlite::Result<()> {
+    let patience = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if is_busy(&error) && Instant::now() < patience => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            entered => return entered,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    let busy = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
+    error
+        .sqlite_error_code()
+        .is_some_and(|code| busy.contains(&code))
 }
 
 fn open_read_only(file: &Path) -> rusqlite::Result<Connection> {
@@ -139,7 +161,7 @@ fn open_read_only(file: &Path) -> rusqlite::Result<Connection> {
 /// Idle read connections kept for the next read.
 const READERS_KEPT: usize = 8;
 /// How long a statement waits for another process's lock.
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

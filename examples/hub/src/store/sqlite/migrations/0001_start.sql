@@ -178,6 +178,10 @@ WHEN OLD.resolved_at IS NOT NULL
     OR NEW.agent_id IS NOT OLD.agent_id OR NEW.kind IS NOT OLD.kind
     OR NEW.summary IS NOT OLD.summary OR NEW.detail IS NOT OLD.detail
     OR NEW.evidence IS NOT OLD.evidence OR NEW.detected_at IS NOT OLD.detected_at
+    OR instr('info low medium high critical', NEW.severity)
+        < instr('info low medium high critical', OLD.severity)
+    OR NEW.last_seen_at < OLD.last_seen_at
+    OR NEW.occurrences < OLD.occurrences
 BEGIN
     SELECT RAISE(ABORT, 'what was detected does not change');
 END;
