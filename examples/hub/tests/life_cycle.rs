@@ -382,6 +382,9 @@ fn the_ledger_refuses_to_lose_or_rewrite_anything() {
         "UPDATE integrity_anomalies SET summary = 'nothing'",
         "UPDATE integrity_anomalies SET kind = 'clock_drift'",
         "UPDATE integrity_anomalies SET detected_at = '1970-01-01T00:00:00.000000Z'",
+        "UPDATE integrity_anomalies SET severity = 'low'",
+        "UPDATE integrity_anomalies SET occurrences = 0",
+        "UPDATE integrity_anomalies SET last_seen_at = '1970-01-01T00:00:00.000000Z'",
         "UPDATE integrity_anomalies SET id = 'x'",
         "UPDATE integrity_anomalies SET agent_id = 'x'",
         "INSERT OR REPLACE INTO integrity_anomalies (id, tenant_id, agent_id, kind, severity, \
