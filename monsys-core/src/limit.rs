@@ -46,6 +46,17 @@ pub const INTERFACE_BYTES_MAX: usize = 256;
 /// Most processor cores a sample may declare.
 pub const CPU_CORES_MAX: i64 = 65_536;
 
+/// Longest organisation or device in the headers of the hmac profile, in bytes (contract §3).
+pub const DEVICE_WORD_BYTES_MAX: usize = 64;
+/// Shortest nonce, in bytes (contract §3): 96 random bits, so that honest devices never collide.
+pub const NONCE_BYTES_MIN: usize = 16;
+/// Longest nonce, in bytes (contract §3): what people make of 32 random bytes in hexadecimal.
+pub const NONCE_BYTES_MAX: usize = 64;
+/// How far the timestamp of a signed request may be off either way, in seconds (contract §3).
+pub const REQUEST_WINDOW_S: i64 = 300;
+/// How long a nonce is remembered, in seconds (contract §3): the window both ways and a minute.
+pub const NONCE_KEPT_S: i64 = 660;
+
 /// Most open gaps in the positions of one agent (contract §2).
 pub const POSITION_GAPS_MAX: usize = 64;
 /// Most closed gaps remembered for one agent; beyond it the two nearest are joined.

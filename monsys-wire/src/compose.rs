@@ -12,6 +12,7 @@ mod member;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Display;
 
 use monsys_core::id::AgentId;
 use monsys_core::json::{CanonicalText, Cursor, JsonError};
@@ -24,17 +25,19 @@ use monsys_core::time::Timestamp;
 use thiserror::Error;
 
 use crate::audience::Audience;
+use crate::device::DeviceIdentity;
+use crate::header::SignedHeaders;
 use crate::schema::{LAYOUT_VERSION, PayloadKind};
-use crate::sign::{Message, Signature, SigningKey};
+use crate::sign::{Claim, DeviceKey, Message, Signature, SigningKey};
 use member::Object;
 
 /// A payload to be sent.
 #[derive(Debug, Clone, Copy)]
-pub struct OutgoingPayload<'a> {
+pub struct OutgoingPayload<'a, S = AgentId> {
     /// The hub it is meant for.
     pub audience: &'a Audience,
-    /// Who sends it.
-    pub agent_id: AgentId,
+    /// Who sends it: an [`AgentId`], or a [`DeviceIdentity`] in the hmac profile.
+    pub agent_id: S,
     /// The sender's version.
     pub agent_version: &'a AgentVersion,
     /// Its place in the life of the spool.
@@ -45,6 +48,12 @@ pub struct OutgoingPayload<'a> {
     pub sent_at: Timestamp,
     /// What it holds.
     pub data: Outbound<'a>,
+}
+
+/// What a sender calls itself in `agent_id`.
+pub trait Sender {
+    /// The name; it has neither quotes nor backslashes nor control characters.
+    fn name(&self) -> impl Display;
 }
 
 /// What a payload to be sent holds. Open: more types will come.
@@ -81,19 +90,31 @@ pub enum ComposeError {
     NotABody,
 }
 
+impl Sender for AgentId {
+    fn name(&self) -> impl Display {
+        self
+    }
+}
+
+impl Sender for &DeviceIdentity {
+    fn name(&self) -> impl Display {
+        self.device()
+    }
+}
+
 impl OutgoingBody {
     /// Writes the body of a payload.
     ///
     /// # Errors
     /// [`ComposeError`]; a sample from the vocabulary fails only when a number exceeds 2^53 − 1.
-    pub fn compose(payload: &OutgoingPayload<'_>) -> Result<Self, ComposeError> {
+    pub fn compose<S: Sender>(payload: &OutgoingPayload<'_, S>) -> Result<Self, ComposeError> {
         let kind = match payload.data {
             Outbound::Metrics(_) => PayloadKind::Metrics,
             Outbound::Signals(_) => PayloadKind::AgentSignals,
         };
         // Members in canonical order; the check below would find a mistake.
         let body = Object::new()
-            .display("agent_id", &payload.agent_id)
+            .display("agent_id", &payload.agent_id.name())
             .text("agent_version", payload.agent_version.as_str())
             .text("aud", payload.audience.as_str())
             .display("captured_at", &payload.captured_at)
@@ -145,6 +166,13 @@ impl OutgoingBody {
     #[must_use]
     pub fn sign(&self, key: &SigningKey) -> Signature {
         key.sign(&Message::ingest(self.as_bytes()))
+    }
+
+    /// Signs the body for one request in the hmac profile. Each attempt takes another claim: a hub
+    /// takes a nonce once.
+    #[must_use]
+    pub fn sign_as_device(&self, claim: &Claim<'_>, key: &DeviceKey) -> SignedHeaders {
+        SignedHeaders::new(claim, &key.mac(claim, self.as_bytes()))
     }
 
     /// The bytes to send.

@@ -7,7 +7,6 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use monsys_core::id::AgentId;
 use monsys_core::json::{Canonical, Cursor};
 use monsys_core::name::AgentVersion;
 use monsys_core::position::{ContentHash, Position};
@@ -70,9 +69,10 @@ impl<'a> Head<'a> {
         }
     }
 
-    pub(crate) fn check_agent(&self, expected: AgentId) -> Result<(), Reject> {
+    /// The caller's own name for itself, which depends on its profile.
+    pub(crate) fn check_agent(&self, is_caller: impl FnOnce(&str) -> bool) -> Result<(), Reject> {
         let agent_id = self.agent_id.required("/agent_id", "a string")?;
-        if AgentId::parse(agent_id) == Ok(expected) {
+        if is_caller(agent_id) {
             Ok(())
         } else {
             Err(Reject::WrongAgent)
