@@ -46,6 +46,23 @@ pub const INTERFACE_BYTES_MAX: usize = 256;
 /// Most processor cores a sample may declare.
 pub const CPU_CORES_MAX: i64 = 65_536;
 
+/// Longest name of a process, service, collector or user of an endpoint snapshot, in characters:
+/// beyond it nobody reads on, and the text is cut.
+pub const ENDPOINT_NAME_CHARS_MAX: usize = 256;
+/// Longest path of an endpoint snapshot, in characters: the deep paths of real machines fit.
+pub const ENDPOINT_PATH_CHARS_MAX: usize = 1_024;
+/// Most processes of one snapshot: a busy server has a thousand, and a body holds no more than this
+/// many with short paths.
+pub const ENDPOINT_PROCESSES_MAX: usize = 4_096;
+/// Most listening sockets of one snapshot.
+pub const ENDPOINT_LISTENERS_MAX: usize = 1_024;
+/// Most counters of logins of one snapshot: two for each service that checks passwords.
+pub const ENDPOINT_AUTH_MAX: usize = 256;
+/// Most places of one snapshot from which programs start by themselves.
+pub const ENDPOINT_PERSISTENCE_MAX: usize = 4_096;
+/// Most collectors that one snapshot may report on.
+pub const ENDPOINT_HEALTH_MAX: usize = 64;
+
 /// Longest organisation or device in the headers of the hmac profile, in bytes (contract §3).
 pub const DEVICE_WORD_BYTES_MAX: usize = 64;
 /// Shortest nonce, in bytes (contract §3): 96 random bits, so that honest devices never collide.

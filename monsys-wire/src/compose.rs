@@ -8,12 +8,14 @@
 //! What it does not do: keep bodies, choose positions, or send. Cost: linear, one allocation for
 //! the text and one check of what was written.
 
+mod endpoint;
 mod member;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
 
+use monsys_core::endpoint::EndpointSnapshot;
 use monsys_core::id::AgentId;
 use monsys_core::json::{CanonicalText, Cursor, JsonError};
 use monsys_core::limit;
@@ -64,6 +66,8 @@ pub enum Outbound<'a> {
     Metrics(&'a MetricSample),
     /// 1 to 1,000 signals about the sender.
     Signals(&'a [SignalDraft]),
+    /// One snapshot of the machine.
+    Endpoint(&'a EndpointSnapshot),
 }
 
 /// The body of a payload: canonical JSON that the hub's schema takes.
@@ -82,6 +86,9 @@ pub enum ComposeError {
     /// No signal, or too many for one payload.
     #[error("expected 1 to 1000 signals")]
     SignalCount,
+    /// A list of a snapshot is longer than a hub accepts.
+    #[error("expected lists of a snapshot within their limits")]
+    ListLength,
     /// The body is larger than a hub accepts.
     #[error("expected a body of at most 524288 bytes")]
     TooLarge,
@@ -111,6 +118,7 @@ impl OutgoingBody {
         let kind = match payload.data {
             Outbound::Metrics(_) => PayloadKind::Metrics,
             Outbound::Signals(_) => PayloadKind::AgentSignals,
+            Outbound::Endpoint(_) => PayloadKind::Endpoint,
         };
         // Members in canonical order; the check below would find a mistake.
         let body = Object::new()
@@ -225,6 +233,7 @@ fn data(data: Outbound<'_>) -> Result<String, ComposeError> {
     match data {
         Outbound::Metrics(sample) => Ok(metrics(sample)),
         Outbound::Signals(drafts) => signals(drafts),
+        Outbound::Endpoint(snapshot) => endpoint::endpoint(snapshot),
     }
 }
 

@@ -14,7 +14,7 @@ use monsys_core::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::field::bad_time;
-use super::{LAYOUT_VERSION, Payload, PayloadKind, metrics, signals};
+use super::{LAYOUT_VERSION, Payload, PayloadKind, endpoint, metrics, signals};
 use crate::audience::Audience;
 use crate::reject::Reject;
 
@@ -100,7 +100,7 @@ impl<'a> Head<'a> {
         let word = self.kind.required("/type", "a string")?;
         PayloadKind::from_word(word).ok_or_else(|| Reject::OutOfRange {
             pointer: String::from("/type"),
-            expected: "metrics or agent_signals",
+            expected: "metrics, agent_signals or endpoint",
         })
     }
 
@@ -156,6 +156,7 @@ impl<'a> Head<'a> {
         match kind {
             PayloadKind::Metrics => metrics::read(&mut cursor).map(Payload::Metrics),
             PayloadKind::AgentSignals => signals::read(&mut cursor).map(Payload::Signals),
+            PayloadKind::Endpoint => endpoint::read(&mut cursor).map(Payload::Endpoint),
         }
     }
 
