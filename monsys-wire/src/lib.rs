@@ -80,6 +80,7 @@ mod hex;
 pub mod pin;
 pub mod position;
 pub mod reject;
+pub mod replay;
 pub mod schema;
 pub mod sign;
 

@@ -2,7 +2,7 @@
 //! `Received → Authenticated → Timely → Fresh → Admitted`.
 //!
 //! Between `Received` and `authenticate` the caller looks up the device; between `Timely` and
-//! `fresh` it decides, in its store, whether the
+//! `fresh` it decides, in its store or with [`NonceGuard`](crate::replay::NonceGuard), whether the
 //! nonce was used before. Only a request whose MAC and timestamp are right gets so far, so nobody
 //! without a key writes into that store. From `Fresh` on it is the way of the ed25519 profile.
 //!
