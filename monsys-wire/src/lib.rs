@@ -6,7 +6,8 @@
 //! [`Fresh`](envelope::Fresh) → [`Admitted`]. Devices without a key pair go the same way by
 //! [`envelope::hmac`], with one state more. Whatever fails is a [`Reject`], which knows its stable
 //! code, its HTTP status and its place, so that every hub answers alike. [`compose`] is the other
-//! direction: an agent writes bodies that are canonical as they are written.
+//! direction: an agent writes bodies that are canonical as they are written. [`manual::wire`] says
+//! the same to people who do not read Rust.
 //!
 //! # What this crate does not know
 //! Storage, and whether a token or position is known: the caller looks an agent up between two
@@ -77,6 +78,7 @@ pub mod device;
 pub mod envelope;
 pub mod header;
 mod hex;
+pub mod manual;
 pub mod pin;
 pub mod position;
 pub mod reject;
