@@ -35,6 +35,7 @@
 extern crate alloc;
 
 pub mod anomaly;
+pub mod endpoint;
 pub mod facts;
 pub mod id;
 pub mod json;

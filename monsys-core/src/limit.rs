@@ -46,6 +46,34 @@ pub const INTERFACE_BYTES_MAX: usize = 256;
 /// Most processor cores a sample may declare.
 pub const CPU_CORES_MAX: i64 = 65_536;
 
+/// Longest name of a process, service, collector or user of an endpoint snapshot, in characters:
+/// beyond it nobody reads on, and the text is cut.
+pub const ENDPOINT_NAME_CHARS_MAX: usize = 256;
+/// Longest path of an endpoint snapshot, in characters: the deep paths of real machines fit.
+pub const ENDPOINT_PATH_CHARS_MAX: usize = 1_024;
+/// Most processes of one snapshot: a busy server has a thousand, and a body holds no more than this
+/// many with short paths.
+pub const ENDPOINT_PROCESSES_MAX: usize = 4_096;
+/// Most listening sockets of one snapshot.
+pub const ENDPOINT_LISTENERS_MAX: usize = 1_024;
+/// Most counters of logins of one snapshot: two for each service that checks passwords.
+pub const ENDPOINT_AUTH_MAX: usize = 256;
+/// Most places of one snapshot from which programs start by themselves.
+pub const ENDPOINT_PERSISTENCE_MAX: usize = 4_096;
+/// Most collectors that one snapshot may report on.
+pub const ENDPOINT_HEALTH_MAX: usize = 64;
+
+/// Longest organisation or device in the headers of the hmac profile, in bytes (contract §3).
+pub const DEVICE_WORD_BYTES_MAX: usize = 64;
+/// Shortest nonce, in bytes (contract §3): 96 random bits, so that honest devices never collide.
+pub const NONCE_BYTES_MIN: usize = 16;
+/// Longest nonce, in bytes (contract §3): what people make of 32 random bytes in hexadecimal.
+pub const NONCE_BYTES_MAX: usize = 64;
+/// How far the timestamp of a signed request may be off either way, in seconds (contract §3).
+pub const REQUEST_WINDOW_S: i64 = 300;
+/// How long a nonce is remembered, in seconds (contract §3): the window both ways and a minute.
+pub const NONCE_KEPT_S: i64 = 660;
+
 /// Most open gaps in the positions of one agent (contract §2).
 pub const POSITION_GAPS_MAX: usize = 64;
 /// Most closed gaps remembered for one agent; beyond it the two nearest are joined.

@@ -8,11 +8,14 @@
 //! What it does not do: keep bodies, choose positions, or send. Cost: linear, one allocation for
 //! the text and one check of what was written.
 
+mod endpoint;
 mod member;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Display;
 
+use monsys_core::endpoint::EndpointSnapshot;
 use monsys_core::id::AgentId;
 use monsys_core::json::{CanonicalText, Cursor, JsonError};
 use monsys_core::limit;
@@ -24,17 +27,19 @@ use monsys_core::time::Timestamp;
 use thiserror::Error;
 
 use crate::audience::Audience;
+use crate::device::DeviceIdentity;
+use crate::header::SignedHeaders;
 use crate::schema::{LAYOUT_VERSION, PayloadKind};
-use crate::sign::{Message, Signature, SigningKey};
+use crate::sign::{Claim, DeviceKey, Message, Signature, SigningKey};
 use member::Object;
 
 /// A payload to be sent.
 #[derive(Debug, Clone, Copy)]
-pub struct OutgoingPayload<'a> {
+pub struct OutgoingPayload<'a, S = AgentId> {
     /// The hub it is meant for.
     pub audience: &'a Audience,
-    /// Who sends it.
-    pub agent_id: AgentId,
+    /// Who sends it: an [`AgentId`], or a [`DeviceIdentity`] in the hmac profile.
+    pub agent_id: S,
     /// The sender's version.
     pub agent_version: &'a AgentVersion,
     /// Its place in the life of the spool.
@@ -47,6 +52,12 @@ pub struct OutgoingPayload<'a> {
     pub data: Outbound<'a>,
 }
 
+/// What a sender calls itself in `agent_id`.
+pub trait Sender {
+    /// The name; it has neither quotes nor backslashes nor control characters.
+    fn name(&self) -> impl Display;
+}
+
 /// What a payload to be sent holds. Open: more types will come.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -55,6 +66,8 @@ pub enum Outbound<'a> {
     Metrics(&'a MetricSample),
     /// 1 to 1,000 signals about the sender.
     Signals(&'a [SignalDraft]),
+    /// One snapshot of the machine.
+    Endpoint(&'a EndpointSnapshot),
 }
 
 /// The body of a payload: canonical JSON that the hub's schema takes.
@@ -73,6 +86,9 @@ pub enum ComposeError {
     /// No signal, or too many for one payload.
     #[error("expected 1 to 1000 signals")]
     SignalCount,
+    /// A list of a snapshot is longer than a hub accepts.
+    #[error("expected lists of a snapshot within their limits")]
+    ListLength,
     /// The body is larger than a hub accepts.
     #[error("expected a body of at most 524288 bytes")]
     TooLarge,
@@ -81,19 +97,32 @@ pub enum ComposeError {
     NotABody,
 }
 
+impl Sender for AgentId {
+    fn name(&self) -> impl Display {
+        self
+    }
+}
+
+impl Sender for &DeviceIdentity {
+    fn name(&self) -> impl Display {
+        self.device()
+    }
+}
+
 impl OutgoingBody {
     /// Writes the body of a payload.
     ///
     /// # Errors
     /// [`ComposeError`]; a sample from the vocabulary fails only when a number exceeds 2^53 − 1.
-    pub fn compose(payload: &OutgoingPayload<'_>) -> Result<Self, ComposeError> {
+    pub fn compose<S: Sender>(payload: &OutgoingPayload<'_, S>) -> Result<Self, ComposeError> {
         let kind = match payload.data {
             Outbound::Metrics(_) => PayloadKind::Metrics,
             Outbound::Signals(_) => PayloadKind::AgentSignals,
+            Outbound::Endpoint(_) => PayloadKind::Endpoint,
         };
         // Members in canonical order; the check below would find a mistake.
         let body = Object::new()
-            .display("agent_id", &payload.agent_id)
+            .display("agent_id", &payload.agent_id.name())
             .text("agent_version", payload.agent_version.as_str())
             .text("aud", payload.audience.as_str())
             .display("captured_at", &payload.captured_at)
@@ -147,6 +176,13 @@ impl OutgoingBody {
         key.sign(&Message::ingest(self.as_bytes()))
     }
 
+    /// Signs the body for one request in the hmac profile. Each attempt takes another claim: a hub
+    /// takes a nonce once.
+    #[must_use]
+    pub fn sign_as_device(&self, claim: &Claim<'_>, key: &DeviceKey) -> SignedHeaders {
+        SignedHeaders::new(claim, &key.mac(claim, self.as_bytes()))
+    }
+
     /// The bytes to send.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -197,6 +233,7 @@ fn data(data: Outbound<'_>) -> Result<String, ComposeError> {
     match data {
         Outbound::Metrics(sample) => Ok(metrics(sample)),
         Outbound::Signals(drafts) => signals(drafts),
+        Outbound::Endpoint(snapshot) => endpoint::endpoint(snapshot),
     }
 }
 

@@ -8,6 +8,9 @@
 //! look-up. One with a stolen token cannot reach the JSON reader while a key is pinned, unless a
 //! well-formed signature came along.
 //!
+//! This file is the way of the ed25519 profile; [`hmac`] is that of devices, and joins it at
+//! [`Fresh`].
+//!
 //! Cost: one look over the headers; a pass over the body to check or make its canonical form; one
 //! signature (about 40 µs, which is nearly all of it); a walk over the members; one SHA-256.
 
@@ -25,6 +28,8 @@ use crate::reject::{Reject, SignatureFault};
 use crate::schema::{Head, Payload};
 use crate::sign::{Message, VerifyingKey};
 
+pub mod hmac;
+
 /// A request whose size and headers are in order. Nothing about it is proved.
 #[derive(Debug)]
 pub struct Received<'b> {
@@ -36,8 +41,14 @@ pub struct Received<'b> {
 #[derive(Debug, Clone)]
 pub struct Credentials<'k> {
     agent_id: AgentId,
-    profile: AuthProfile,
+    standing: Standing,
     pinned: Option<&'k VerifyingKey>,
+}
+
+/// How the hub stands to an agent, whatever it proves.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    profile: AuthProfile,
     is_revoked: bool,
 }
 
@@ -115,11 +126,7 @@ impl<'b> Received<'b> {
         body: &'b [u8],
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
     ) -> Result<Self, Reject> {
-        if body.len() > limit::BODY_BYTES_MAX {
-            return Err(Reject::TooLarge {
-                body_bytes_max: limit::BODY_BYTES_MAX,
-            });
-        }
+        check_size(body)?;
         Ok(Self {
             headers: RequestHeaders::parse(headers)?,
             body,
@@ -163,11 +170,7 @@ impl<'b> Received<'b> {
             return Err(Reject::UnsignedPayload);
         }
         let Scratch { json, message } = scratch;
-        let body = match form {
-            BodyForm::Accept => json::canonicalize(self.body, json),
-            BodyForm::Require => json::check(self.body),
-        }
-        .map_err(|error| malformed(error, self.body))?;
+        let body = form.read(self.body, json)?;
         let status = match (credentials.pinned, signature) {
             (Some(key), Some(signature)) => {
                 let message = message.get_or_insert_with(Message::reusable);
@@ -181,7 +184,7 @@ impl<'b> Received<'b> {
             (Some(_), None) => return Err(Reject::UnsignedPayload),
             (None, _) => SignatureStatus::Unpinned,
         };
-        credentials.check_standing()?;
+        credentials.standing.check(AuthProfile::Ed25519)?;
         Ok(Authenticated {
             agent_id: credentials.agent_id,
             body,
@@ -196,9 +199,8 @@ impl<'k> Credentials<'k> {
     pub const fn new(agent_id: AgentId, profile: AuthProfile) -> Self {
         Self {
             agent_id,
-            profile,
+            standing: Standing::good(profile),
             pinned: None,
-            is_revoked: false,
         }
     }
 
@@ -212,18 +214,43 @@ impl<'k> Credentials<'k> {
     /// The agent has been revoked.
     #[must_use]
     pub const fn revoked(mut self) -> Self {
-        self.is_revoked = true;
+        self.standing.is_revoked = true;
         self
     }
+}
 
-    fn check_standing(&self) -> Result<(), Reject> {
+impl Standing {
+    const fn good(profile: AuthProfile) -> Self {
+        Self {
+            profile,
+            is_revoked: false,
+        }
+    }
+
+    /// Whether the agent may send in this profile.
+    fn check(self, profile: AuthProfile) -> Result<(), Reject> {
         if self.is_revoked {
-            return Err(Reject::Revoked);
+            Err(Reject::Revoked)
+        } else if self.profile != profile {
+            Err(Reject::WrongProfile)
+        } else {
+            Ok(())
         }
-        match self.profile {
-            AuthProfile::Ed25519 => Ok(()),
-            AuthProfile::Hmac => Err(Reject::WrongProfile),
+    }
+}
+
+impl BodyForm {
+    /// The canonical form of a body.
+    fn read<'s>(
+        self,
+        body: &'s [u8],
+        scratch: &'s mut json::Scratch,
+    ) -> Result<Canonical<'s>, Reject> {
+        match self {
+            Self::Accept => json::canonicalize(body, scratch),
+            Self::Require => json::check(body),
         }
+        .map_err(|error| malformed(error, body))
     }
 }
 
@@ -263,11 +290,25 @@ impl<'s> Authenticated<'s> {
             body,
             signature,
         } = self;
+        let is_caller = |text: &str| AgentId::parse(text) == Ok(agent_id);
+        Fresh::read(agent_id, body, signature, audience, is_caller)
+    }
+}
+
+impl<'s> Fresh<'s> {
+    /// Reads what stands around the data and checks for whom, by whom and where it is.
+    fn read(
+        agent_id: AgentId,
+        body: Canonical<'s>,
+        signature: SignatureStatus,
+        audience: &Audience,
+        is_caller: impl FnOnce(&str) -> bool,
+    ) -> Result<Self, Reject> {
         let head = Head::read(body)?;
         head.check_audience(audience)?;
-        head.check_agent(agent_id)?;
+        head.check_agent(is_caller)?;
         let position = head.position()?;
-        Ok(Fresh {
+        Ok(Self {
             agent_id,
             body,
             signature,
@@ -275,9 +316,7 @@ impl<'s> Authenticated<'s> {
             position,
         })
     }
-}
 
-impl Fresh<'_> {
     /// The position that the payload claims.
     #[must_use]
     pub const fn position(&self) -> Position {
@@ -330,6 +369,15 @@ impl Admitted {
     pub fn is_late(&self) -> bool {
         self.sent_at.since(self.captured_at) > Span::from_secs(limit::SPOOLED_AFTER_S)
     }
+}
+
+fn check_size(body: &[u8]) -> Result<(), Reject> {
+    if body.len() > limit::BODY_BYTES_MAX {
+        return Err(Reject::TooLarge {
+            body_bytes_max: limit::BODY_BYTES_MAX,
+        });
+    }
+    Ok(())
 }
 
 /// The rejection of a text, with the place it points to.

@@ -9,13 +9,29 @@ use core::fmt;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::base64url;
 use crate::reject::{Reject, SignatureFault};
 use crate::sign::Signature;
+
+mod hmac;
+
+// The public interface is
+pub use hmac::{DeviceHeaders, SignedHeaders};
 
 /// The header that carries the bearer token.
 pub const AUTHORIZATION: &str = "authorization";
 /// The header that carries the signature of the body.
 pub const SIGNATURE: &str = "x-monsys-signature";
+/// The header that names the organisation in the hmac profile.
+pub const ORG: &str = "x-em-org";
+/// The header that names the device in the hmac profile.
+pub const DEVICE: &str = "x-em-device";
+/// The header that says when a request was signed in the hmac profile, in Unix seconds.
+pub const TIMESTAMP: &str = "x-em-timestamp";
+/// The header that tells two requests of a device apart in the hmac profile.
+pub const NONCE: &str = "x-em-nonce";
+/// The header that carries the MAC in the hmac profile.
+pub const MAC: &str = "x-em-signature";
 /// The header that says what the body is.
 pub const CONTENT_TYPE: &str = "content-type";
 /// The header that says how the body is packed.
@@ -71,14 +87,8 @@ impl RequestHeaders {
                 authorization = authorization.and(value);
             } else if name.eq_ignore_ascii_case(SIGNATURE) {
                 signature = signature.and(value);
-            } else if name.eq_ignore_ascii_case(CONTENT_TYPE) && !is_json_type(value) {
-                is_plain_json = Err(Reject::UnsupportedMediaType {
-                    header: CONTENT_TYPE,
-                });
-            } else if name.eq_ignore_ascii_case(CONTENT_ENCODING) && !is_identity(value) {
-                is_plain_json = Err(Reject::UnsupportedMediaType {
-                    header: CONTENT_ENCODING,
-                });
+            } else if let Err(reject) = plain_json(name, value) {
+                is_plain_json = Err(reject);
             }
         }
         let token = match authorization {
@@ -144,7 +154,7 @@ impl BearerToken {
         let characters = TOKEN_PREFIX
             .iter()
             .copied()
-            .chain(base64url(random.as_slice()));
+            .chain(base64url::characters(random.as_slice()));
         for (slot, character) in text.iter_mut().zip(characters) {
             *slot = character;
         }
@@ -155,9 +165,7 @@ impl BearerToken {
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let random = text.strip_prefix(TOKEN_PREFIX)?;
-        let is_base64url = random
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        let is_base64url = random.iter().all(|byte| base64url::is_character(*byte));
         let text: [u8; TOKEN_BYTES] = text.try_into().ok()?;
         is_base64url.then(|| Self {
             text: Zeroizing::new(text),
@@ -216,6 +224,18 @@ fn bearer(value: &[u8]) -> Option<BearerToken> {
     BearerToken::parse(token)
 }
 
+/// Refuses a header that says the body is something else than plain JSON.
+fn plain_json(name: &str, value: &[u8]) -> Result<(), Reject> {
+    let refused = |header| Err(Reject::UnsupportedMediaType { header });
+    if name.eq_ignore_ascii_case(CONTENT_TYPE) && !is_json_type(value) {
+        return refused(CONTENT_TYPE);
+    }
+    if name.eq_ignore_ascii_case(CONTENT_ENCODING) && !is_identity(value) {
+        return refused(CONTENT_ENCODING);
+    }
+    Ok(())
+}
+
 /// Whether a content type is JSON in UTF-8.
 fn is_json_type(value: &[u8]) -> bool {
     let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
@@ -235,26 +255,6 @@ fn is_identity(value: &[u8]) -> bool {
     value.trim_ascii().eq_ignore_ascii_case(b"identity")
 }
 
-/// RFC 4648 §5 without padding.
-fn base64url(bytes: &[u8]) -> impl Iterator<Item = u8> {
-    bytes.chunks(3).flat_map(|chunk| {
-        let word = chunk
-            .iter()
-            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
-        let n_characters = chunk.len() + 1;
-        let word = word << (8 * (3 - chunk.len()));
-        [18, 12, 6, 0]
-            .into_iter()
-            .take(n_characters)
-            .map(move |shift| {
-                let index = usize::try_from(word >> shift & 63).unwrap_or_default();
-                // Cannot be None: six bits index 64 letters.
-                BASE64URL.get(index).copied().unwrap_or(b'A')
-            })
-    })
-}
-
 const BEARER: &[u8] = b"Bearer ";
 const TOKEN_PREFIX: &[u8] = b"ms_";
 const TOKEN_BYTES: usize = 46;
-const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -1,5 +1,7 @@
 //! Lower-case hexadecimal, the only spelling of keys and signatures on the wire.
 
+use zeroize::Zeroizing;
+
 /// Reads exactly `2 * N` lower-case digits.
 pub(crate) fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut out = [0; N];
@@ -22,6 +24,16 @@ pub(crate) fn digits(bytes: &[u8]) -> impl Iterator<Item = char> {
             // Cannot be None: a nibble is a hexadecimal digit.
             char::from_digit(u32::from(nibble), 16).unwrap_or('0')
         })
+}
+
+/// The digits of a secret, in a buffer that is wiped.
+pub(crate) fn secret_digits(secret: &Zeroizing<[u8; 32]>) -> Zeroizing<[u8; 64]> {
+    let mut text = Zeroizing::new([b'0'; 64]);
+    for (slot, digit) in text.iter_mut().zip(digits(secret.as_slice())) {
+        // Cannot fail: hexadecimal digits are ASCII.
+        *slot = u8::try_from(digit).unwrap_or(b'0');
+    }
+    text
 }
 
 const fn digit(byte: u8) -> Option<u8> {

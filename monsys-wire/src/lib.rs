@@ -3,9 +3,11 @@
 //!
 //! A payload passes four states, and each step takes the former by value, so that no check can be
 //! left out: [`Received`] → [`Authenticated`](envelope::Authenticated) →
-//! [`Fresh`](envelope::Fresh) → [`Admitted`]. Whatever fails is a [`Reject`], which knows its
-//! stable code, its HTTP status and its place, so that every hub answers alike. [`compose`] is the
-//! other direction: an agent writes bodies that are canonical as they are written.
+//! [`Fresh`](envelope::Fresh) → [`Admitted`]. Devices without a key pair go the same way by
+//! [`envelope::hmac`], with one state more. Whatever fails is a [`Reject`], which knows its stable
+//! code, its HTTP status and its place, so that every hub answers alike. [`compose`] is the other
+//! direction: an agent writes bodies that are canonical as they are written. [`manual::wire`] says
+//! the same to people who do not read Rust.
 //!
 //! # What this crate does not know
 //! Storage, and whether a token or position is known: the caller looks an agent up between two
@@ -69,20 +71,25 @@ extern crate alloc;
 
 pub mod answer;
 pub mod audience;
+mod base64url;
 pub mod canonical;
 pub mod compose;
+pub mod device;
 pub mod envelope;
 pub mod header;
 mod hex;
+pub mod manual;
 pub mod pin;
 pub mod position;
 pub mod reject;
+pub mod replay;
 pub mod schema;
 pub mod sign;
 
 // The public interface is
 pub use audience::Audience;
+pub use device::DeviceIdentity;
 pub use envelope::{Admitted, Received};
 pub use header::{BearerToken, RequestHeaders};
 pub use reject::{Code, Reject};
-pub use sign::{Signature, SigningKey, VerifyingKey};
+pub use sign::{DeviceKey, Signature, SigningKey, VerifyingKey};

@@ -38,6 +38,10 @@ pub enum Reject {
     /// The token is absent, malformed or unknown.
     #[error("expected a valid bearer token")]
     Unauthorized,
+    /// The organisation or device is unknown, or the MAC is not one by its key; which of them is
+    /// nobody's business.
+    #[error("expected a known device and a MAC by its key")]
+    UnauthorizedDevice,
     /// The request's timestamp is outside of the window.
     #[error("expected a timestamp within {window_s} seconds of the server time")]
     Stale {
@@ -68,8 +72,8 @@ pub enum Reject {
     /// Another key is pinned, or the time for pinning is over.
     #[error("expected the key that is pinned already, or a pin within the time allowed")]
     PinRefused,
-    /// The position was used by other content.
-    #[error("expected a position that no other payload has used")]
+    /// The position was used by other content, or the nonce by another request.
+    #[error("expected a position and a nonce that no other payload has used")]
     Replay,
     /// The position belongs to a former life of the spool.
     #[error("expected an epoch of at least {min_epoch}")]
@@ -179,7 +183,7 @@ impl Reject {
             Self::MissingHeader { .. } => Code::MissingHeader,
             Self::BadHeader { .. } => Code::BadHeader,
             Self::Malformed { error, .. } => Code::of_json(error.code),
-            Self::Unauthorized => Code::Unauthorized,
+            Self::Unauthorized | Self::UnauthorizedDevice => Code::Unauthorized,
             Self::Stale { .. } => Code::Stale,
             Self::UnsignedPayload => Code::UnsignedPayload,
             Self::BadSignature { .. } => Code::BadSignature,
@@ -245,6 +249,7 @@ impl Reject {
             | Self::UnsupportedMediaType { header } => Some(*header),
             Self::UnsignedPayload | Self::BadSignature { .. } => Some(crate::header::SIGNATURE),
             Self::Unauthorized => Some(crate::header::AUTHORIZATION),
+            Self::Stale { .. } => Some(crate::header::TIMESTAMP),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use kit::Agent;
 use monsys_core::signal::{Rule, Violation, Violations};
 use monsys_core::time::Timestamp;
 use monsys_wire::answer::{Acknowledgement, AgentSelf, Answer, problem_json};
-use monsys_wire::{Code, Reject};
+use monsys_wire::{Code, Reject, header};
 
 fn now() -> Timestamp {
     Timestamp::parse_rfc3339("2026-11-21T01:15:41Z").unwrap()
@@ -54,6 +54,20 @@ fn codes_and_statuses_are_those_of_the_contract() {
         assert!(!code.title().is_empty());
     }
     assert_eq!(Code::from_name("teapot"), None);
+}
+
+#[test]
+fn the_specification_names_every_code_and_header() {
+    let page = include_str!("../src/manual/wire.md");
+    for code in Code::ALL {
+        let quoted = format!("`{}`", code.as_str());
+        assert!(page.contains(&quoted), "{quoted}");
+    }
+    let page = page.to_ascii_lowercase();
+    for name in kit::device::HEADERS {
+        assert!(page.contains(name), "{name}");
+    }
+    assert!(page.contains(header::SIGNATURE) && page.contains(header::AUTHORIZATION));
 }
 
 #[test]

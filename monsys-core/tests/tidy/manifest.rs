@@ -19,6 +19,7 @@ const PURE_DEPENDENCIES: [(&str, &[&str]); 4] = [
         "monsys-wire",
         &[
             "ed25519-dalek",
+            "hmac",
             "monsys-core",
             "sha2",
             "thiserror",

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use monsys_core::json::Cursor;
+use monsys_core::sample::Count;
 use monsys_core::time::{TimeError, Timestamp};
 
 use crate::reject::Reject;
@@ -84,6 +85,13 @@ pub(crate) fn number(cursor: &mut Cursor<'_>) -> Result<f64, Reject> {
     cursor
         .number()
         .ok_or_else(|| wrong_type(cursor, "a number"))
+}
+
+/// A counter or size.
+pub(crate) fn count(cursor: &mut Cursor<'_>) -> Result<Count, Reject> {
+    let value = integer(cursor)?;
+    let expected = "an integer from 0 to 9007199254740991";
+    within(cursor, Count::new(value), expected)
 }
 
 pub(crate) fn time(cursor: &mut Cursor<'_>) -> Result<Timestamp, Reject> {

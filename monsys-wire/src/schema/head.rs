@@ -7,7 +7,6 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use monsys_core::id::AgentId;
 use monsys_core::json::{Canonical, Cursor};
 use monsys_core::name::AgentVersion;
 use monsys_core::position::{ContentHash, Position};
@@ -15,7 +14,7 @@ use monsys_core::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::field::bad_time;
-use super::{LAYOUT_VERSION, Payload, PayloadKind, metrics, signals};
+use super::{LAYOUT_VERSION, Payload, PayloadKind, endpoint, metrics, signals};
 use crate::audience::Audience;
 use crate::reject::Reject;
 
@@ -70,9 +69,10 @@ impl<'a> Head<'a> {
         }
     }
 
-    pub(crate) fn check_agent(&self, expected: AgentId) -> Result<(), Reject> {
+    /// The caller's own name for itself, which depends on its profile.
+    pub(crate) fn check_agent(&self, is_caller: impl FnOnce(&str) -> bool) -> Result<(), Reject> {
         let agent_id = self.agent_id.required("/agent_id", "a string")?;
-        if AgentId::parse(agent_id) == Ok(expected) {
+        if is_caller(agent_id) {
             Ok(())
         } else {
             Err(Reject::WrongAgent)
@@ -100,7 +100,7 @@ impl<'a> Head<'a> {
         let word = self.kind.required("/type", "a string")?;
         PayloadKind::from_word(word).ok_or_else(|| Reject::OutOfRange {
             pointer: String::from("/type"),
-            expected: "metrics or agent_signals",
+            expected: "metrics, agent_signals or endpoint",
         })
     }
 
@@ -156,6 +156,7 @@ impl<'a> Head<'a> {
         match kind {
             PayloadKind::Metrics => metrics::read(&mut cursor).map(Payload::Metrics),
             PayloadKind::AgentSignals => signals::read(&mut cursor).map(Payload::Signals),
+            PayloadKind::Endpoint => endpoint::read(&mut cursor).map(Payload::Endpoint),
         }
     }
 

@@ -57,10 +57,10 @@ impl Draft {
             "load1" => self.load1 = optional(cursor, non_negative)?,
             "load5" => self.load5 = optional(cursor, non_negative)?,
             "load15" => self.load15 = optional(cursor, non_negative)?,
-            "mem_total_bytes" => self.mem_total_bytes = optional(cursor, count)?,
-            "mem_used_bytes" => self.mem_used_bytes = optional(cursor, count)?,
-            "swap_total_bytes" => self.swap_total_bytes = optional(cursor, count)?,
-            "swap_used_bytes" => self.swap_used_bytes = optional(cursor, count)?,
+            "mem_total_bytes" => self.mem_total_bytes = optional(cursor, field::count)?,
+            "mem_used_bytes" => self.mem_used_bytes = optional(cursor, field::count)?,
+            "swap_total_bytes" => self.swap_total_bytes = optional(cursor, field::count)?,
+            "swap_used_bytes" => self.swap_used_bytes = optional(cursor, field::count)?,
             "uptime_seconds" => self.uptime_seconds = optional(cursor, non_negative)?,
             "disks" => self.disks = optional(cursor, disks)?,
             "networks" => self.networks = optional(cursor, networks)?,
@@ -82,15 +82,6 @@ fn percent(cursor: &mut Cursor<'_>) -> Result<CpuPercent, Reject> {
 fn cores(cursor: &mut Cursor<'_>) -> Result<Cores, Reject> {
     let value = field::integer(cursor)?;
     within(cursor, Cores::new(value), "1 to 65536 cores")
-}
-
-fn count(cursor: &mut Cursor<'_>) -> Result<Count, Reject> {
-    let value = field::integer(cursor)?;
-    within(
-        cursor,
-        Count::new(value),
-        "an integer from 0 to 9007199254740991",
-    )
 }
 
 fn non_negative(cursor: &mut Cursor<'_>) -> Result<Finite, Reject> {
@@ -128,8 +119,8 @@ fn disk(cursor: &mut Cursor<'_>) -> Result<Disk, Reject> {
                 let expected = "a mount point of 1 to 1024 bytes";
                 mount = Some(clean_name(cursor, limit::MOUNT_BYTES_MAX, expected)?);
             }
-            "total_bytes" => total_bytes = Some(count(cursor)?),
-            "used_bytes" => used_bytes = Some(count(cursor)?),
+            "total_bytes" => total_bytes = Some(field::count(cursor)?),
+            "used_bytes" => used_bytes = Some(field::count(cursor)?),
             _ => return Ok(Member::Unknown),
         }
         Ok(Member::Known)
@@ -149,8 +140,8 @@ fn network(cursor: &mut Cursor<'_>) -> Result<Network, Reject> {
                 let expected = "an interface name of 1 to 256 bytes";
                 interface = Some(clean_name(cursor, limit::INTERFACE_BYTES_MAX, expected)?);
             }
-            "rx_bytes" => rx_bytes = Some(count(cursor)?),
-            "tx_bytes" => tx_bytes = Some(count(cursor)?),
+            "rx_bytes" => rx_bytes = Some(field::count(cursor)?),
+            "tx_bytes" => tx_bytes = Some(field::count(cursor)?),
             _ => return Ok(Member::Unknown),
         }
         Ok(Member::Known)

@@ -7,6 +7,7 @@
 //! What it does not do: judge a signal. Its members have the right JSON types here; whether they
 //! make a valid signal is the validator's question, which reports all broken rules at once.
 
+mod endpoint;
 pub(crate) mod field;
 mod head;
 mod metrics;
@@ -14,6 +15,7 @@ mod signals;
 
 use alloc::vec::Vec;
 
+use monsys_core::endpoint::EndpointSnapshot;
 use monsys_core::sample::MetricSample;
 use monsys_core::signal::SignalDraft;
 
@@ -27,6 +29,8 @@ pub enum Payload {
     Metrics(MetricSample),
     /// `agent_signals`: 1 to 1,000 drafts, none of them judged.
     Signals(Vec<SignalDraft>),
+    /// `endpoint`: one snapshot of the machine.
+    Endpoint(EndpointSnapshot),
 }
 
 /// The word in `type`.
@@ -34,6 +38,7 @@ pub enum Payload {
 pub(crate) enum PayloadKind {
     Metrics,
     AgentSignals,
+    Endpoint,
 }
 
 impl PayloadKind {
@@ -41,11 +46,12 @@ impl PayloadKind {
         match self {
             Self::Metrics => "metrics",
             Self::AgentSignals => "agent_signals",
+            Self::Endpoint => "endpoint",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Metrics, Self::AgentSignals]
+        [Self::Metrics, Self::AgentSignals, Self::Endpoint]
             .into_iter()
             .find(|kind| kind.as_str() == word)
     }

@@ -74,13 +74,7 @@ impl SigningKey {
     /// The secret as 64 lower-case hexadecimal digits, for a key file only its owner can read.
     #[must_use]
     pub fn to_secret_hex(&self) -> Zeroizing<[u8; 64]> {
-        let secret = Zeroizing::new(self.inner.to_bytes());
-        let mut text = Zeroizing::new([b'0'; 64]);
-        for (slot, digit) in text.iter_mut().zip(hex::digits(secret.as_slice())) {
-            // Cannot fail: hexadecimal digits are ASCII.
-            *slot = u8::try_from(digit).unwrap_or(b'0');
-        }
-        text
+        hex::secret_digits(&Zeroizing::new(self.inner.to_bytes()))
     }
 
     /// Signs a message.

@@ -1,5 +1,8 @@
 //! Signatures, and the messages they are made of.
 //!
+//! The hmac profile shares a [`DeviceKey`] with each device instead; its MAC covers a [`Claim`] and
+//! the canonical body, and is compared in constant time.
+//!
 //! Every message begins with the line that names its purpose, so that a signature made for one
 //! purpose is worth nothing for another; its parts are joined by line feeds, which none of them can
 //! contain. Verification is the `verify_strict` set of ed25519-dalek: canonical S and R, no point
@@ -17,8 +20,10 @@
 //! ```
 
 mod ed25519;
+pub(crate) mod hmac;
 mod message;
 
 // The public interface is
 pub use ed25519::{KeyError, Mismatch, Signature, SigningKey, VerifyingKey};
+pub use hmac::{Claim, DeviceKey, Mac};
 pub use message::Message;

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test uses another part")]
 #![allow(clippy::unwrap_used, reason = "a test that meets an error fails")]
 
+pub(crate) mod device;
+
 use monsys_core::id::AgentId;
 use monsys_wire::envelope::{Admitted, AuthProfile, BodyForm, Credentials, Received, Scratch};
 use monsys_wire::header::{AUTHORIZATION, BearerToken, SIGNATURE};

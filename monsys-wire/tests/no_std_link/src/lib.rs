@@ -10,9 +10,12 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use monsys_core::id::AgentId;
+use monsys_core::time::Timestamp;
+use monsys_wire::device::{DeviceIdentity, Nonce};
 use monsys_wire::envelope::{AuthProfile, BodyForm, Credentials, Received, Scratch};
 use monsys_wire::header::AUTHORIZATION;
-use monsys_wire::{Audience, SigningKey, sign::Message};
+use monsys_wire::sign::{Claim, Message};
+use monsys_wire::{Audience, DeviceKey, SigningKey};
 
 /// Checks a body and signs it, so that every part of the crate is linked.
 #[unsafe(no_mangle)]
@@ -22,6 +25,13 @@ pub extern "C" fn monsys_admit(first: u8) -> u16 {
     let signed = key
         .verifying_key()
         .verify(&Message::ingest(&body), &key.sign(&Message::ingest(&body)));
+    let Ok(identity) = DeviceIdentity::parse("org", "device") else {
+        return 2;
+    };
+    let nonce = Nonce::from_random_bytes([first; 16]);
+    let claim = Claim::new(&identity, &nonce, Timestamp::MAX);
+    let device = DeviceKey::from_secret_bytes([first; 32]);
+    let proved = device.verify(&claim, &body, &device.mac(&claim, &body));
     let owner = Credentials::new(AgentId::from_bytes([1; 16]), AuthProfile::Ed25519);
     let Ok(audience) = Audience::parse("hub") else {
         return 1;
@@ -31,7 +41,7 @@ pub extern "C" fn monsys_admit(first: u8) -> u16 {
         .and_then(|received| received.authenticate(&owner, BodyForm::Accept, &mut scratch))
         .and_then(|authenticated| authenticated.fresh(&audience))
         .and_then(|fresh| fresh.admit());
-    admitted.map_or_else(|reject| reject.status(), |_| u16::from(signed.is_ok()))
+    admitted.map_or_else(|reject| reject.status(), |_| u16::from(signed.is_ok() && proved.is_ok()))
 }
 
 /// Hands out the bytes of one arena and takes none back.

@@ -1,0 +1,196 @@
+//! `endpoint`: what runs, listens, logs in and starts by itself on one machine.
+//!
+//! All five lists and all their members must be there, so that a list that was forgotten is not
+//! read as an empty one. Null stands for what a collector could not find out: `exe`, `username`,
+//! `process` and `reason`.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use monsys_core::endpoint::{
+    AuthCount, AuthOutcome, CollectorHealth, CollectorState, EndpointSnapshot, EndpointText,
+    Listener, Persistence, Process,
+};
+use monsys_core::json::Cursor;
+use monsys_core::limit;
+
+use super::field::{self, Member, array, object, optional, required, within};
+use crate::reject::Reject;
+
+/// Reads the data of an `endpoint` payload.
+pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<EndpointSnapshot, Reject> {
+    let (mut processes, mut listeners, mut auth) = (None, None, None);
+    let (mut persistence, mut health) = (None, None);
+    object(cursor, |cursor, name| {
+        match name {
+            "processes" => processes = Some(read_processes(cursor)?),
+            "listeners" => listeners = Some(read_listeners(cursor)?),
+            "auth" => auth = Some(read_auth(cursor)?),
+            "persistence" => persistence = Some(read_persistence(cursor)?),
+            "health" => health = Some(read_health(cursor)?),
+            _ => return Ok(Member::Unknown),
+        }
+        Ok(Member::Known)
+    })?;
+    Ok(EndpointSnapshot {
+        processes: required(cursor, processes, "processes")?,
+        listeners: required(cursor, listeners, "listeners")?,
+        auth: required(cursor, auth, "auth")?,
+        persistence: required(cursor, persistence, "persistence")?,
+        health: required(cursor, health, "health")?,
+    })
+}
+
+fn read_processes(cursor: &mut Cursor<'_>) -> Result<Vec<Process>, Reject> {
+    let n_max = limit::ENDPOINT_PROCESSES_MAX;
+    array(cursor, n_max, "at most 4096 processes", process)
+}
+
+fn read_listeners(cursor: &mut Cursor<'_>) -> Result<Vec<Listener>, Reject> {
+    let n_max = limit::ENDPOINT_LISTENERS_MAX;
+    array(cursor, n_max, "at most 1024 listeners", listener)
+}
+
+fn read_auth(cursor: &mut Cursor<'_>) -> Result<Vec<AuthCount>, Reject> {
+    let n_max = limit::ENDPOINT_AUTH_MAX;
+    array(cursor, n_max, "at most 256 counters of logins", auth_count)
+}
+
+fn read_persistence(cursor: &mut Cursor<'_>) -> Result<Vec<Persistence>, Reject> {
+    let n_max = limit::ENDPOINT_PERSISTENCE_MAX;
+    array(cursor, n_max, "at most 4096 places", place)
+}
+
+fn read_health(cursor: &mut Cursor<'_>) -> Result<Vec<CollectorHealth>, Reject> {
+    let n_max = limit::ENDPOINT_HEALTH_MAX;
+    array(cursor, n_max, "at most 64 collectors", collector_health)
+}
+
+fn process(cursor: &mut Cursor<'_>) -> Result<Process, Reject> {
+    let (mut name, mut pid, mut exe, mut username) = (None, None, None, None);
+    object(cursor, |cursor, member| {
+        match member {
+            "name" => name = Some(clean_name(cursor)?),
+            "pid" => pid = Some(read_pid(cursor)?),
+            "exe" => exe = Some(optional(cursor, clean_path)?),
+            "username" => username = Some(optional(cursor, clean_name)?),
+            _ => return Ok(Member::Unknown),
+        }
+        Ok(Member::Known)
+    })?;
+    Ok(Process {
+        name: required(cursor, name, "name")?,
+        pid: required(cursor, pid, "pid")?,
+        exe: required(cursor, exe, "exe")?,
+        username: required(cursor, username, "username")?,
+    })
+}
+
+fn listener(cursor: &mut Cursor<'_>) -> Result<Listener, Reject> {
+    let (mut ip, mut port, mut process) = (None, None, None);
+    object(cursor, |cursor, member| {
+        match member {
+            "ip" => ip = Some(read_ip(cursor)?),
+            "port" => port = Some(read_port(cursor)?),
+            "process" => process = Some(optional(cursor, clean_name)?),
+            _ => return Ok(Member::Unknown),
+        }
+        Ok(Member::Known)
+    })?;
+    Ok(Listener {
+        ip: required(cursor, ip, "ip")?,
+        port: required(cursor, port, "port")?,
+        process: required(cursor, process, "process")?,
+    })
+}
+
+fn auth_count(cursor: &mut Cursor<'_>) -> Result<AuthCount, Reject> {
+    let (mut service, mut outcome, mut count) = (None, None, None);
+    object(cursor, |cursor, member| {
+        match member {
+            "service" => service = Some(clean_name(cursor)?),
+            "outcome" => {
+                let word = field::text(cursor)?;
+                let known = AuthOutcome::from_word(&word).ok_or(());
+                outcome = Some(within(cursor, known, "success or failure")?);
+            }
+            "count" => count = Some(field::count(cursor)?),
+            _ => return Ok(Member::Unknown),
+        }
+        Ok(Member::Known)
+    })?;
+    Ok(AuthCount {
+        service: required(cursor, service, "service")?,
+        outcome: required(cursor, outcome, "outcome")?,
+        count: required(cursor, count, "count")?,
+    })
+}
+
+fn place(cursor: &mut Cursor<'_>) -> Result<Persistence, Reject> {
+    let (mut kind, mut path) = (None, None);
+    object(cursor, |cursor, member| {
+        match member {
+            "kind" => kind = Some(clean_name(cursor)?),
+            "path" => path = Some(clean_path(cursor)?),
+            _ => return Ok(Member::Unknown),
+        }
+        Ok(Member::Known)
+    })?;
+    Ok(Persistence {
+        kind: required(cursor, kind, "kind")?,
+        path: required(cursor, path, "path")?,
+    })
+}
+
+fn collector_health(cursor: &mut Cursor<'_>) -> Result<CollectorHealth, Reject> {
+    let (mut collector, mut state, mut reason) = (None, None, None);
+    object(cursor, |cursor, member| {
+        match member {
+            "collector" => collector = Some(clean_name(cursor)?),
+            "state" => {
+                let word = field::text(cursor)?;
+                let known = CollectorState::from_word(&word).ok_or(());
+                state = Some(within(cursor, known, "ok, degraded or unavailable")?);
+            }
+            "reason" => reason = Some(optional(cursor, clean_name)?),
+            _ => return Ok(Member::Unknown),
+        }
+        Ok(Member::Known)
+    })?;
+    Ok(CollectorHealth {
+        collector: required(cursor, collector, "collector")?,
+        state: required(cursor, state, "state")?,
+        reason: required(cursor, reason, "reason")?,
+    })
+}
+
+/// A text that is cut where it is too long and may be empty: a process chooses its own name, and
+/// must not make its machine invisible by it.
+fn clean_name(cursor: &mut Cursor<'_>) -> Result<EndpointText, Reject> {
+    field::text(cursor).map(|text| EndpointText::name(&text))
+}
+
+fn clean_path(cursor: &mut Cursor<'_>) -> Result<EndpointText, Reject> {
+    field::text(cursor).map(|text| EndpointText::path(&text))
+}
+
+fn read_pid(cursor: &mut Cursor<'_>) -> Result<u32, Reject> {
+    let pid = field::integer(cursor)?;
+    within(
+        cursor,
+        u32::try_from(pid),
+        "an integer from 0 to 4294967295",
+    )
+}
+
+fn read_port(cursor: &mut Cursor<'_>) -> Result<u16, Reject> {
+    let port = field::integer(cursor)?;
+    let port = u16::try_from(port).ok().filter(|port| *port > 0).ok_or(());
+    within(cursor, port, "an integer from 1 to 65535")
+}
+
+fn read_ip(cursor: &mut Cursor<'_>) -> Result<IpAddr, Reject> {
+    let text = field::text(cursor)?;
+    let ip = text.parse::<IpAddr>();
+    within(cursor, ip, "an IPv4 or IPv6 address without zone")
+}

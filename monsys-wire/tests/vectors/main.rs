@@ -1,0 +1,93 @@
+//! The kit of named cases for other implementations: written, compared and verified here.
+//!
+//! `MONSYS_UPDATE_VECTORS=1 cargo test -p monsys-wire --test vectors` writes `monsys-wire/vectors`.
+//! Without the variable each file must be what the program would write. What a case expects is
+//! written down by hand; only signatures, hashes and their inputs are computed.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the kit is files, and one variable says that they are to be written"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that meets an error fails")]
+
+mod answers;
+mod canonical;
+mod keys;
+#[path = "../kit/mod.rs"]
+mod kit;
+mod nonces;
+mod positions;
+mod requests;
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use serde_json::Value;
+
+#[test]
+fn texts_have_their_canonical_form_or_refusal() {
+    canonical::verify(&kept("canonical", &canonical::make()));
+}
+
+#[test]
+fn numbers_have_their_shortest_form() {
+    canonical::verify_numbers(&kept("numbers", &canonical::make_numbers()));
+}
+
+#[test]
+fn keys_and_messages_have_their_signatures() {
+    keys::verify(&kept("keys", &keys::make()));
+}
+
+#[test]
+fn requests_are_accepted_or_refused() {
+    requests::verify(&kept("requests", &requests::make()));
+}
+
+#[test]
+fn every_code_has_its_answer() {
+    answers::verify(&kept("answers", &answers::make()));
+}
+
+#[test]
+fn positions_are_decided() {
+    positions::verify(&kept("positions", &positions::make()));
+}
+
+#[test]
+fn nonces_are_decided() {
+    nonces::verify(&kept("nonces", &nonces::make()));
+}
+
+/// The file as it is on disk, which is what the program writes.
+fn kept(name: &str, made: &Value) -> Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("vectors/{name}.json"));
+    if env::var("MONSYS_UPDATE_VECTORS").is_ok_and(|value| value == "1") {
+        let text = serde_json::to_string_pretty(made).unwrap();
+        fs::write(&path, text + "\n").unwrap();
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    let kept: Value = serde_json::from_str(&text).unwrap();
+    assert!(kept == *made, "{name}.json is not what would be written");
+    for case in cases(&kept) {
+        assert!(!text_of(case, "name").is_empty());
+    }
+    kept
+}
+
+fn cases(file: &Value) -> &[Value] {
+    file["cases"].as_array().unwrap()
+}
+
+fn text_of<'v>(case: &'v Value, member: &str) -> &'v str {
+    case[member].as_str().unwrap_or_default()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(digit).collect()
+}
