@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::StoreFuture;
 use crate::anomaly::Finding;
+use crate::endpoint::EndpointSnapshot;
 use crate::facts::VersionTriple;
 use crate::id::{AgentId, TenantId};
 use crate::name::AgentVersion;
@@ -29,6 +30,8 @@ pub enum Payload {
     Metrics(MetricSample),
     /// Signals of the agent about itself, allowed and valid.
     Signals(Vec<Signal>),
+    /// What runs, listens and starts on the machine.
+    Endpoint(EndpointSnapshot),
 }
 
 /// The version a payload came with.

@@ -140,12 +140,8 @@ fn batch(
             let admitted = monsys_signals::agent::admit(drafts, agent.agent, received_at);
             Payload::Signals(admitted.map_err(|violations| Reject::InvalidSignal { violations })?)
         }
-        _ => {
-            return Err(Reject::OutOfRange {
-                pointer: "/type".into(),
-                expected: "metrics or agent_signals",
-            });
-        }
+        schema::Payload::Endpoint(snapshot) => Payload::Endpoint(snapshot),
+        _ => return Err(Reject::WrongProfile),
     };
     let is_unpinned = admitted.signature == SignatureStatus::Unpinned;
     let finding = is_unpinned.then(|| {

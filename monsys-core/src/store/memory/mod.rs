@@ -18,6 +18,7 @@ use super::{
     TokenDigest,
 };
 use crate::anomaly::{Anomaly, AnomalyKind, Closed, Resolution, Transition};
+use crate::endpoint::EndpointSnapshot;
 use crate::id::{AgentId, AnomalyId, TenantId, UserId};
 use crate::name::DisplayName;
 use crate::position::PositionSet;
@@ -62,6 +63,18 @@ impl InMemory {
             .filter(|(owner, _)| *owner == tenant)
             .map(|(_, s)| s.clone())
             .collect()
+    }
+
+    /// Returns the endpoint snapshots of an agent, with the time each was received.
+    pub fn endpoints(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+    ) -> Vec<(Timestamp, EndpointSnapshot)> {
+        let mut state = self.lock();
+        state
+            .agent(tenant, agent)
+            .map_or_else(|_| Vec::new(), |agent| agent.endpoints.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -5,6 +5,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use crate::anomaly::{Anomaly, Closed, OpenAnomaly, Resolution, Transition};
+use crate::endpoint::EndpointSnapshot;
 use crate::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts, VersionTriple};
 use crate::id::{AgentId, AnomalyId, TenantId, UserId};
 use crate::limit;
@@ -34,6 +35,7 @@ pub(super) struct Agent {
     pub(super) positions: PositionSet,
     pub(super) contents: BTreeMap<Position, ContentHash>,
     pub(super) metrics: Vec<(ClockReading, f64)>,
+    pub(super) endpoints: Vec<(Timestamp, EndpointSnapshot)>,
     pub(super) version: VersionFacts,
     pub(super) highest: Option<VersionTriple>,
     pub(super) last_seen_at: Option<Timestamp>,
@@ -48,6 +50,7 @@ impl Agent {
             positions: PositionSet::new(),
             contents: BTreeMap::new(),
             metrics: Vec::new(),
+            endpoints: Vec::new(),
             version: VersionFacts {
                 current: None,
                 highest: None,
@@ -120,6 +123,9 @@ impl State {
                 agent
                     .metrics
                     .push((reading, sample.cpu_usage_percent.get()));
+            }
+            Payload::Endpoint(snapshot) => {
+                agent.endpoints.push((batch.received_at, snapshot.clone()));
             }
             Payload::Signals(signals) => {
                 self.signals

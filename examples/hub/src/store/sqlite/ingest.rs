@@ -1,5 +1,6 @@
 //! What one accepted payload writes.
 
+use monsys_core::endpoint::{EndpointSnapshot, EndpointText};
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::json::ObjectText;
 use monsys_core::position::{Admission, ContentHash, PositionSet};
@@ -55,6 +56,7 @@ fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutc
                 insert_signal(connection, batch.tenant, signal)?;
             }
         }
+        Payload::Endpoint(snapshot) => insert_endpoint(connection, batch, snapshot)?,
         _ => {
             return Err(StoreError::Refused {
                 constraint: "payload_kind".into(),
@@ -226,6 +228,57 @@ fn insert_metrics(
             }))),
     ]);
     inserted.or_store_error().map(drop)
+}
+
+fn insert_endpoint(
+    connection: &Connection,
+    batch: &IngestBatch,
+    snapshot: &EndpointSnapshot,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO endpoint_snapshots (tenant_id, agent_id, time, captured_at, processes, \
+               listeners, auth, persistence, health) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let inserted = statement.execute(params![
+        batch.tenant.to_string(),
+        batch.agent.to_string(),
+        batch.received_at.to_rfc3339(),
+        batch.captured_at.to_rfc3339(),
+        list(snapshot.processes.iter().map(|process| {
+            let object = ObjectText::new().text("name", process.name.as_str());
+            let object = object.integer("pid", process.pid);
+            let object = optional_text(object, "exe", process.exe.as_ref());
+            optional_text(object, "username", process.username.as_ref())
+        })),
+        list(snapshot.listeners.iter().map(|listener| {
+            let object = ObjectText::new().text("ip", &listener.ip.to_string());
+            let object = object.integer("port", listener.port);
+            optional_text(object, "process", listener.process.as_ref())
+        })),
+        list(snapshot.auth.iter().map(|auth| {
+            ObjectText::new()
+                .text("service", auth.service.as_str())
+                .text("outcome", auth.outcome.as_str())
+                .integer("count", auth.count.get())
+        })),
+        list(snapshot.persistence.iter().map(|entry| {
+            ObjectText::new()
+                .text("kind", entry.kind.as_str())
+                .text("path", entry.path.as_str())
+        })),
+        list(snapshot.health.iter().map(|health| {
+            let object = ObjectText::new().text("collector", health.collector.as_str());
+            let object = object.text("state", health.state.as_str());
+            optional_text(object, "reason", health.reason.as_ref())
+        })),
+    ]);
+    inserted.or_store_error().map(drop)
+}
+
+fn optional_text(object: ObjectText, name: &str, text: Option<&EndpointText>) -> ObjectText {
+    match text {
+        Some(text) => object.text(name, text.as_str()),
+        None => object.null(name),
+    }
 }
 
 fn list(objects: impl Iterator<Item = ObjectText>) -> String {

@@ -85,6 +85,23 @@ CREATE TABLE metrics (
 
 CREATE INDEX metrics_by_agent ON metrics (tenant_id, agent_id, time, id);
 
+-- Members are JSON arrays with the members of contract §2.
+CREATE TABLE endpoint_snapshots (
+    id INTEGER PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    time TEXT NOT NULL,
+    captured_at TEXT NOT NULL,
+    processes TEXT NOT NULL CONSTRAINT processes_array CHECK (json_type(processes) = 'array'),
+    listeners TEXT NOT NULL CONSTRAINT listeners_array CHECK (json_type(listeners) = 'array'),
+    auth TEXT NOT NULL CONSTRAINT auth_array CHECK (json_type(auth) = 'array'),
+    persistence TEXT NOT NULL CONSTRAINT persistence_array CHECK (json_type(persistence) = 'array'),
+    health TEXT NOT NULL CONSTRAINT health_array CHECK (json_type(health) = 'array'),
+    FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT
+) STRICT;
+
+CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent_id, time, id);
+
 CREATE TABLE signal_streams (
     id INTEGER PRIMARY KEY,
     tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
