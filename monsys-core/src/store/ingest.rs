@@ -16,7 +16,7 @@ use crate::time::{Span, Timestamp};
 /// Whether the signature of a payload was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureStatus {
-    /// Verified against the pinned key.
+    /// Verified against the pinned key, or the MAC against the key of the device.
     Verified,
     /// No key is pinned, so nothing could be verified.
     Unpinned,

@@ -241,6 +241,8 @@ fn refused_agents(agent: &Agent) -> Vec<Value> {
     twice
         .headers
         .push((SIGNATURE, good().header(SIGNATURE).to_vec()));
+    let beyond = malleable(good().header(SIGNATURE));
+    let beyond = good().with(SIGNATURE, Some(&beyond));
     let short = good().with(AUTHORIZATION, Some(b"Bearer ms_short"));
     let mut large = refused(
         "a body of 524289 bytes is too large",
@@ -303,6 +305,14 @@ fn refused_agents(agent: &Agent) -> Vec<Value> {
             Some(SIGNATURE),
         ),
         refused(
+            "a signature with S beyond the order is bad",
+            all,
+            &beyond,
+            "bad_signature",
+            None,
+            Some(SIGNATURE),
+        ),
+        refused(
             "a signature of another body is bad",
             all,
             &other,
@@ -337,6 +347,19 @@ fn refused_agents(agent: &Agent) -> Vec<Value> {
         large,
         required,
     ]
+}
+
+/// The signature with S + L in the place of S, which lenient verifiers take for the same one.
+fn malleable(signature: &[u8]) -> Vec<u8> {
+    let order = unhex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+    let mut bytes = unhex(core::str::from_utf8(signature).unwrap());
+    let mut carry = 0;
+    for (byte, add) in bytes.iter_mut().skip(32).zip(order) {
+        let sum = u16::from(*byte) + u16::from(add) + carry;
+        [*byte, _] = sum.to_le_bytes();
+        carry = sum >> 8;
+    }
+    hex(&bytes).into_bytes()
 }
 
 fn refused_devices(device: &Device) -> Vec<Value> {
