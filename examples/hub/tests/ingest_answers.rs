@@ -33,7 +33,12 @@ impl Scene {
         data.add_org("acme");
         let agent = data.enrol("acme", "alpha");
         let hub = Hub::start(&data);
-        Self { data, hub, agent, seq: 1 }
+        Self {
+            data,
+            hub,
+            agent,
+            seq: 1,
+        }
     }
 
     /// An honest body at the next position; its version holds the canary.
@@ -52,7 +57,10 @@ impl Scene {
     }
 
     fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        Wire::open(self.hub.addr).send(&request("POST", INGEST, headers, body)).end().answer()
+        Wire::open(self.hub.addr)
+            .send(&request("POST", INGEST, headers, body))
+            .end()
+            .answer()
     }
 
     /// Sends what is to be refused, and asserts that it left nothing behind but findings, gave
@@ -64,10 +72,15 @@ impl Scene {
         assert_eq!(Stored::of(&self.data), before, "{answer:?}");
         for secret in [CANARY, &self.agent.token] {
             assert!(!answer.body.contains(secret), "{answer:?}");
-            let is_in_headers = answer.headers.iter().any(|(_, value)| value.contains(secret));
+            let is_in_headers = answer
+                .headers
+                .iter()
+                .any(|(_, value)| value.contains(secret));
             assert!(!is_in_headers, "{answer:?}");
         }
-        self.agent.send(&self.hub, self.body().as_bytes()).accepted();
+        self.agent
+            .send(&self.hub, self.body().as_bytes())
+            .accepted();
         self.seq += 1;
         answer
     }
@@ -115,12 +128,21 @@ fn every_way_not_to_be_known_answers_the_same() {
         ("of another scheme", vec!["Basic bXM6bXM="]),
         ("without scheme", vec![&bearer[7..]]),
         ("too short", vec![&bearer[..bearer.len() - 1]]),
-        ("too long", vec!["Bearer ms_canary-7f3acanary-7f3acanary-7f3acanary-7f3a"]),
-        ("of other letters", vec!["Bearer ms_canary-7f3a!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!"]),
+        (
+            "too long",
+            vec!["Bearer ms_canary-7f3acanary-7f3acanary-7f3acanary-7f3a"],
+        ),
+        (
+            "of other letters",
+            vec!["Bearer ms_canary-7f3a!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!"],
+        ),
         ("with two spaces", vec!["Bearer  ms_canary-7f3a"]),
         ("repeated", vec![&bearer, &bearer]),
         ("repeated, first unknown", vec![&unknown, &bearer]),
-        ("two in one", vec!["Bearer ms_canary-7f3a, Bearer ms_canary-7f3a"]),
+        (
+            "two in one",
+            vec!["Bearer ms_canary-7f3a, Bearer ms_canary-7f3a"],
+        ),
     ];
     let mut bodies = Vec::new();
     for (way, values) in &ways {
@@ -143,7 +165,11 @@ fn every_way_not_to_be_known_answers_the_same() {
     for (way, other_body, other_headers) in &bodies {
         assert_eq!((other_body, other_headers), (body, headers), "{way}");
     }
-    assert_eq!(anomalies(&scene.data, &scene.agent), [], "nobody raises a finding from outside");
+    assert_eq!(
+        anomalies(&scene.data, &scene.agent),
+        [],
+        "nobody raises a finding from outside"
+    );
 }
 
 #[test]
@@ -151,7 +177,11 @@ fn a_stolen_token_without_a_signature_is_refused_and_found() {
     let mut scene = Scene::new();
     for signature in [None, Some("")] {
         let answer = scene.refused(
-            |scene| scene.agent.send_with(&scene.hub, scene.body().as_bytes(), signature),
+            |scene| {
+                scene
+                    .agent
+                    .send_with(&scene.hub, scene.body().as_bytes(), signature)
+            },
             403,
             "unsigned_payload",
         );
@@ -159,7 +189,10 @@ fn a_stolen_token_without_a_signature_is_refused_and_found() {
     }
     let found = anomalies(&scene.data, &scene.agent);
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].kind.as_str(), found[0].severity.as_str()), ("unsigned_payload", "high"));
+    assert_eq!(
+        (found[0].kind.as_str(), found[0].severity.as_str()),
+        ("unsigned_payload", "high")
+    );
 }
 
 #[test]
@@ -171,7 +204,10 @@ fn a_signature_that_proves_nothing_is_refused_and_found() {
         ("too short", vec![good[..127].to_owned()]),
         ("too long", vec![format!("{good}0")]),
         ("upper case", vec![good.to_uppercase()]),
-        ("no hexadecimal", vec![format!("{CANARY}{}", &good[CANARY.len()..])]),
+        (
+            "no hexadecimal",
+            vec![format!("{CANARY}{}", &good[CANARY.len()..])],
+        ),
         ("prefixed", vec![format!("0x{}", &good[2..])]),
         ("repeated", vec![good.clone(), good.clone()]),
         ("by another key", vec![other.sign(scene.body().as_bytes())]),
@@ -193,7 +229,9 @@ fn a_signature_that_proves_nothing_is_refused_and_found() {
     let of_former_body = scene.agent.sign(scene.body().as_bytes());
     scene.seq += 1;
     let send = |scene: &Scene| {
-        scene.agent.send_with(&scene.hub, scene.body().as_bytes(), Some(&of_former_body))
+        scene
+            .agent
+            .send_with(&scene.hub, scene.body().as_bytes(), Some(&of_former_body))
     };
     scene.refused(send, 403, "bad_signature");
     let found = anomalies(&scene.data, &scene.agent);
@@ -208,14 +246,21 @@ fn without_a_pinned_key_a_payload_is_accepted_with_a_medium_finding() {
     let scene = Scene::new();
     let agent = scene.data.enrol_without_key("acme", "keyless");
     let send = |seq, signature| {
-        agent.send_with(&scene.hub, agent.metrics((1, seq), 4.2).as_bytes(), signature)
+        agent.send_with(
+            &scene.hub,
+            agent.metrics((1, seq), 4.2).as_bytes(),
+            signature,
+        )
     };
     send(1, None).accepted();
     send(2, Some("a".repeat(128).as_str())).accepted();
     let found = anomalies(&scene.data, &agent);
     assert_eq!(found.len(), 1);
     let (kind, severity) = (found[0].kind.as_str(), found[0].severity.as_str());
-    assert_eq!((kind, severity, found[0].occurrences), ("unsigned_payload", "medium", 2));
+    assert_eq!(
+        (kind, severity, found[0].occurrences),
+        ("unsigned_payload", "medium", 2)
+    );
     assert_eq!(found[0].detail, "{}");
     let before = Stored::of(&scene.data);
     assert_refusal(&send(3, Some("zz")), 403, "bad_signature");
@@ -306,7 +351,13 @@ fn what_is_not_json_is_refused_by_what_is_wrong_with_it() {
 #[test]
 fn bytes_that_are_no_text_are_refused() {
     let mut scene = Scene::new();
-    for bytes in [&b"\xff"[..], b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82"] {
+    for bytes in [
+        &b"\xff"[..],
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xe2\x82",
+    ] {
         let body = scene.body();
         let (before, after) = body.split_once(CANARY).unwrap();
         let body = [before.as_bytes(), bytes, after.as_bytes()].concat();
@@ -337,10 +388,14 @@ fn a_revoked_agent_is_told_so_and_only_with_a_good_signature() {
     let scene = Scene::new();
     let send = || scene.agent.send(&scene.hub, scene.body().as_bytes());
     send().accepted();
-    scene.data.json(&["agent", "revoke", &scene.agent.id.to_string()]);
+    scene
+        .data
+        .json(&["agent", "revoke", &scene.agent.id.to_string()]);
     let before = Stored::of(&scene.data);
     assert_refusal(&send(), 403, "revoked");
-    let unsigned = scene.agent.send_with(&scene.hub, scene.body().as_bytes(), None);
+    let unsigned = scene
+        .agent
+        .send_with(&scene.hub, scene.body().as_bytes(), None);
     assert_refusal(&unsigned, 403, "unsigned_payload");
     assert_eq!(Stored::of(&scene.data), before);
 }
@@ -367,29 +422,94 @@ fn every_member_is_needed_known_of_its_type_and_in_its_range() {
         (r#","v":1"#, "", "missing_field", "/v"),
         (r#""v":1"#, r#""v":2"#, "out_of_range", "/v"),
         (r#""v":1"#, r#""v":"1""#, "wrong_type", "/v"),
-        (r#""v":1"#, r#""v":1,"x":"canary-7f3a""#, "unknown_field", "/x"),
+        (
+            r#""v":1"#,
+            r#""v":1,"x":"canary-7f3a""#,
+            "unknown_field",
+            "/x",
+        ),
         (r#""metrics""#, r#""canary-7f3a""#, "out_of_range", "/type"),
         (r#""metrics""#, "null", "wrong_type", "/type"),
         (r#""type":"metrics","#, "", "missing_field", "/type"),
         (CANARY, "\\u0000", "out_of_range", "/agent_version"),
-        (r#""0.1.0-canary-7f3a""#, r#""""#, "out_of_range", "/agent_version"),
-        (r#""0.1.0-canary-7f3a""#, "1", "wrong_type", "/agent_version"),
-        (r#""agent_version":"0.1.0-canary-7f3a","#, "", "missing_field", "/agent_version"),
-        (r#""captured_at":"#, r#""captured_at":7,"then":"#, "wrong_type", "/captured_at"),
-        (r#""captured_at":"#, r#""then":"#, "missing_field", "/captured_at"),
-        (r#""sent_at":"#, r#""sent_at":null,"then":"#, "wrong_type", "/sent_at"),
-        (r#"{"cpu_usage_percent":4.2}"#, "{}", "missing_field", "/data/cpu_usage_percent"),
+        (
+            r#""0.1.0-canary-7f3a""#,
+            r#""""#,
+            "out_of_range",
+            "/agent_version",
+        ),
+        (
+            r#""0.1.0-canary-7f3a""#,
+            "1",
+            "wrong_type",
+            "/agent_version",
+        ),
+        (
+            r#""agent_version":"0.1.0-canary-7f3a","#,
+            "",
+            "missing_field",
+            "/agent_version",
+        ),
+        (
+            r#""captured_at":"#,
+            r#""captured_at":7,"then":"#,
+            "wrong_type",
+            "/captured_at",
+        ),
+        (
+            r#""captured_at":"#,
+            r#""then":"#,
+            "missing_field",
+            "/captured_at",
+        ),
+        (
+            r#""sent_at":"#,
+            r#""sent_at":null,"then":"#,
+            "wrong_type",
+            "/sent_at",
+        ),
+        (
+            r#"{"cpu_usage_percent":4.2}"#,
+            "{}",
+            "missing_field",
+            "/data/cpu_usage_percent",
+        ),
         (r#"{"cpu_usage_percent":4.2}"#, "[]", "wrong_type", "/data"),
         ("4.2", "100.1", "out_of_range", "/data/cpu_usage_percent"),
         ("4.2", "-1", "out_of_range", "/data/cpu_usage_percent"),
-        ("4.2", "-0.000001", "out_of_range", "/data/cpu_usage_percent"),
-        ("4.2", "9007199254740991", "out_of_range", "/data/cpu_usage_percent"),
+        (
+            "4.2",
+            "-0.000001",
+            "out_of_range",
+            "/data/cpu_usage_percent",
+        ),
+        (
+            "4.2",
+            "9007199254740991",
+            "out_of_range",
+            "/data/cpu_usage_percent",
+        ),
         ("4.2", "\"4.2\"", "wrong_type", "/data/cpu_usage_percent"),
         ("4.2", "null", "wrong_type", "/data/cpu_usage_percent"),
-        ("4.2", r#"4.2,"password":"canary-7f3a""#, "unknown_field", "/data/password"),
+        (
+            "4.2",
+            r#"4.2,"password":"canary-7f3a""#,
+            "unknown_field",
+            "/data/password",
+        ),
         ("4.2", r#"4.2,"load1":-1"#, "out_of_range", "/data/load1"),
-        ("4.2", r#"4.2,"mem_used_bytes":0.5"#, "wrong_type", "/data/mem_used_bytes"),
-        ("4.2", r#"4.2,"disks":[{"mount":"canary-7f3a"}]"#, "missing_field", "/data/disks/0/total_bytes"),
+        (
+            "4.2",
+            r#"4.2,"mem_used_bytes":0.5"#,
+            "wrong_type",
+            "/data/mem_used_bytes",
+        ),
+        (
+            "4.2",
+            r#"4.2,"disks":[{"mount":"canary-7f3a"}]"#,
+            "missing_field",
+            "/data/disks/0/total_bytes",
+        ),
     ] {
         let is_order_of_checks = pointer == "/captured_at" || pointer == "/sent_at";
         if is_order_of_checks && to.contains("then") {
@@ -411,7 +531,11 @@ fn times_are_rfc_3339_and_nothing_else() {
         ("captured_at", "2026-12-31T23:59:60Z", "wrong_type"),
         ("captured_at", "2026-02-30T00:00:00Z", "wrong_type"),
         ("captured_at", "2026-11-21T24:00:00Z", "wrong_type"),
-        ("captured_at", "2026-11-21T01:15:41.1234567890Z", "wrong_type"),
+        (
+            "captured_at",
+            "2026-11-21T01:15:41.1234567890Z",
+            "wrong_type",
+        ),
         ("sent_at", "", "wrong_type"),
         ("sent_at", "0001-01-01T00:00:00+23:00", "out_of_range"),
     ] {
@@ -433,12 +557,20 @@ fn a_page_by_another_method_and_an_unknown_path_are_refused_in_the_same_form() {
         assert_refusal(&answer, 405, "method_not_allowed");
         assert_eq!(answer.header("allow"), Some("POST"), "RFC 9110 §15.5.6");
     }
-    let head = Wire::open(scene.hub.addr).send(&request("HEAD", INGEST, &[], b"")).end().answer();
+    let head = Wire::open(scene.hub.addr)
+        .send(&request("HEAD", INGEST, &[], b""))
+        .end()
+        .answer();
     assert_eq!(head.status, 405);
     for path in ["/api/v1/nothing", "/api/v1/ingest/", "/api/", "/v1/nothing"] {
         assert_refusal(&get(scene.hub.addr, path), 404, "not_found");
     }
-    for path in ["/nothing", "/%00", "/..%2f..%2fetc/passwd", "/assets/nothing"] {
+    for path in [
+        "/nothing",
+        "/%00",
+        "/..%2f..%2fetc/passwd",
+        "/assets/nothing",
+    ] {
         let answer = get(scene.hub.addr, path);
         assert_eq!(answer.status, 404, "{path}");
         assert_security_headers(&answer);

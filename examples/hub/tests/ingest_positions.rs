@@ -46,7 +46,10 @@ impl Scene {
     fn assert_duplicate(&self, body: &str) {
         let before = Stored::of(&self.data);
         let answer = self.send(body);
-        assert_eq!((answer.status, answer.json()["status"].as_str()), (200, Some("duplicate")));
+        assert_eq!(
+            (answer.status, answer.json()["status"].as_str()),
+            (200, Some("duplicate"))
+        );
         assert_eq!(Stored::of(&self.data), before);
     }
 
@@ -74,7 +77,9 @@ fn a_retry_differs_in_sent_at_and_is_still_a_duplicate() {
     let scene = Scene::new();
     let body = scene.agent.metrics((1, 1), 4.0);
     scene.send(body.as_str()).accepted();
-    let later = body.with_sent_at(now().saturating_add(Span::from_secs(90))).unwrap();
+    let later = body
+        .with_sent_at(now().saturating_add(Span::from_secs(90)))
+        .unwrap();
     assert_ne!(later.as_str(), body.as_str());
     scene.assert_duplicate(later.as_str());
 }
@@ -92,7 +97,11 @@ fn other_content_at_a_used_position_is_a_replay() {
 fn the_same_content_in_another_spelling_is_accepted_and_a_duplicate() {
     let scene = Scene::new();
     let body = scene.body(1, 1);
-    let members = body.strip_prefix('{').unwrap().strip_suffix(r#","v":1}"#).unwrap();
+    let members = body
+        .strip_prefix('{')
+        .unwrap()
+        .strip_suffix(r#","v":1}"#)
+        .unwrap();
     let spellings = [
         body.replace("\"cpu_usage_percent\":4", "\"cpu_usage_percent\":4.0"),
         body.replace("\"cpu_usage_percent\":4", "\"cpu_usage_percent\":40e-1"),
@@ -101,7 +110,12 @@ fn the_same_content_in_another_spelling_is_accepted_and_a_duplicate() {
         body.replace("\"v\":1", "\"\\u0076\":1"),
         body.replace("metrics", "m\\u0065trics"),
         format!("{{\"v\":1,{members}}}"),
-        format!(" \t\r\n{}\n", body.replace(',', " ,\r\n\t").replace(':', " : ").replace(" : ", ":")),
+        format!(
+            " \t\r\n{}\n",
+            body.replace(',', " ,\r\n\t")
+                .replace(':', " : ")
+                .replace(" : ", ":")
+        ),
     ];
     for (i, spelling) in spellings.iter().enumerate() {
         assert_ne!(*spelling, body);
@@ -113,9 +127,12 @@ fn the_same_content_in_another_spelling_is_accepted_and_a_duplicate() {
             scene.assert_duplicate(&of_seq(&body));
         }
     }
-    let cpu = rows(&scene.data, "SELECT DISTINCT cpu_usage_percent FROM metrics", [], |row| {
-        row.get::<_, f64>(0)
-    });
+    let cpu = rows(
+        &scene.data,
+        "SELECT DISTINCT cpu_usage_percent FROM metrics",
+        [],
+        |row| row.get::<_, f64>(0),
+    );
     assert_eq!(cpu, [4.0]);
 }
 
@@ -190,7 +207,14 @@ fn of_65_gaps_the_shortest_is_closed_and_refuses_for_ever() {
     scene.assert_refused(&scene.body(1, 101), 409, "replay");
     scene.accept(1, 103);
     scene.accept(1, 50);
-    assert_eq!(number(&scene.data, "SELECT count(*) FROM metrics WHERE seq = 101", []), 0);
+    assert_eq!(
+        number(
+            &scene.data,
+            "SELECT count(*) FROM metrics WHERE seq = 101",
+            []
+        ),
+        0
+    );
 }
 
 #[test]
@@ -198,9 +222,17 @@ fn pinning_a_key_starts_the_positions_anew() {
     let scene = Scene::new();
     let agent = scene.data.enrol_without_key("acme", "keyless");
     let body = agent.metrics((7, 7), 4.0);
-    agent.send_with(&scene.hub, body.as_bytes(), None).accepted();
+    agent
+        .send_with(&scene.hub, body.as_bytes(), None)
+        .accepted();
     let pinned = agent.pin(&scene.hub);
     assert_eq!(pinned.status, 200, "{pinned:?}");
-    assert_eq!(agent.pin(&scene.hub).status, 200, "the same key again is no conflict");
-    agent.send(&scene.hub, agent.metrics((1, 1), 4.0).as_bytes()).accepted();
+    assert_eq!(
+        agent.pin(&scene.hub).status,
+        200,
+        "the same key again is no conflict"
+    );
+    agent
+        .send(&scene.hub, agent.metrics((1, 1), 4.0).as_bytes())
+        .accepted();
 }

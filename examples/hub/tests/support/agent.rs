@@ -123,7 +123,8 @@ impl TestAgent {
 
     /// Sends an honest sample, which must be accepted.
     pub(crate) fn report(&self, hub: &Hub, position: (i64, i64), cpu: f64, version: &str) {
-        self.send(hub, self.metrics_of(position, cpu, version).as_bytes()).accepted();
+        self.send(hub, self.metrics_of(position, cpu, version).as_bytes())
+            .accepted();
     }
 
     /// Asks the hub to pin the key.
@@ -140,8 +141,11 @@ impl TestAgent {
     /// A signed request as bytes, to be sent by hand.
     pub(crate) fn raw(&self, body: &[u8]) -> Vec<u8> {
         let (bearer, signature) = (self.bearer(), self.sign(body));
-        let headers =
-            [(AUTHORIZATION, bearer.as_str()), (SIGNATURE, &signature), (CONTENT_TYPE, JSON_TYPE)];
+        let headers = [
+            (AUTHORIZATION, bearer.as_str()),
+            (SIGNATURE, &signature),
+            (CONTENT_TYPE, JSON_TYPE),
+        ];
         request("POST", INGEST, &headers, body)
     }
 }
@@ -159,12 +163,16 @@ pub(crate) fn client() -> ureq::Agent {
 }
 
 /// Takes an answer out of the client's hands.
-pub(crate) fn read(
-    mut response: ureq::http::Response<ureq::Body>,
-) -> Result<Answer, ureq::Error> {
+pub(crate) fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer, ureq::Error> {
     let body = response.body_mut().read_to_string()?;
     let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap().to_owned();
     let headers = response.headers().iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), text(value))).collect();
-    Ok(Answer { status: response.status().as_u16(), headers, body })
+    let headers = headers
+        .map(|(name, value)| (name.to_string(), text(value)))
+        .collect();
+    Ok(Answer {
+        status: response.status().as_u16(),
+        headers,
+        body,
+    })
 }

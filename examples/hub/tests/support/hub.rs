@@ -41,7 +41,12 @@ impl DataDir {
 
     /// Runs a command of the hub on this store.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        program().args(arguments).arg("--data").arg(&self.path).output().unwrap()
+        program()
+            .args(arguments)
+            .arg("--data")
+            .arg(&self.path)
+            .output()
+            .unwrap()
     }
 
     /// Runs a command that must end well, and reads the JSON it prints.
@@ -61,8 +66,16 @@ impl DataDir {
     pub(crate) fn enrol(&self, org: &str, name: &str) -> TestAgent {
         let key = SigningKey::from_secret_bytes(secret_of(name));
         let public = key.verifying_key().to_string();
-        let arguments =
-            ["agent", "enrol", "--org", org, "--name", name, "--public-key", &public];
+        let arguments = [
+            "agent",
+            "enrol",
+            "--org",
+            org,
+            "--name",
+            name,
+            "--public-key",
+            &public,
+        ];
         TestAgent::new(&self.json(&arguments), name, key)
     }
 
@@ -101,7 +114,9 @@ pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_monsys-hub"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        let is_ours = ["MONSYS_", "EM_"].iter().any(|prefix| name.starts_with(prefix));
+        let is_ours = ["MONSYS_", "EM_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
         if is_ours || name == "DATABASE_URL" || name == "REDIS_URL" {
             command.env_remove(name);
         }
@@ -122,15 +137,24 @@ pub(crate) struct Hub {
 impl Hub {
     /// Starts serving without limits on rates.
     pub(crate) fn start(data: &DataDir) -> Self {
-        Self::start_with(data, &[("MONSYS_ADDRESS_RATE", "0"), ("MONSYS_ORG_RATE", "0")])
+        Self::start_with(
+            data,
+            &[("MONSYS_ADDRESS_RATE", "0"), ("MONSYS_ORG_RATE", "0")],
+        )
     }
 
     /// Starts serving with other settings than the defaults.
     pub(crate) fn start_with(data: &DataDir, settings: &[(&str, &str)]) -> Self {
         let mut command = program();
-        command.args(["run", "--addr", "127.0.0.1:0", "--data"]).arg(data.path());
+        command
+            .args(["run", "--addr", "127.0.0.1:0", "--data"])
+            .arg(data.path());
         command.envs(settings.iter().copied());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let mut readers = vec![collect(stderr, Arc::clone(&log))];
@@ -141,11 +165,28 @@ impl Hub {
                 let _ = lines.send(line);
             }
         }));
-        let mut hub = Self { child, addr: ([127, 0, 0, 1], 0).into(), set_up: None, log, readers };
+        let mut hub = Self {
+            child,
+            addr: ([127, 0, 0, 1], 0).into(),
+            set_up: None,
+            log,
+            readers,
+        };
         let first = hub.next_line(&said);
-        assert!(first.starts_with("monsys-hub 0.1.0 · http://127.0.0.1:"), "{first}");
-        assert!(first.ends_with(&format!(" · store {}", data.store_file().display())), "{first}");
-        let addr = first.split(" · ").nth(1).unwrap().strip_prefix("http://").unwrap();
+        assert!(
+            first.starts_with("monsys-hub 0.1.0 · http://127.0.0.1:"),
+            "{first}"
+        );
+        assert!(
+            first.ends_with(&format!(" · store {}", data.store_file().display())),
+            "{first}"
+        );
+        let addr = first
+            .split(" · ")
+            .nth(1)
+            .unwrap()
+            .strip_prefix("http://")
+            .unwrap();
         hub.addr = addr.parse().unwrap();
         hub.set_up = hub.set_up_link(data, &said);
         hub
@@ -170,7 +211,9 @@ impl Hub {
 
     /// The path of the set-up link.
     pub(crate) fn set_up_path(&self) -> &str {
-        self.set_up.as_deref().expect("a hub without people prints a set-up link")
+        self.set_up
+            .as_deref()
+            .expect("a hub without people prints a set-up link")
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -184,7 +227,12 @@ impl Hub {
 
     /// Asserts that the hub lives, answers, and never panicked.
     pub(crate) fn assert_alive(&mut self) {
-        assert_eq!(self.child.try_wait().unwrap(), None, "the hub ended: {}", self.log());
+        assert_eq!(
+            self.child.try_wait().unwrap(),
+            None,
+            "the hub ended: {}",
+            self.log()
+        );
         assert_eq!(super::raw::get(self.addr, "/healthz").status, 200);
         assert!(!self.log().contains("panicked"), "{}", self.log());
     }
@@ -197,7 +245,10 @@ impl Hub {
 
     /// Asks the hub to end, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        let status = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status();
         assert!(status.unwrap().success());
     }
 
@@ -218,10 +269,7 @@ impl Drop for Hub {
     }
 }
 
-fn collect(
-    stderr: impl std::io::Read + Send + 'static,
-    log: Arc<Mutex<String>>,
-) -> JoinHandle<()> {
+fn collect(stderr: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             let mut log = log.lock().unwrap();

@@ -13,7 +13,10 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn anonymous() -> Self {
-        Self { http: client(), cookie: None }
+        Self {
+            http: client(),
+            cookie: None,
+        }
     }
 
     /// Follows the set-up link and becomes the first administrator.
@@ -29,7 +32,9 @@ impl Person {
     /// Is added on the command line and follows the one-time login link.
     pub(crate) fn added(data: &DataDir, hub: &Hub, org: &str, role: &str) -> Self {
         let email = format!("{role}@{org}.example");
-        let arguments = ["user", "add", "--org", org, "--email", &email, "--role", role];
+        let arguments = [
+            "user", "add", "--org", org, "--email", &email, "--role", role,
+        ];
         let added = data.json(&[&arguments[..], &["--public-url", &hub.url("")]].concat());
         let link = added["login_link"].as_str().unwrap();
         let mut person = Self::anonymous();
@@ -71,7 +76,9 @@ impl Person {
 
 /// The cookie that a login gives, as a browser sends it back.
 fn cookie_of(answer: &Answer) -> String {
-    let cookie = answer.header("set-cookie").unwrap_or_else(|| panic!("no session: {answer:?}"));
+    let cookie = answer
+        .header("set-cookie")
+        .unwrap_or_else(|| panic!("no session: {answer:?}"));
     assert!(cookie.starts_with("monsys="), "{cookie}");
     for attribute in ["; Path=/", "; HttpOnly", "; SameSite=Lax"] {
         assert!(cookie.contains(attribute), "{cookie}");

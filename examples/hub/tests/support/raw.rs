@@ -19,7 +19,10 @@ pub(crate) struct Answer {
 impl Answer {
     /// The value of a header that came exactly once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut found = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let mut found = self
+            .headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
         let (_, value) = found.next()?;
         assert!(found.next().is_none(), "{name} came twice: {self:?}");
         Some(value)
@@ -44,14 +47,25 @@ impl Answer {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let mut lines = head.split("\r\n");
-        let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+        let status = lines
+            .next()?
+            .strip_prefix("HTTP/1.1 ")?
+            .get(..3)?
+            .parse()
+            .ok()?;
         let headers = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        let mut answer = Self { status, headers, body: String::new() };
+        let mut answer = Self {
+            status,
+            headers,
+            body: String::new(),
+        };
         let rest = &bytes[end + 4..];
-        let length = answer.header("content-length").map_or(rest.len(), |n| n.parse().unwrap());
+        let length = answer
+            .header("content-length")
+            .map_or(rest.len(), |n| n.parse().unwrap());
         let body = rest.get(..length).unwrap_or(rest);
         answer.body = String::from_utf8_lossy(body).into_owned();
         Some(answer)
@@ -94,7 +108,10 @@ impl Wire {
         let stream = TcpStream::connect_timeout(&addr, PATIENCE).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, read: Vec::new() }
+        Self {
+            stream,
+            read: Vec::new(),
+        }
     }
 
     /// Sends bytes; a hub that has heard enough may have stopped listening.
@@ -134,7 +151,11 @@ impl Wire {
 
     /// Reads until the hub closes the connection, which must not take longer than patience lasts.
     pub(crate) fn end(mut self) -> Outcome {
-        assert!(self.listen(PATIENCE), "the hub hangs after {:?}", self.text());
+        assert!(
+            self.listen(PATIENCE),
+            "the hub hangs after {:?}",
+            self.text()
+        );
         self.outcome()
     }
 
@@ -142,7 +163,11 @@ impl Wire {
     pub(crate) fn answer(mut self) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
         while self.first_answer().is_none_or(|answer| !is_whole(&answer)) {
-            assert!(Instant::now() < deadline, "the hub hangs after {:?}", self.text());
+            assert!(
+                Instant::now() < deadline,
+                "the hub hangs after {:?}",
+                self.text()
+            );
             if self.listen(Duration::from_millis(5)) {
                 break;
             }
@@ -151,7 +176,8 @@ impl Wire {
     }
 
     fn outcome(self) -> Outcome {
-        self.first_answer().map_or(Outcome::Closed, Outcome::Answered)
+        self.first_answer()
+            .map_or(Outcome::Closed, Outcome::Answered)
     }
 
     /// Everything the hub sent.
@@ -161,7 +187,9 @@ impl Wire {
 }
 
 fn is_whole(answer: &Answer) -> bool {
-    let length = answer.header("content-length").and_then(|length| length.parse().ok());
+    let length = answer
+        .header("content-length")
+        .and_then(|length| length.parse().ok());
     length.is_none_or(|length: usize| answer.body.len() >= length)
 }
 
@@ -176,5 +204,8 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: 
 }
 
 pub(crate) fn get(addr: SocketAddr, path: &str) -> Answer {
-    Wire::open(addr).send(&request("GET", path, &[], b"")).end().answer()
+    Wire::open(addr)
+        .send(&request("GET", path, &[], b""))
+        .end()
+        .answer()
 }

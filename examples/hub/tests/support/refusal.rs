@@ -23,19 +23,41 @@ pub(crate) fn assert_security_headers(answer: &Answer) {
         assert_eq!(answer.header(name), Some(value), "{answer:?}");
     }
     let policy = answer.header("permissions-policy").unwrap();
-    assert!(policy.split(',').all(|feature| feature.trim().ends_with("=()")), "{policy}");
-    assert_eq!(answer.header("strict-transport-security"), None, "this is plain HTTP");
+    assert!(
+        policy
+            .split(',')
+            .all(|feature| feature.trim().ends_with("=()")),
+        "{policy}"
+    );
+    assert_eq!(
+        answer.header("strict-transport-security"),
+        None,
+        "this is plain HTTP"
+    );
 }
 
 /// Asserts that an answer is a refusal of this status and code, in the form of RFC 9457.
 pub(crate) fn assert_refusal(answer: &Answer, status: u16, code: &str) {
-    assert_eq!((answer.status, answer.code().as_str()), (status, code), "{answer:?}");
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (status, code),
+        "{answer:?}"
+    );
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json"),
+        "{answer:?}"
+    );
     assert_security_headers(answer);
     let problem = answer.json();
     assert_eq!(problem["status"], status, "{problem}");
     for member in ["type", "title", "detail"] {
-        assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+        assert!(
+            problem[member]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{problem}"
+        );
     }
     if let Some(pointer) = problem.get("pointer") {
         let pointer = pointer.as_str().unwrap();

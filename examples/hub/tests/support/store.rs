@@ -19,7 +19,9 @@ pub(crate) fn open(data: &DataDir) -> Connection {
 pub(crate) fn open_writable(data: &DataDir) -> Connection {
     let connection = Connection::open(data.store_file()).unwrap();
     connection.busy_timeout(Duration::from_secs(10)).unwrap();
-    connection.pragma_update(None, "recursive_triggers", true).unwrap();
+    connection
+        .pragma_update(None, "recursive_triggers", true)
+        .unwrap();
     connection
 }
 
@@ -38,11 +40,17 @@ pub(crate) fn rows<T>(
 
 /// The number that a query gives.
 pub(crate) fn number(data: &DataDir, sql: &str, parameters: impl Params) -> i64 {
-    open(data).query_row(sql, parameters, |row| row.get(0)).unwrap()
+    open(data)
+        .query_row(sql, parameters, |row| row.get(0))
+        .unwrap()
 }
 
 pub(crate) fn has_people(data: &DataDir) -> bool {
-    number(data, "SELECT count(*) FROM users WHERE role <> 'service'", []) > 0
+    number(
+        data,
+        "SELECT count(*) FROM users WHERE role <> 'service'",
+        [],
+    ) > 0
 }
 
 /// What payloads have left behind: everything but findings and what is said about them.
@@ -112,14 +120,19 @@ pub(crate) fn anomalies(data: &DataDir, agent: &TestAgent) -> Vec<Anomaly> {
 
 /// The rows of one kind about an agent, oldest first.
 pub(crate) fn anomalies_of(data: &DataDir, agent: &TestAgent, kind: &str) -> Vec<Anomaly> {
-    anomalies(data, agent).into_iter().filter(|anomaly| anomaly.kind == kind).collect()
+    anomalies(data, agent)
+        .into_iter()
+        .filter(|anomaly| anomaly.kind == kind)
+        .collect()
 }
 
 /// How often each kind was seen, in rows that are open.
 pub(crate) fn open_occurrences(data: &DataDir) -> BTreeMap<String, i64> {
     let sql = "SELECT kind, sum(occurrences) FROM integrity_anomalies \
                WHERE resolved_at IS NULL GROUP BY kind";
-    rows(data, sql, [], |row| Ok((row.get(0)?, row.get(1)?))).into_iter().collect()
+    rows(data, sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .into_iter()
+        .collect()
 }
 
 /// How many transactions have written to the store since it was opened first.
