@@ -4,14 +4,14 @@
 //! shortest spelling of its double (DBL_DIG is 15), so without an exponent, a leading or trailing
 //! zero too many it is canonical by its grammar. Everything else is parsed and printed again.
 //!
-//! [`shortest`] is the one place that knows how digits are found: `core::fmt` yields the shortest
-//! digits that round-trip, nearest to the true value. Where two are equally near it takes the upper
-//! one and ECMAScript the even one; [`settle_tie`] makes up for that. A faster printer replaces
-//! that function.
+//! [`shortest`] is the one place that knows how digits are found: a printer yields the shortest
+//! digits that round-trip, nearest to the true value. Where two are equally near ECMAScript takes
+//! the even one; [`settle_tie`] does not rely on the printer for that.
 
 use core::fmt::{self, Write};
 
 use super::error::JsonError;
+use super::word;
 
 /// A number token: where it ends, and whether its grammar proves it canonical.
 #[derive(Clone, Copy)]
@@ -22,7 +22,43 @@ pub(super) struct Token {
 }
 
 /// Reads the number that begins at `start`.
+#[inline(always)]
 pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
+    if let Some(token) = word::load(bytes, start).and_then(|word| scan_short(word, start)) {
+        return Ok(token);
+    }
+    scan_any(bytes, start)
+}
+
+/// Reads a canonical number without sign that ends within eight bytes; None for any other.
+#[inline(always)]
+fn scan_short(word: u64, start: usize) -> Option<Token> {
+    let marks = word::other_than_digit_marks(word);
+    let int_end = word::first_mark(marks);
+    let has_leading_zero = word::byte_at(word, 0) == b'0' && int_end > 1;
+    if !(1..8).contains(&int_end) || has_leading_zero {
+        return None;
+    }
+    let mut end = int_end;
+    let mut follower = word::byte_at(word, int_end);
+    if follower == b'.' {
+        // The point is ASCII and made no carry: the next mark is true as well.
+        end = word::first_mark(marks & (marks - 1));
+        if end > 7 || end == int_end + 1 || word::byte_at(word, end - 1) == b'0' {
+            return None;
+        }
+        follower = word::byte_at(word, end);
+    }
+    if follower | 0x20 == b'e' {
+        return None;
+    }
+    Some(Token {
+        end: start + end,
+        is_canonical: true,
+    })
+}
+
+fn scan_any(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
     let is_negative = bytes.get(start) == Some(&b'-');
     let first = start + usize::from(is_negative);
     let int_end = skip_digits(bytes, first);
@@ -50,6 +86,19 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
 /// The value of a token that [`scan`] accepted; infinite when it is beyond every double.
 pub(super) fn value_of(token: &str) -> f64 {
     token.parse().unwrap_or(f64::INFINITY)
+}
+
+/// Whether a token that [`scan`] accepted is the canonical spelling of its value.
+pub(super) fn is_canonical(token: &str, value: f64) -> bool {
+    let mut buffer = zmij::Buffer::new();
+    let shortest = buffer.format_finite(value);
+    // With a point, no exponent and no more than five zeros behind `0.`, the printer's layout is
+    // that of ECMAScript; it ends in `.0` where ECMAScript has no point.
+    let is_same_layout = !shortest.ends_with(".0") && !shortest.contains('e');
+    if is_same_layout && shortest.contains('.') && shortest == token {
+        return true;
+    }
+    print(value).as_str() == token
 }
 
 /// A number in its canonical spelling.
@@ -82,13 +131,11 @@ impl NumberText {
         }
     }
 
-    /// Appends ASCII bytes; what does not fit is left out, which no double can cause.
+    /// Appends ASCII bytes; a piece that does not fit is left out, which no double can cause.
     fn push(&mut self, ascii: &[u8]) {
-        for byte in ascii {
-            if let Some(slot) = self.bytes.get_mut(self.len) {
-                *slot = *byte;
-                self.len += 1;
-            }
+        if let Some(slot) = self.bytes.get_mut(self.len..self.len + ascii.len()) {
+            slot.copy_from_slice(ascii);
+            self.len += ascii.len();
         }
     }
 
@@ -150,7 +197,14 @@ fn scan_exponent(bytes: &[u8], at: usize) -> Result<Token, JsonError> {
     })
 }
 
+#[inline(always)]
 fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(loaded) = word::load(bytes, at) {
+        match word::other_than_digit_marks(loaded) {
+            0 => at += 8,
+            marks => return at + word::first_mark(marks),
+        }
+    }
     while bytes.get(at).is_some_and(u8::is_ascii_digit) {
         at += 1;
     }
@@ -160,14 +214,29 @@ fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
 /// Writes the shortest digits of a positive finite number and returns the decimal exponent of the
 /// first one: `123.4` is `1234` and 2.
 fn shortest(value: f64, digits: &mut NumberText) -> i32 {
-    let mut scientific = NumberText::new();
-    // Cannot fail: the buffer takes what fits and never reports an error.
-    let _ = write!(scientific, "{value:e}");
-    let (mantissa, exponent) = scientific.as_str().split_once('e').unwrap_or_default();
-    let (first, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    digits.push(first.as_bytes());
-    digits.push(rest.as_bytes());
-    let exponent = exponent.parse().unwrap_or_default();
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (int, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let written = match int {
+        "0" => fraction.trim_start_matches('0'),
+        _ => {
+            digits.push(int.as_bytes());
+            fraction
+        }
+    };
+    digits.push(written.as_bytes());
+    while digits.len > 1 && digits.as_bytes().last() == Some(&b'0') {
+        digits.len -= 1;
+    }
+    let n_int = match int {
+        "0" => 0,
+        _ => i32::try_from(int.len()).unwrap_or_default(),
+    };
+    let n_zeros = i32::try_from(fraction.len() - written.len()).unwrap_or_default();
+    let n_leading = if n_int == 0 { n_zeros } else { 0 };
+    let exponent = exponent + n_int - 1 - n_leading;
     settle_tie(value, exponent, digits);
     exponent
 }
