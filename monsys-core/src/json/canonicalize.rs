@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::check::{admitted_value, as_text};
+use super::check::{as_text, respelled_value};
 use super::error::{JsonCode, JsonError};
 use super::member_order::{Member, MemberOrder};
 use super::string::NameToken;
@@ -373,13 +373,11 @@ impl Writer<'_, '_> {
         if token.is_canonical {
             return Ok(());
         }
-        self.respell_number(start)
+        self.respell_number(start, token)
     }
 
-    fn respell_number(&mut self, start: usize) -> Result<(), JsonError> {
-        let value = admitted_value(self.text, start, self.at, self.profile)?;
-        let received = self.text.get(start..self.at).unwrap_or_default();
-        if !number::is_canonical(received, value) {
+    fn respell_number(&mut self, start: usize, token: number::Token) -> Result<(), JsonError> {
+        if let Some(value) = respelled_value(token, self.text, start, self.profile)? {
             self.flush(start);
             self.scratch.out.push_str(number::print(value).as_str());
             self.copied = self.at;

@@ -33,19 +33,21 @@ pub(super) fn as_text(bytes: &[u8]) -> Result<&str, JsonError> {
         .map_err(|invalid| JsonError::new(JsonCode::NotUtf8, invalid.valid_up_to()))
 }
 
-/// The value of a number token, if the profile admits it.
-pub(super) fn admitted_value(
+/// The value of a number token, if the profile admits it; None if the token is canonical.
+#[inline(always)]
+pub(super) fn respelled_value(
+    token: number::Token,
     text: &str,
     start: usize,
-    end: usize,
     profile: Profile,
-) -> Result<f64, JsonError> {
-    let value = number::value_of(text.get(start..end).unwrap_or_default());
-    if profile.admits(value) {
-        Ok(value)
-    } else {
-        Err(JsonError::new(JsonCode::NumberRange, start))
+) -> Result<Option<f64>, JsonError> {
+    let received = text.get(start..token.end).unwrap_or_default();
+    let found = number::nearest(token, received);
+    if !profile.admits(found.value) {
+        return Err(JsonError::new(JsonCode::NumberRange, start));
     }
+    let is_canonical = found.is_shortest || number::is_canonical(token, received, found.value);
+    Ok((!is_canonical).then_some(found.value))
 }
 
 struct Checker<'a> {
@@ -253,14 +255,19 @@ impl<'a> Checker<'a> {
         let start = self.at;
         let token = number::scan(self.bytes, start)?;
         if !token.is_canonical {
-            let value = admitted_value(self.text, start, token.end, self.profile)?;
-            let received = self.text.get(start..token.end).unwrap_or_default();
-            if !number::is_canonical(received, value) {
-                return Err(JsonError::new(JsonCode::NotCanonical, start));
-            }
+            self.check_value(token)?;
         }
         self.at = token.end;
         Ok(())
+    }
+
+    /// Judges a number whose grammar does not prove it canonical.
+    #[inline(never)]
+    fn check_value(&self, token: number::Token) -> Result<(), JsonError> {
+        match respelled_value(token, self.text, self.at, self.profile)? {
+            None => Ok(()),
+            Some(_) => Err(JsonError::new(JsonCode::NotCanonical, self.at)),
+        }
     }
 
     fn expect_end(&self) -> Result<(), JsonError> {

@@ -34,6 +34,7 @@
 mod canonicalize;
 mod check;
 mod cursor;
+mod decimal;
 mod error;
 mod literal;
 mod member_order;

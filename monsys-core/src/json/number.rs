@@ -10,6 +10,7 @@
 
 use core::fmt::{self, Write};
 
+use super::decimal::{self, Nearest};
 use super::error::JsonError;
 use super::word;
 
@@ -19,6 +20,9 @@ pub(super) struct Token {
     pub(super) end: usize,
     /// Canonical, and below 10^15 in magnitude. If false, only the value can tell.
     pub(super) is_canonical: bool,
+    /// The layout is canonical: a point, no exponent, no zero too many. With the shortest digits
+    /// so is the token.
+    pub(super) is_plain: bool,
 }
 
 /// Reads the number that begins at `start`.
@@ -55,6 +59,7 @@ fn scan_short(word: u64, start: usize) -> Option<Token> {
     Some(Token {
         end: start + end,
         is_canonical: true,
+        is_plain: true,
     })
 }
 
@@ -78,9 +83,23 @@ fn scan_any(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
             Ok(Token {
                 end: int_end,
                 is_canonical: n_int <= DIGITS_EXACT && !is_minus_zero,
+                is_plain: false,
             })
         }
     }
+}
+
+/// The index behind the number or word at `at` of canonical text, at least one byte further.
+#[inline]
+pub(super) fn skip_scalar(bytes: &[u8], at: usize) -> usize {
+    let mut end = skip_digits(bytes, at + 1);
+    while bytes
+        .get(end)
+        .is_some_and(|byte| !matches!(byte, b',' | b'}' | b']'))
+    {
+        end = skip_digits(bytes, end + 1);
+    }
+    end
 }
 
 /// The value of a token that [`scan`] accepted; infinite when it is beyond every double.
@@ -88,17 +107,39 @@ pub(super) fn value_of(token: &str) -> f64 {
     token.parse().unwrap_or(f64::INFINITY)
 }
 
-/// Whether a token that [`scan`] accepted is the canonical spelling of its value.
-pub(super) fn is_canonical(token: &str, value: f64) -> bool {
-    let mut buffer = zmij::Buffer::new();
-    let shortest = buffer.format_finite(value);
-    // With a point, no exponent and no more than five zeros behind `0.`, the printer's layout is
-    // that of ECMAScript; it ends in `.0` where ECMAScript has no point.
-    let is_same_layout = !shortest.ends_with(".0") && !shortest.contains('e');
-    if is_same_layout && shortest.contains('.') && shortest == token {
-        return true;
+/// The value of a token that [`scan`] accepted, and whether its digits are proved canonical.
+#[inline(always)]
+pub(super) fn nearest(token: Token, text: &str) -> Nearest {
+    if token.is_plain {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let is_negative = digits.len() < text.len();
+        let bytes = digits.as_bytes();
+        if let Some(found) = decimal::nearest(bytes, skip_digits(bytes, 0)) {
+            return Nearest {
+                value: if is_negative {
+                    -found.value
+                } else {
+                    found.value
+                },
+                ..found
+            };
+        }
     }
-    print(value).as_str() == token
+    Nearest {
+        value: value_of(text),
+        is_shortest: false,
+    }
+}
+
+/// Whether the spelling of a token that [`scan`] accepted is canonical, given its value.
+pub(super) fn is_canonical(token: Token, text: &str, value: f64) -> bool {
+    if token.is_plain {
+        let mut buffer = zmij::Buffer::new();
+        if buffer.format_finite(value) == text {
+            return true;
+        }
+    }
+    print(value).as_str() == text
 }
 
 /// A number in its canonical spelling.
@@ -181,8 +222,12 @@ fn scan_fraction(
         n_int + digits.len()
     };
     let is_tiny = is_below_one && digits.starts_with(TINY_FRACTION);
-    let is_canonical = *last != b'0' && n_significant <= DIGITS_EXACT && !is_tiny;
-    Ok(Token { end, is_canonical })
+    let is_plain = *last != b'0' && !is_tiny;
+    Ok(Token {
+        end,
+        is_canonical: is_plain && n_significant <= DIGITS_EXACT,
+        is_plain,
+    })
 }
 
 fn scan_exponent(bytes: &[u8], at: usize) -> Result<Token, JsonError> {
@@ -194,6 +239,7 @@ fn scan_exponent(bytes: &[u8], at: usize) -> Result<Token, JsonError> {
     Ok(Token {
         end,
         is_canonical: false,
+        is_plain: false,
     })
 }
 

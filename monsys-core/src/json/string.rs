@@ -156,6 +156,7 @@ pub(super) fn push(text: &str, out: &mut String) {
 
 /// The index behind the closing quote of a well-formed string; for canonical text, where the only
 /// escapes are of two or six bytes and neither holds a quote behind its second byte.
+#[inline]
 pub(super) fn skip(bytes: &[u8], start: usize) -> Token {
     let mut at = start + 1;
     let mut has_escape = false;
@@ -347,6 +348,23 @@ fn read_hex(bytes: &[u8], start: usize) -> Result<u32, JsonError> {
     Ok(code)
 }
 
+/// The index of the first backslash from `at`, or the length.
+pub(super) fn find_backslash(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    // Whole blocks without a backslash are passed over in a form that compilers vectorise.
+    let n_blocks = rest
+        .chunks_exact(BLOCK_BYTES)
+        .take_while(|block| block.iter().fold(0, |n, byte| n + u8::from(*byte == b'\\')) == 0)
+        .count();
+    let start = (at + n_blocks * BLOCK_BYTES).min(bytes.len());
+    let tail = bytes.get(start..).unwrap_or_default();
+    start
+        + tail
+            .iter()
+            .position(|byte| *byte == b'\\')
+            .unwrap_or(tail.len())
+}
+
 /// The index of the first byte from `at` that ends or interrupts a string: quote, backslash,
 /// control character. Eight bytes at a time.
 #[inline(always)]
@@ -366,6 +384,7 @@ fn scan_plain(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
+const BLOCK_BYTES: usize = 64;
 const SURROGATE_HIGH: u32 = 0xD800;
 const SURROGATE_LOW: u32 = 0xDC00;
 const SURROGATE_END: u32 = 0xE000;
