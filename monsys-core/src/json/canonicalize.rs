@@ -212,9 +212,9 @@ impl Writer<'_, '_> {
         if self.bytes.get(offset) != Some(&b'"') {
             return Err(JsonError::syntax(offset));
         }
-        let (token, start) = match string::check_name(self.bytes, offset) {
-            Ok(token) => (token, self.place(offset)),
-            Err(_) => self.respell_name(offset)?,
+        let (token, start) = match string::plain_name(self.bytes, offset) {
+            Some(token) => (token, self.place(offset)),
+            None => self.read_long_name(offset)?,
         };
         let name_end = self.place(token.end - 1);
         self.note_member(Member {
@@ -233,11 +233,14 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// Reads a name that is not in canonical spelling, or no name. All of it is in the output then.
-    #[cold]
-    fn respell_name(&mut self, offset: usize) -> Result<(NameToken, usize), JsonError> {
+    /// Reads a name of any length and spelling. One that is respelled is all in the output then.
+    #[inline(never)]
+    fn read_long_name(&mut self, offset: usize) -> Result<(NameToken, usize), JsonError> {
         let start = self.place(offset);
         let token = self.read_string()?;
+        if self.copied <= offset {
+            return Ok((token.named(self.bytes, offset), start));
+        }
         self.flush(token.end);
         let end = self.scratch.out.len();
         let written = self.scratch.out.as_bytes();
@@ -310,9 +313,9 @@ impl Writer<'_, '_> {
             (self.text, out.len())
         } else {
             let pending = self.text.get(self.copied..self.at).unwrap_or_default();
-            out.push_str(pending);
             permuted.clear();
             permuted.push_str(out.get(begin..).unwrap_or_default());
+            permuted.push_str(pending);
             out.truncate(begin);
             (permuted.as_str(), begin)
         };

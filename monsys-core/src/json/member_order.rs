@@ -73,6 +73,9 @@ impl MemberOrder {
         if is_decisive {
             entries.sort_unstable_by_key(|entry| entry.key);
         }
+        if entries.is_sorted_by(|a, b| a.key < b.key) {
+            return Ok(());
+        }
         push_equal_runs(entries, 0, undecided);
         let mut repeated = None;
         while let Some(run) = undecided.pop() {

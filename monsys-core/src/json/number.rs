@@ -28,30 +28,37 @@ pub(super) struct Token {
 /// Reads the number that begins at `start`.
 #[inline(always)]
 pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
-    if let Some(token) = word::load(bytes, start).and_then(|word| scan_short(word, start)) {
+    if let Some(pair) = word::load_pair(bytes, start)
+        && let Some(token) = scan_short(bytes, pair, start)
+    {
         return Ok(token);
     }
     scan_any(bytes, start)
 }
 
-/// Reads a canonical number without sign that ends within eight bytes; None for any other.
+/// Reads a canonical number without sign that ends within sixteen bytes; None for any other.
 #[inline(always)]
-fn scan_short(word: u64, start: usize) -> Option<Token> {
-    let marks = word::other_than_digit_marks(word);
-    let int_end = word::first_mark(marks);
-    let has_leading_zero = word::byte_at(word, 0) == b'0' && int_end > 1;
-    if !(1..8).contains(&int_end) || has_leading_zero {
+fn scan_short(bytes: &[u8], [first, second]: [u64; 2], start: usize) -> Option<Token> {
+    let marks = word::joined(
+        word::other_than_digit_marks(first),
+        word::other_than_digit_marks(second),
+    );
+    let int_end = word::first_mark_of_pair(marks);
+    let is_below_one = word::byte_at(first, 0) == b'0';
+    if !(1..16).contains(&int_end) || (is_below_one && int_end > 1) {
         return None;
     }
     let mut end = int_end;
-    let mut follower = word::byte_at(word, int_end);
+    let mut follower = *bytes.get(start + int_end)?;
     if follower == b'.' {
         // The point is ASCII and made no carry: the next mark is true as well.
-        end = word::first_mark(marks & (marks - 1));
-        if end > 7 || end == int_end + 1 || word::byte_at(word, end - 1) == b'0' {
+        end = word::first_mark_of_pair(marks & (marks - 1));
+        let may_be_tiny = is_below_one && end > TINY_FRACTION.len() + 2;
+        let last = *bytes.get(start + end - 1)?;
+        if end > 15 || end == int_end + 1 || last == b'0' || may_be_tiny {
             return None;
         }
-        follower = word::byte_at(word, end);
+        follower = *bytes.get(start + end)?;
     }
     if follower | 0x20 == b'e' {
         return None;

@@ -54,19 +54,28 @@ pub(super) fn check(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
 /// Reads the canonical name whose opening quote is at `start`.
 #[inline(always)]
 pub(super) fn check_name(bytes: &[u8], start: usize) -> Result<NameToken, JsonError> {
-    let inner = start + 1;
-    if let Some(loaded) = word::load(bytes, inner) {
-        let n_plain = word::first_mark(word::string_marks(loaded));
-        if n_plain < 8 && word::byte_at(loaded, n_plain) == b'"' {
-            return Ok(NameToken {
-                end: inner + n_plain + 1,
-                has_escape: false,
-                key: word::sort_key(loaded, n_plain),
-            });
-        }
+    match plain_name(bytes, start) {
+        Some(token) => Ok(token),
+        None => Ok(check(bytes, start)?.named(bytes, start)),
     }
-    let token = check(bytes, start)?;
-    Ok(token.named(bytes, start))
+}
+
+/// Reads the name whose opening quote is at `start`, if it is short, has no escape and is not near
+/// the end of the text.
+#[inline(always)]
+pub(super) fn plain_name(bytes: &[u8], start: usize) -> Option<NameToken> {
+    let inner = start + 1;
+    let [first, second] = word::load_pair(bytes, inner)?;
+    let marks = word::joined(word::string_marks(first), word::string_marks(second));
+    let n_plain = word::first_mark_of_pair(marks);
+    if bytes.get(inner + n_plain) != Some(&b'"') {
+        return None;
+    }
+    Some(NameToken {
+        end: inner + n_plain + 1,
+        has_escape: false,
+        key: word::sort_key(first, n_plain),
+    })
 }
 
 /// The rest of a canonical string from a byte that may end it, or be an escape.
@@ -366,13 +375,13 @@ pub(super) fn find_backslash(bytes: &[u8], at: usize) -> usize {
 }
 
 /// The index of the first byte from `at` that ends or interrupts a string: quote, backslash,
-/// control character. Eight bytes at a time.
+/// control character. Sixteen bytes at a time.
 #[inline(always)]
 fn scan_plain(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(loaded) = word::load(bytes, at) {
-        match word::string_marks(loaded) {
-            0 => at += 8,
-            marks => return at + word::first_mark(marks),
+    while let Some([first, second]) = word::load_pair(bytes, at) {
+        match word::joined(word::string_marks(first), word::string_marks(second)) {
+            0 => at += 16,
+            marks => return at + word::first_mark_of_pair(marks),
         }
     }
     while bytes

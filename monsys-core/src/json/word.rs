@@ -41,13 +41,39 @@ pub(super) const fn byte_at(word: u64, index: usize) -> u8 {
     word.to_le_bytes()[index & 7]
 }
 
-/// The bytes before an index up to 8, the first one highest, zeros behind them: sorts as they do.
+/// The sixteen bytes at `at`; None nearer to the end.
+#[inline(always)]
+pub(super) fn load_pair(bytes: &[u8], at: usize) -> Option<[u64; 2]> {
+    let chunk = bytes.get(at..)?.first_chunk::<16>()?;
+    let (words, _) = chunk.as_chunks::<8>();
+    match words {
+        [first, second] => Some([u64::from_le_bytes(*first), u64::from_le_bytes(*second)]),
+        _ => None,
+    }
+}
+
+/// Marks of two words as those of one, so that finding the first takes no branch: whether a name
+/// is longer than eight bytes is what a processor guesses wrong.
+#[inline(always)]
+pub(super) fn joined(first: u64, second: u64) -> u128 {
+    u128::from(first) | u128::from(second) << 64
+}
+
+/// The index of the first marked byte of two words; 16 if there is none.
+#[inline(always)]
+pub(super) fn first_mark_of_pair(marks: u128) -> usize {
+    // Cannot fail: at most 16.
+    usize::try_from(marks.trailing_zeros() / 8).unwrap_or_default()
+}
+
+/// The bytes before an index, at most eight, the first one highest, zeros behind them: sorts as they do.
 #[inline(always)]
 pub(super) const fn sort_key(word: u64, n_bytes: usize) -> u64 {
-    if n_bytes >= 8 {
-        return word.swap_bytes();
-    }
-    (word & ((1 << (8 * n_bytes)) - 1)).swap_bytes()
+    let n_kept = if n_bytes < 8 { n_bytes } else { 8 };
+    // Twice half the bits, because a shift by all 64 is none.
+    let n_half_bits = 4 * (8 - n_kept);
+    let key = word.swap_bytes();
+    key >> n_half_bits >> n_half_bits << n_half_bits << n_half_bits
 }
 
 /// The top bit of each byte.
