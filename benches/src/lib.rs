@@ -1,1 +1,7 @@
-//! Measurements of monsys against plain baselines; see `benches/`, one file per subject.
+//! Measurements of monsys against plain baselines: `benches/`, one file per subject, and the
+//! program `ratios`, one module per topic.
+
+pub mod payload;
+pub mod race;
+pub mod report;
+pub mod wire;

@@ -1,28 +1,31 @@
 //! From any spelling to the canonical one, in one pass and without a tree.
 //!
-//! Members are written in the order of arrival and their ranges noted; an object whose names came
-//! out of order is permuted once, when it closes. Objects in order, which senders of this project
-//! write, are never moved, and a text that is canonical already is returned as it is.
+//! What is canonical already is left where it stands and copied in runs, when something else has to
+//! be written. Members keep the order of arrival and their ranges are noted; an object whose names
+//! came out of order is permuted once, when it closes. Objects in order, which senders of this
+//! project write, are never moved, and a text that is canonical already is returned as it is.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::check::{admitted_value, as_text, check_with};
+use super::check::{as_text, respelled_value};
 use super::error::{JsonCode, JsonError};
-use super::name::{self, Name};
+use super::member_order::{Member, MemberOrder};
+use super::string::NameToken;
 use super::text::Canonical;
-use super::{Profile, literal, number, string};
+use super::{Profile, literal, name, number, string};
 
 /// The buffers of [`canonicalize`], kept by the caller so that the next text allocates nothing.
 ///
-/// They grow to the largest text seen, and 48 bytes a member of its open objects.
+/// They grow to the largest text seen, and 72 bytes a member of its open objects.
 #[derive(Debug, Default)]
 pub struct Scratch {
     out: String,
     permuted: String,
     members: Vec<Member>,
     levels: Vec<Level>,
+    order: MemberOrder,
 }
 
 impl Scratch {
@@ -34,6 +37,7 @@ impl Scratch {
             permuted: String::new(),
             members: Vec::new(),
             levels: Vec::new(),
+            order: MemberOrder::new(),
         }
     }
 
@@ -65,21 +69,21 @@ pub fn canonicalize_with<'s>(
     scratch: &'s mut Scratch,
     profile: Profile,
 ) -> Result<Canonical<'s>, JsonError> {
-    match check_with(bytes, profile) {
-        Err(error) if error.code == JsonCode::NotCanonical => {}
-        canonical_or_malformed => return canonical_or_malformed,
-    }
     let text = as_text(bytes)?;
     scratch.clear();
-    scratch.out.reserve(text.len());
-    Writer {
+    let mut writer = Writer {
         text,
         bytes,
         profile,
         at: 0,
+        copied: 0,
         scratch,
+    };
+    writer.read_document()?;
+    if writer.copied == 0 {
+        return Ok(Canonical::from_checked(text));
     }
-    .read_document()?;
+    writer.flush(bytes.len());
     Ok(Canonical::from_checked(&scratch.out))
 }
 
@@ -93,45 +97,27 @@ enum Level {
     },
 }
 
-/// A member of an open object: ranges of the output, and the place of its name in the input.
-#[derive(Debug, Clone, Copy)]
-struct Member {
-    start: usize,
-    name_end: usize,
-    end: usize,
-    has_escape: bool,
-    offset: usize,
-}
-
-impl Member {
-    /// The name, of a member whose opening quote stands at `start` of `out`.
-    fn name(self, out: &str) -> Name<'_> {
-        let raw = out.get(self.start + 1..self.name_end).unwrap_or_default();
-        Name {
-            raw,
-            has_escape: self.has_escape,
-        }
-    }
-}
-
 /// What stands where a value was expected.
 enum Value {
     Opened,
     Complete,
 }
 
-struct Writer<'a> {
+struct Writer<'a, 's> {
     text: &'a str,
     bytes: &'a [u8],
     profile: Profile,
     at: usize,
-    scratch: &'a mut Scratch,
+    /// What lies before is in the output; what lies between here and `at` is canonical as it
+    /// stands and belongs behind the output.
+    copied: usize,
+    scratch: &'s mut Scratch,
 }
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     fn read_document(&mut self) -> Result<(), JsonError> {
         loop {
-            self.skip_space();
+            self.drop_space();
             if let Value::Complete = self.read_value()? {
                 self.close_containers()?;
                 if self.scratch.levels.is_empty() {
@@ -141,37 +127,39 @@ impl Writer<'_> {
         }
     }
 
+    #[inline(always)]
     fn read_value(&mut self) -> Result<Value, JsonError> {
         match self.bytes.get(self.at) {
-            Some(b'"') => self.at = string::copy(self.text, self.at, &mut self.scratch.out)?.end,
-            Some(b'-' | b'0'..=b'9') => self.copy_number()?,
+            Some(b'"') => self.at = self.read_string()?.end,
+            Some(b'-' | b'0'..=b'9') => self.read_number()?,
             Some(b'{') => return self.open_object(),
             Some(b'[') => return self.open_array(),
-            Some(b't') => self.copy_word("true")?,
-            Some(b'f') => self.copy_word("false")?,
-            Some(b'n') => self.copy_word("null")?,
+            Some(b't') => self.at = literal::scan(self.bytes, self.at, b"true")?,
+            Some(b'f') => self.at = literal::scan(self.bytes, self.at, b"false")?,
+            Some(b'n') => self.at = literal::scan(self.bytes, self.at, b"null")?,
             _ => return Err(JsonError::syntax(self.at)),
         }
         Ok(Value::Complete)
     }
 
     /// Behind a value: closes what ends here and stands at the next value, or outside of all.
+    #[inline(always)]
     fn close_containers(&mut self) -> Result<(), JsonError> {
         while let Some(level) = self.scratch.levels.last().copied() {
             if let Level::Object { .. } = level {
                 self.end_member();
             }
-            self.skip_space();
+            self.drop_space();
             match (level, self.bytes.get(self.at)) {
                 (Level::Array, Some(b',')) => {
-                    self.put(',');
+                    self.at += 1;
                     return Ok(());
                 }
                 (Level::Object { .. }, Some(b',')) => {
-                    self.put(',');
+                    self.at += 1;
                     return self.read_name();
                 }
-                (Level::Array, Some(b']')) => self.close(']'),
+                (Level::Array, Some(b']')) => self.close(),
                 (
                     Level::Object {
                         first_member,
@@ -180,10 +168,10 @@ impl Writer<'_> {
                     Some(b'}'),
                 ) => {
                     if !is_sorted {
-                        self.sort_members(first_member)?;
+                        self.permute(first_member)?;
                     }
                     self.scratch.members.truncate(first_member);
-                    self.close('}');
+                    self.close();
                 }
                 (Level::Array | Level::Object { .. }, _) => {
                     return Err(JsonError::syntax(self.at));
@@ -194,9 +182,9 @@ impl Writer<'_> {
     }
 
     fn open_array(&mut self) -> Result<Value, JsonError> {
-        self.open('[', Level::Array)?;
+        self.open(Level::Array)?;
         if self.bytes.get(self.at) == Some(&b']') {
-            self.close(']');
+            self.close();
             return Ok(Value::Complete);
         }
         Ok(Value::Opened)
@@ -204,177 +192,266 @@ impl Writer<'_> {
 
     fn open_object(&mut self) -> Result<Value, JsonError> {
         let first_member = self.scratch.members.len();
-        self.open(
-            '{',
-            Level::Object {
-                first_member,
-                is_sorted: true,
-            },
-        )?;
+        self.open(Level::Object {
+            first_member,
+            is_sorted: true,
+        })?;
         if self.bytes.get(self.at) == Some(&b'}') {
-            self.close('}');
+            self.close();
             return Ok(Value::Complete);
         }
         self.read_name()?;
         Ok(Value::Opened)
     }
 
-    /// Reads and writes a member's name and colon, and notes whether it came in order.
+    /// Reads a member's name and colon, and notes whether it came in order.
+    #[inline(always)]
     fn read_name(&mut self) -> Result<(), JsonError> {
-        self.skip_space();
+        self.drop_space();
         let offset = self.at;
         if self.bytes.get(offset) != Some(&b'"') {
             return Err(JsonError::syntax(offset));
         }
-        let start = self.scratch.out.len();
-        let token = string::copy(self.text, offset, &mut self.scratch.out)?;
-        let name_end = self.scratch.out.len() - 1;
-        let has_escape = token.has_escape;
+        let (token, start) = match string::plain_name(self.bytes, offset) {
+            Some(token) => (token, self.place(offset)),
+            None => self.read_long_name(offset)?,
+        };
+        let name_end = self.place(token.end - 1);
         self.note_member(Member {
             start,
             name_end,
             end: name_end,
-            has_escape,
             offset,
+            key: token.key,
         })?;
         self.at = token.end;
-        self.skip_space();
+        self.drop_space();
         if self.bytes.get(self.at) != Some(&b':') {
             return Err(JsonError::syntax(self.at));
         }
-        self.put(':');
+        self.at += 1;
         Ok(())
     }
 
+    /// Reads a name of any length and spelling. One that is respelled is all in the output then.
+    #[inline(never)]
+    fn read_long_name(&mut self, offset: usize) -> Result<(NameToken, usize), JsonError> {
+        let start = self.place(offset);
+        let token = self.read_string()?;
+        if self.copied <= offset {
+            return Ok((token.named(self.bytes, offset), start));
+        }
+        self.flush(token.end);
+        let end = self.scratch.out.len();
+        let written = self.scratch.out.as_bytes();
+        let key = name::key(written, start + 1, end - 1, token.has_escape);
+        let token = NameToken {
+            end: token.end,
+            has_escape: token.has_escape,
+            key,
+        };
+        Ok((token, start))
+    }
+
+    #[inline(always)]
     fn note_member(&mut self, member: Member) -> Result<(), JsonError> {
-        let Scratch {
-            out,
-            members,
-            levels,
-            ..
-        } = &mut *self.scratch;
         if let Some(Level::Object {
             first_member,
-            is_sorted,
-        }) = levels.last_mut()
-            && *is_sorted
-            && let Some(former) = members.get(*first_member..).and_then(<[Member]>::last)
+            is_sorted: true,
+        }) = self.scratch.levels.last().copied()
+            && self.scratch.members.len() > first_member
+            && let Some(former) = self.scratch.members.last().copied()
         {
-            match name::compare(former.name(out), member.name(out)) {
-                Ordering::Less => {}
-                Ordering::Equal => {
-                    return Err(JsonError::new(JsonCode::DuplicateName, member.offset));
-                }
-                Ordering::Greater => *is_sorted = false,
+            let is_decisive = name::is_decisive(former.key | member.key);
+            if !(is_decisive && former.key < member.key) {
+                self.compare_names(&former, &member)?;
             }
         }
-        members.push(member);
+        self.scratch.members.push(member);
         Ok(())
     }
 
-    /// A member's value has been written: the innermost open object's last member ends here.
+    /// Compares two names where the keys do not say that they are in order.
+    fn compare_names(&mut self, former: &Member, member: &Member) -> Result<(), JsonError> {
+        match name::compare(self.name(former), self.name(member)) {
+            Ordering::Less => {}
+            Ordering::Equal => {
+                return Err(JsonError::new(JsonCode::DuplicateName, member.offset));
+            }
+            Ordering::Greater => {
+                if let Some(Level::Object { is_sorted, .. }) = self.scratch.levels.last_mut() {
+                    *is_sorted = false;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A member's value has been read: the innermost open object's last member ends here.
+    #[inline(always)]
     fn end_member(&mut self) {
-        let end = self.scratch.out.len();
+        let end = self.place(self.at);
         if let Some(member) = self.scratch.members.last_mut() {
             member.end = end;
         }
     }
 
-    /// Brings the members of the object that closes here into order.
-    fn sort_members(&mut self, first_member: usize) -> Result<(), JsonError> {
+    /// Writes the members of the object that closes here, in order.
+    fn permute(&mut self, first_member: usize) -> Result<(), JsonError> {
         let Scratch {
             out,
             permuted,
             members,
+            order,
             ..
         } = &mut *self.scratch;
-        let members = members.get_mut(first_member..).unwrap_or_default();
+        let members = members.get(first_member..).unwrap_or_default();
         let begin = members.first().map_or(out.len(), |member| member.start);
-        members.sort_unstable_by(|a, b| name::compare(a.name(out), b.name(out)));
-        if let Some(offset) = first_duplicate(members, out) {
+        // Nothing of the object has been written: its members go from the input to the output.
+        let is_pending = begin >= out.len();
+        let (from, shift) = if is_pending {
+            (self.text, out.len())
+        } else {
+            let pending = self.text.get(self.copied..self.at).unwrap_or_default();
+            permuted.clear();
+            permuted.push_str(out.get(begin..).unwrap_or_default());
+            permuted.push_str(pending);
+            out.truncate(begin);
+            (permuted.as_str(), begin)
+        };
+        // Places in the input are counted from what was copied, places in the copy from 0.
+        let base = if is_pending { self.copied } else { 0 };
+        let range = |start: usize, end: usize| start - shift + base..end - shift + base;
+        let raw = |member: &Member| {
+            let name = range(member.start + 1, member.name_end);
+            from.as_bytes().get(name).unwrap_or_default()
+        };
+        let sorted = order.sort(members, raw);
+        if let Err(offset) = sorted {
             return Err(JsonError::new(JsonCode::DuplicateName, offset));
         }
-        permuted.clear();
-        for member in members {
-            if !permuted.is_empty() {
-                permuted.push(',');
-            }
-            permuted.push_str(out.get(member.start..member.end).unwrap_or_default());
+        if is_pending {
+            let before = self.copied..begin - shift + base;
+            out.push_str(self.text.get(before).unwrap_or_default());
         }
-        out.truncate(begin);
-        out.push_str(permuted);
+        let mut is_first = true;
+        for member in order.indices().filter_map(|index| members.get(index)) {
+            if !is_first {
+                out.push(',');
+            }
+            is_first = false;
+            out.push_str(
+                from.get(range(member.start, member.end))
+                    .unwrap_or_default(),
+            );
+        }
+        self.copied = self.at;
         Ok(())
     }
 
-    fn copy_number(&mut self) -> Result<(), JsonError> {
+    #[inline(always)]
+    fn read_string(&mut self) -> Result<string::Token, JsonError> {
+        let Self {
+            text,
+            bytes,
+            at,
+            copied,
+            scratch,
+            ..
+        } = self;
+        string::read(bytes, *at, |start, end, character| {
+            scratch
+                .out
+                .push_str(text.get(*copied..start).unwrap_or_default());
+            string::push_character(character, &mut scratch.out);
+            *copied = end;
+        })
+    }
+
+    #[inline(always)]
+    fn read_number(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         let token = number::scan(self.bytes, start)?;
-        if token.is_canonical {
-            self.scratch
-                .out
-                .push_str(self.text.get(start..token.end).unwrap_or_default());
-        } else {
-            let value = admitted_value(self.text, start, token.end, self.profile)?;
-            self.scratch.out.push_str(number::print(value).as_str());
-        }
         self.at = token.end;
+        if token.is_canonical {
+            return Ok(());
+        }
+        self.respell_number(start, token)
+    }
+
+    fn respell_number(&mut self, start: usize, token: number::Token) -> Result<(), JsonError> {
+        if let Some(value) = respelled_value(token, self.text, start, self.profile)? {
+            self.flush(start);
+            self.scratch.out.push_str(number::print(value).as_str());
+            self.copied = self.at;
+        }
         Ok(())
     }
 
-    fn copy_word(&mut self, word: &str) -> Result<(), JsonError> {
-        self.at = literal::scan(self.bytes, self.at, word.as_bytes())?;
-        self.scratch.out.push_str(word);
-        Ok(())
-    }
-
-    fn open(&mut self, bracket: char, level: Level) -> Result<(), JsonError> {
+    #[inline(always)]
+    fn open(&mut self, level: Level) -> Result<(), JsonError> {
         if self.scratch.levels.len() >= self.profile.depth_max() {
             return Err(JsonError::new(JsonCode::Depth, self.at));
         }
         self.scratch.levels.push(level);
-        self.put(bracket);
-        self.skip_space();
+        self.at += 1;
+        self.drop_space();
         Ok(())
     }
 
-    fn close(&mut self, bracket: char) {
+    #[inline(always)]
+    fn close(&mut self) {
         self.scratch.levels.pop();
-        self.put(bracket);
-    }
-
-    /// Writes the punctuation which the input has at this place.
-    fn put(&mut self, punctuation: char) {
-        self.scratch.out.push(punctuation);
         self.at += 1;
     }
 
-    fn skip_space(&mut self) {
-        self.at = literal::skip_space(self.bytes, self.at);
+    /// Copies what has not been copied before `end`.
+    fn flush(&mut self, end: usize) {
+        let pending = self.text.get(self.copied..end).unwrap_or_default();
+        self.scratch.out.push_str(pending);
+        self.copied = end;
+    }
+
+    /// White space is read and not written.
+    #[inline(always)]
+    fn drop_space(&mut self) {
+        if self
+            .bytes
+            .get(self.at)
+            .is_some_and(|byte| literal::is_space(*byte))
+        {
+            self.flush(self.at);
+            self.at = literal::skip_space(self.bytes, self.at);
+            self.copied = self.at;
+        }
     }
 
     fn expect_end(&mut self) -> Result<(), JsonError> {
-        self.skip_space();
+        self.drop_space();
         if self.at == self.bytes.len() {
             Ok(())
         } else {
             Err(JsonError::syntax(self.at))
         }
     }
-}
 
-/// Where in the input the first repetition of a name stands, given members in order.
-fn first_duplicate(members: &[Member], out: &str) -> Option<usize> {
-    let is_equal =
-        |a: &Member, b: &Member| name::compare(a.name(out), b.name(out)) == Ordering::Equal;
-    members
-        .chunk_by(is_equal)
-        .filter(|same| same.len() > 1)
-        .filter_map(|same| {
-            let first = same.iter().map(|member| member.offset).min()?;
-            same.iter()
-                .map(|member| member.offset)
-                .filter(|offset| *offset > first)
-                .min()
-        })
-        .min()
+    /// Where in the written text the input at `at` will be, which is not copied yet.
+    #[inline(always)]
+    fn place(&self, at: usize) -> usize {
+        self.scratch.out.len() + at - self.copied
+    }
+
+    /// The name of a member, which is all in the output or all not copied yet.
+    fn name(&self, member: &Member) -> &[u8] {
+        let out = self.scratch.out.as_bytes();
+        let (start, end) = (member.start + 1, member.name_end);
+        let raw = match member.start.checked_sub(out.len()) {
+            None => out.get(start..end),
+            Some(_) => {
+                let base = |place: usize| place - out.len() + self.copied;
+                self.bytes.get(base(start)..base(end))
+            }
+        };
+        raw.unwrap_or_default()
+    }
 }

@@ -3,9 +3,9 @@
 use core::cmp::Ordering;
 
 use super::error::{JsonCode, JsonError};
-use super::name::{self, Name};
+use super::string::NameToken;
 use super::text::Canonical;
-use super::{JSON_DEPTH_CEILING, Profile, literal, number, string};
+use super::{JSON_DEPTH_CEILING, Profile, literal, name, number, string};
 
 /// Whether `bytes` are canonical JSON within [`Profile::i_json`].
 ///
@@ -33,19 +33,21 @@ pub(super) fn as_text(bytes: &[u8]) -> Result<&str, JsonError> {
         .map_err(|invalid| JsonError::new(JsonCode::NotUtf8, invalid.valid_up_to()))
 }
 
-/// The value of a number token, if the profile admits it.
-pub(super) fn admitted_value(
+/// The value of a number token, if the profile admits it; None if the token is canonical.
+#[inline(always)]
+pub(super) fn respelled_value(
+    token: number::Token,
     text: &str,
     start: usize,
-    end: usize,
     profile: Profile,
-) -> Result<f64, JsonError> {
-    let value = number::value_of(text.get(start..end).unwrap_or_default());
-    if profile.admits(value) {
-        Ok(value)
-    } else {
-        Err(JsonError::new(JsonCode::NumberRange, start))
+) -> Result<Option<f64>, JsonError> {
+    let received = text.get(start..token.end).unwrap_or_default();
+    let found = number::nearest(token, received);
+    if !profile.admits(found.value) {
+        return Err(JsonError::new(JsonCode::NumberRange, start));
     }
+    let is_canonical = found.is_shortest || number::is_canonical(token, received, found.value);
+    Ok((!is_canonical).then_some(found.value))
 }
 
 struct Checker<'a> {
@@ -54,7 +56,10 @@ struct Checker<'a> {
     profile: Profile,
     at: usize,
     depth: usize,
-    levels: [Level; JSON_DEPTH_CEILING],
+    /// The innermost container; what it was when another one was opened in it lies in `outer`.
+    inner: Level,
+    inner_key: u64,
+    outer: [Level; JSON_DEPTH_CEILING],
 }
 
 /// An open container, and what is remembered of it.
@@ -79,18 +84,19 @@ enum Value {
 
 impl<'a> Checker<'a> {
     const fn new(text: &'a str, profile: Profile) -> Self {
-        let levels = [Level::Array; JSON_DEPTH_CEILING];
         Self {
             text,
             bytes: text.as_bytes(),
             profile,
             at: 0,
             depth: 0,
-            levels,
+            inner: Level::Array,
+            inner_key: 0,
+            outer: [Level::Array; JSON_DEPTH_CEILING],
         }
     }
 
-    fn read_document(&mut self) -> Result<(), JsonError> {
+    fn read_document(mut self) -> Result<(), JsonError> {
         loop {
             if let Value::Complete = self.read_value()? {
                 self.close_containers()?;
@@ -101,6 +107,7 @@ impl<'a> Checker<'a> {
         }
     }
 
+    #[inline(always)]
     fn read_value(&mut self) -> Result<Value, JsonError> {
         match self.bytes.get(self.at) {
             Some(b'"') => self.at = string::check(self.bytes, self.at)?.end,
@@ -116,45 +123,36 @@ impl<'a> Checker<'a> {
     }
 
     /// Behind a value: closes what ends here and stands at the next value, or at depth 0.
+    #[inline(always)]
     fn close_containers(&mut self) -> Result<(), JsonError> {
-        while let Some(level) = self.innermost() {
-            match (level, self.bytes.get(self.at)) {
+        while self.depth > 0 {
+            match (self.inner, self.bytes.get(self.at)) {
                 (Level::Array, Some(b',')) => {
                     self.at += 1;
                     return Ok(());
                 }
-                (
-                    Level::Object {
-                        start,
-                        end,
-                        has_escape,
-                    },
-                    Some(b','),
-                ) => {
+                (Level::Object { .. }, Some(b',')) => {
                     self.at += 1;
-                    let raw = self.text.get(start..end).unwrap_or_default();
-                    return self.read_name(Some(Name { raw, has_escape }));
+                    return self.read_next_name();
                 }
-                (Level::Array, Some(b']')) | (Level::Object { .. }, Some(b'}')) => {
-                    self.at += 1;
-                    self.depth -= 1;
-                }
+                (Level::Array, Some(b']')) | (Level::Object { .. }, Some(b'}')) => self.leave(),
                 (Level::Array | Level::Object { .. }, _) => return Err(self.unexpected()),
             }
         }
         Ok(())
     }
 
+    #[inline(always)]
     fn open_array(&mut self) -> Result<Value, JsonError> {
         self.enter(Level::Array)?;
         if self.bytes.get(self.at) == Some(&b']') {
-            self.at += 1;
-            self.depth -= 1;
+            self.leave();
             return Ok(Value::Complete);
         }
         Ok(Value::Opened)
     }
 
+    #[inline(always)]
     fn open_object(&mut self) -> Result<Value, JsonError> {
         self.enter(Level::Object {
             start: 0,
@@ -162,47 +160,88 @@ impl<'a> Checker<'a> {
             has_escape: false,
         })?;
         if self.bytes.get(self.at) == Some(&b'}') {
-            self.at += 1;
-            self.depth -= 1;
+            self.leave();
             return Ok(Value::Complete);
         }
-        self.read_name(None)?;
+        let token = self.read_name()?;
+        self.remember(self.at, token)?;
         Ok(Value::Opened)
     }
 
+    #[inline(always)]
     fn enter(&mut self, level: Level) -> Result<(), JsonError> {
         if self.depth >= self.profile.depth_max() {
             return Err(JsonError::new(JsonCode::Depth, self.at));
         }
+        if let Some(slot) = self.outer.get_mut(self.depth) {
+            *slot = self.inner;
+        }
+        self.inner = level;
         self.depth += 1;
         self.at += 1;
-        self.remember(level);
         Ok(())
     }
 
-    /// Reads a member's name and colon; the name must sort behind the former one.
-    fn read_name(&mut self, former: Option<Name<'_>>) -> Result<(), JsonError> {
-        let start = self.at;
-        if self.bytes.get(start) != Some(&b'"') {
+    #[inline(always)]
+    fn leave(&mut self) {
+        self.at += 1;
+        self.depth -= 1;
+        if let Some(level) = self.outer.get(self.depth) {
+            self.inner = *level;
+        }
+        if let Level::Object {
+            start,
+            end,
+            has_escape,
+        } = self.inner
+        {
+            self.inner_key = name::key(self.bytes, start, end, has_escape);
+        }
+    }
+
+    /// Reads the name of a member that is not the first; it must sort behind the former one.
+    #[inline(always)]
+    fn read_next_name(&mut self) -> Result<(), JsonError> {
+        let token = self.read_name()?;
+        let is_decisive = name::is_decisive(token.key | self.inner_key);
+        if !(is_decisive && self.inner_key < token.key) {
+            self.compare_names(token)?;
+        }
+        self.remember(self.at, token)
+    }
+
+    #[inline(always)]
+    fn read_name(&self) -> Result<NameToken, JsonError> {
+        if self.bytes.get(self.at) != Some(&b'"') {
             return Err(self.unexpected());
         }
-        let token = string::check(self.bytes, start)?;
-        let (inner, end) = (start + 1, token.end - 1);
-        let raw = self.text.get(inner..end).unwrap_or_default();
-        let current = Name {
-            raw,
+        string::check_name(self.bytes, self.at)
+    }
+
+    /// Compares with the former name where the keys do not say that the order is right.
+    #[inline(never)]
+    fn compare_names(&self, token: NameToken) -> Result<(), JsonError> {
+        let Level::Object { start, end, .. } = self.inner else {
+            return Ok(());
+        };
+        let former = self.bytes.get(start..end).unwrap_or_default();
+        let current = self.bytes.get(self.at + 1..token.end - 1);
+        match name::compare(former, current.unwrap_or_default()) {
+            Ordering::Less => Ok(()),
+            Ordering::Equal => Err(JsonError::new(JsonCode::DuplicateName, self.at)),
+            Ordering::Greater => Err(JsonError::new(JsonCode::NotCanonical, self.at)),
+        }
+    }
+
+    /// Keeps the name whose opening quote is at `start` for the next one, and reads the colon.
+    #[inline(always)]
+    fn remember(&mut self, start: usize, token: NameToken) -> Result<(), JsonError> {
+        self.inner = Level::Object {
+            start: start + 1,
+            end: token.end - 1,
             has_escape: token.has_escape,
         };
-        match former.map(|former| name::compare(former, current)) {
-            None | Some(Ordering::Less) => {}
-            Some(Ordering::Equal) => return Err(JsonError::new(JsonCode::DuplicateName, start)),
-            Some(Ordering::Greater) => return Err(JsonError::new(JsonCode::NotCanonical, start)),
-        }
-        self.remember(Level::Object {
-            start: inner,
-            end,
-            has_escape: token.has_escape,
-        });
+        self.inner_key = token.key;
         self.at = token.end;
         if self.bytes.get(self.at) != Some(&b':') {
             return Err(self.unexpected());
@@ -211,35 +250,24 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn read_number(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         let token = number::scan(self.bytes, start)?;
         if !token.is_canonical {
-            let value = admitted_value(self.text, start, token.end, self.profile)?;
-            let received = self.bytes.get(start..token.end).unwrap_or_default();
-            if number::print(value).as_bytes() != received {
-                return Err(JsonError::new(JsonCode::NotCanonical, start));
-            }
+            self.check_value(token)?;
         }
         self.at = token.end;
         Ok(())
     }
 
-    fn remember(&mut self, level: Level) {
-        if let Some(slot) = self
-            .depth
-            .checked_sub(1)
-            .and_then(|top| self.levels.get_mut(top))
-        {
-            *slot = level;
+    /// Judges a number whose grammar does not prove it canonical.
+    #[inline(never)]
+    fn check_value(&self, token: number::Token) -> Result<(), JsonError> {
+        match respelled_value(token, self.text, self.at, self.profile)? {
+            None => Ok(()),
+            Some(_) => Err(JsonError::new(JsonCode::NotCanonical, self.at)),
         }
-    }
-
-    fn innermost(&self) -> Option<Level> {
-        self.depth
-            .checked_sub(1)
-            .and_then(|top| self.levels.get(top))
-            .copied()
     }
 
     fn expect_end(&self) -> Result<(), JsonError> {
@@ -251,6 +279,7 @@ impl<'a> Checker<'a> {
     }
 
     /// White space between tokens is JSON, only not canonical.
+    #[cold]
     fn unexpected(&self) -> JsonError {
         match self.bytes.get(self.at) {
             Some(byte) if literal::is_space(*byte) => {

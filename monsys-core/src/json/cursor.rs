@@ -9,8 +9,8 @@ use alloc::string::String;
 
 use super::JSON_DEPTH_CEILING;
 use super::pointer::{Pointer, Step};
-use super::string;
 use super::text::Canonical;
+use super::{number, string};
 
 /// A pull reader over [`Canonical`] text.
 ///
@@ -152,8 +152,9 @@ impl<'a> Cursor<'a> {
 
     /// Reads a number.
     pub fn number(&mut self) -> Option<f64> {
-        let value = self.number_token()?.parse().ok()?;
-        self.skip();
+        let token = self.number_token()?;
+        let value = token.parse().ok()?;
+        self.at += token.len();
         Some(value)
     }
 
@@ -161,8 +162,9 @@ impl<'a> Cursor<'a> {
     ///
     /// Canonical text has no fraction where the value has none: `1.0` was written as `1`.
     pub fn integer(&mut self) -> Option<i64> {
-        let value = self.number_token()?.parse().ok()?;
-        self.skip();
+        let token = self.number_token()?;
+        let value = token.parse().ok()?;
+        self.at += token.len();
         Some(value)
     }
 
@@ -189,10 +191,11 @@ impl<'a> Cursor<'a> {
     /// Passes over a value of any type and returns its text, which is canonical by itself.
     pub fn skip(&mut self) -> &'a str {
         let start = self.at;
+        let bytes = self.text.as_bytes();
         let mut n_open = 0_usize;
         while let Some(byte) = self.peek() {
             match byte {
-                b'"' => self.at = string::skip(self.text.as_bytes(), self.at).end,
+                b'"' => self.at = string::skip(bytes, self.at).end,
                 b'{' | b'[' => {
                     n_open += 1;
                     self.at += 1;
@@ -203,8 +206,11 @@ impl<'a> Cursor<'a> {
                     n_open -= 1;
                     self.at += 1;
                 }
-                b',' | b':' => self.at += 1,
-                _ => self.skip_scalar(),
+                b',' | b':' => {
+                    self.at += 1;
+                    continue;
+                }
+                _ => self.at = number::skip_scalar(bytes, self.at),
             }
             if n_open == 0 {
                 break;
@@ -288,10 +294,6 @@ impl<'a> Cursor<'a> {
         self.depth = self.depth.saturating_sub(1);
     }
 
-    fn skip_scalar(&mut self) {
-        self.at += self.scalar_token().len().max(1);
-    }
-
     fn set_level(&mut self, level: Level) {
         if let Some(slot) = self
             .depth
@@ -319,8 +321,7 @@ impl<'a> Cursor<'a> {
 
     /// The number or word that begins here.
     fn scalar_token(&self) -> &'a str {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
-        rest.get(..end).unwrap_or_default()
+        let end = number::skip_scalar(self.text.as_bytes(), self.at);
+        self.text.get(self.at..end).unwrap_or_default()
     }
 }

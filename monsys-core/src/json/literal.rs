@@ -3,16 +3,19 @@
 use super::error::JsonError;
 
 /// Reads `true`, `false` or `null` at `start`; the index behind it.
+#[inline(always)]
 pub(super) fn scan(bytes: &[u8], start: usize, word: &[u8]) -> Result<usize, JsonError> {
     let rest = bytes.get(start..).unwrap_or_default();
+    if rest.starts_with(word) {
+        return Ok(start + word.len());
+    }
     match word
         .iter()
         .zip(rest)
         .position(|(expected, found)| expected != found)
     {
         Some(common) => Err(JsonError::syntax(start + common)),
-        None if rest.len() < word.len() => Err(JsonError::syntax(bytes.len())),
-        None => Ok(start + word.len()),
+        None => Err(JsonError::syntax(bytes.len())),
     }
 }
 

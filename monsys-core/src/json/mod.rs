@@ -34,14 +34,17 @@
 mod canonicalize;
 mod check;
 mod cursor;
+mod decimal;
 mod error;
 mod literal;
+mod member_order;
 mod name;
 mod number;
 mod object_text;
 mod pointer;
 mod string;
 mod text;
+mod word;
 
 // The public interface is
 pub use canonicalize::{Scratch, canonicalize, canonicalize_with};

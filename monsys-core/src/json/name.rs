@@ -1,47 +1,111 @@
 //! The order of member names: UTF-16 code units (RFC 8785 §3.2.3), without converting to UTF-16.
 //!
 //! UTF-8 bytes sort like code points. UTF-16 differs in one place: characters beyond U+FFFF are
-//! written with surrogates, which sort below U+E000..U+FFFF. In UTF-8 that is a lead byte of F0 or
-//! more against a lead byte EE or EF, so one comparison of bytes is swapped and the rest is
-//! memory order. Sorting by code point is the most common error of canonicalizers.
+//! written with surrogates, which sort below U+E000..U+FFFF. In UTF-8 that is a lead byte of F0 to
+//! F4 against a lead byte EE or EF; raising the latter above the former makes it memory order.
+//! Sorting by code point is the most common error of canonicalizers.
+//!
+//! Names are compared by [`key`]s of eight bytes, which decide nearly always, and else by
+//! [`Chunk`]s of seven bytes of what they spell.
 
 use core::cmp::Ordering;
 
-use super::string::Decoded;
+use super::word;
 
-/// A name in its canonical spelling, without the quotes.
-#[derive(Clone, Copy)]
-pub(super) struct Name<'a> {
-    pub(super) raw: &'a str,
-    pub(super) has_escape: bool,
-}
-
-/// Compares two names by the UTF-16 units of what they spell.
-pub(super) fn compare(a: Name<'_>, b: Name<'_>) -> Ordering {
-    if a.has_escape || b.has_escape {
-        Decoded::new(a.raw)
-            .map(unit_order)
-            .cmp(Decoded::new(b.raw).map(unit_order))
-    } else {
-        compare_plain(a.raw.as_bytes(), b.raw.as_bytes())
+/// The first eight bytes of the name in `start..end`, zeros behind a shorter one. A key with a top
+/// bit set decides nothing: the name holds an escape, or characters beyond ASCII early on.
+///
+/// Zeros are no bytes of a name without escapes, so equal keys that decide are those of equal
+/// names, or of names of eight bytes and more.
+#[inline(always)]
+pub(super) fn key(bytes: &[u8], start: usize, end: usize, has_escape: bool) -> u64 {
+    if has_escape {
+        return u64::MAX;
+    }
+    match word::load(bytes, start) {
+        Some(loaded) => word::sort_key(loaded, end - start),
+        // Near the end of the text the name itself decides.
+        None => u64::MAX,
     }
 }
 
-fn compare_plain(a: &[u8], b: &[u8]) -> Ordering {
-    match a.iter().zip(b).find(|(x, y)| x != y) {
-        None => a.len().cmp(&b.len()),
-        // Equal prefixes: both bytes are lead bytes, or both continue the same character.
-        Some((x, y)) if *x >= 0xEE && *y >= 0xEE && (*x >= 0xF0) != (*y >= 0xF0) => y.cmp(x),
-        Some((x, y)) => x.cmp(y),
+/// Whether a key can decide.
+#[inline(always)]
+pub(super) const fn is_decisive(key: u64) -> bool {
+    key & word::HIGH == 0
+}
+
+/// Compares two names in canonical spelling, without quotes, by the UTF-16 units of what they spell.
+pub(super) fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let (mut a_at, mut b_at) = (0, 0);
+    loop {
+        let a_chunk = Chunk::read(a, &mut a_at);
+        let b_chunk = Chunk::read(b, &mut b_at);
+        if a_chunk != b_chunk || a_chunk.is_last() {
+            return a_chunk.cmp(&b_chunk);
+        }
     }
 }
 
-/// A key that sorts characters as their UTF-16 units do.
-const fn unit_order(character: char) -> (u8, char) {
-    match character {
-        '\0'..='\u{D7FF}' => (0, character),
-        '\u{10000}'.. => (1, character),
-        '\u{E000}'..='\u{FFFF}' => (2, character),
+/// Seven bytes of what a name spells, made to sort like UTF-16, and how many there were: up to
+/// seven at the end of the name, eight before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Chunk(pub(super) u64);
+
+impl Chunk {
+    /// Reads the chunk at `at` and moves behind it.
+    pub(super) fn read(raw: &[u8], at: &mut usize) -> Self {
+        let mut spelled = 0;
+        for n_read in 0..7 {
+            let Some(byte) = next_byte(raw, at) else {
+                return Self(spelled << (8 * (7 - n_read)) << 8 | n_read);
+            };
+            spelled = spelled << 8 | u64::from(raised(byte));
+        }
+        let is_last = *at >= raw.len();
+        Self(spelled << 8 | if is_last { 7 } else { 8 })
+    }
+
+    /// Whether the name ends in this chunk.
+    pub(super) const fn is_last(self) -> bool {
+        self.0 & 0xFF < 8
+    }
+}
+
+/// The next byte that a name in canonical spelling spells.
+#[inline(always)]
+fn next_byte(raw: &[u8], at: &mut usize) -> Option<u8> {
+    let byte = *raw.get(*at)?;
+    *at += 1;
+    if byte != b'\\' {
+        return Some(byte);
+    }
+    let letter = *raw.get(*at)?;
+    *at += 1;
+    Some(match letter {
+        b'b' => 0x08,
+        b't' => b'\t',
+        b'n' => b'\n',
+        b'f' => 0x0C,
+        b'r' => b'\r',
+        b'u' => {
+            // Canonical: two zeros and two lower-case digits of a control character.
+            let digits = raw.get(*at + 2..*at + 4).unwrap_or_default();
+            *at += 4;
+            digits.iter().fold(0, |code, digit| {
+                let value = char::from(*digit).to_digit(16).unwrap_or_default();
+                code << 4 | u8::try_from(value).unwrap_or_default()
+            })
+        }
+        quote_or_backslash => quote_or_backslash,
+    })
+}
+
+/// Moves the lead bytes of U+E000..U+FFFF above those of U+10000 and beyond.
+const fn raised(byte: u8) -> u8 {
+    match byte {
+        0xEE | 0xEF => byte | 0x10,
+        _ => byte,
     }
 }
 
@@ -76,17 +140,18 @@ mod tests {
         for a in &words {
             for b in &words {
                 let expected = a.encode_utf16().cmp(b.encode_utf16());
-                let name = |raw, has_escape| Name { raw, has_escape };
-                assert_eq!(
-                    compare(name(a, false), name(b, false)),
-                    expected,
-                    "{a:?} {b:?}"
+                assert_eq!(compare(a.as_bytes(), b.as_bytes()), expected, "{a:?} {b:?}");
+                let mut text = String::from("\"");
+                text.push_str(a);
+                text.push_str("\":12345678");
+                let (a_key, b_key) = (
+                    key(text.as_bytes(), 1, 1 + a.len(), false),
+                    key(b"        ", 0, 0, false),
                 );
-                assert_eq!(
-                    compare(name(a, true), name(b, false)),
-                    expected,
-                    "{a:?} {b:?}"
-                );
+                if is_decisive(a_key) {
+                    assert!(a.is_ascii() || a.len() > 8);
+                    assert_eq!(a_key.cmp(&b_key), a.as_str().cmp(""));
+                }
             }
         }
     }

@@ -4,14 +4,15 @@
 //! shortest spelling of its double (DBL_DIG is 15), so without an exponent, a leading or trailing
 //! zero too many it is canonical by its grammar. Everything else is parsed and printed again.
 //!
-//! [`shortest`] is the one place that knows how digits are found: `core::fmt` yields the shortest
-//! digits that round-trip, nearest to the true value. Where two are equally near it takes the upper
-//! one and ECMAScript the even one; [`settle_tie`] makes up for that. A faster printer replaces
-//! that function.
+//! [`shortest`] is the one place that knows how digits are found: a printer yields the shortest
+//! digits that round-trip, nearest to the true value. Where two are equally near ECMAScript takes
+//! the even one; [`settle_tie`] does not rely on the printer for that.
 
 use core::fmt::{self, Write};
 
+use super::decimal::{self, Nearest};
 use super::error::JsonError;
+use super::word;
 
 /// A number token: where it ends, and whether its grammar proves it canonical.
 #[derive(Clone, Copy)]
@@ -19,10 +20,57 @@ pub(super) struct Token {
     pub(super) end: usize,
     /// Canonical, and below 10^15 in magnitude. If false, only the value can tell.
     pub(super) is_canonical: bool,
+    /// The layout is canonical: a point, no exponent, no zero too many. With the shortest digits
+    /// so is the token.
+    pub(super) is_plain: bool,
 }
 
 /// Reads the number that begins at `start`.
+#[inline(always)]
 pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
+    if let Some(pair) = word::load_pair(bytes, start)
+        && let Some(token) = scan_short(bytes, pair, start)
+    {
+        return Ok(token);
+    }
+    scan_any(bytes, start)
+}
+
+/// Reads a canonical number without sign that ends within sixteen bytes; None for any other.
+#[inline(always)]
+fn scan_short(bytes: &[u8], [first, second]: [u64; 2], start: usize) -> Option<Token> {
+    let marks = word::joined(
+        word::other_than_digit_marks(first),
+        word::other_than_digit_marks(second),
+    );
+    let int_end = word::first_mark_of_pair(marks);
+    let is_below_one = word::byte_at(first, 0) == b'0';
+    if !(1..16).contains(&int_end) || (is_below_one && int_end > 1) {
+        return None;
+    }
+    let mut end = int_end;
+    let mut follower = *bytes.get(start + int_end)?;
+    if follower == b'.' {
+        // The point is ASCII and made no carry: the next mark is true as well.
+        end = word::first_mark_of_pair(marks & (marks - 1));
+        let may_be_tiny = is_below_one && end > TINY_FRACTION.len() + 2;
+        let last = *bytes.get(start + end - 1)?;
+        if end > 15 || end == int_end + 1 || last == b'0' || may_be_tiny {
+            return None;
+        }
+        follower = *bytes.get(start + end)?;
+    }
+    if follower | 0x20 == b'e' {
+        return None;
+    }
+    Some(Token {
+        end: start + end,
+        is_canonical: true,
+        is_plain: true,
+    })
+}
+
+fn scan_any(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
     let is_negative = bytes.get(start) == Some(&b'-');
     let first = start + usize::from(is_negative);
     let int_end = skip_digits(bytes, first);
@@ -42,14 +90,63 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
             Ok(Token {
                 end: int_end,
                 is_canonical: n_int <= DIGITS_EXACT && !is_minus_zero,
+                is_plain: false,
             })
         }
     }
 }
 
+/// The index behind the number or word at `at` of canonical text, at least one byte further.
+#[inline]
+pub(super) fn skip_scalar(bytes: &[u8], at: usize) -> usize {
+    let mut end = skip_digits(bytes, at + 1);
+    while bytes
+        .get(end)
+        .is_some_and(|byte| !matches!(byte, b',' | b'}' | b']'))
+    {
+        end = skip_digits(bytes, end + 1);
+    }
+    end
+}
+
 /// The value of a token that [`scan`] accepted; infinite when it is beyond every double.
 pub(super) fn value_of(token: &str) -> f64 {
     token.parse().unwrap_or(f64::INFINITY)
+}
+
+/// The value of a token that [`scan`] accepted, and whether its digits are proved canonical.
+#[inline(always)]
+pub(super) fn nearest(token: Token, text: &str) -> Nearest {
+    if token.is_plain {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let is_negative = digits.len() < text.len();
+        let bytes = digits.as_bytes();
+        if let Some(found) = decimal::nearest(bytes, skip_digits(bytes, 0)) {
+            return Nearest {
+                value: if is_negative {
+                    -found.value
+                } else {
+                    found.value
+                },
+                ..found
+            };
+        }
+    }
+    Nearest {
+        value: value_of(text),
+        is_shortest: false,
+    }
+}
+
+/// Whether the spelling of a token that [`scan`] accepted is canonical, given its value.
+pub(super) fn is_canonical(token: Token, text: &str, value: f64) -> bool {
+    if token.is_plain {
+        let mut buffer = zmij::Buffer::new();
+        if buffer.format_finite(value) == text {
+            return true;
+        }
+    }
+    print(value).as_str() == text
 }
 
 /// A number in its canonical spelling.
@@ -82,13 +179,11 @@ impl NumberText {
         }
     }
 
-    /// Appends ASCII bytes; what does not fit is left out, which no double can cause.
+    /// Appends ASCII bytes; a piece that does not fit is left out, which no double can cause.
     fn push(&mut self, ascii: &[u8]) {
-        for byte in ascii {
-            if let Some(slot) = self.bytes.get_mut(self.len) {
-                *slot = *byte;
-                self.len += 1;
-            }
+        if let Some(slot) = self.bytes.get_mut(self.len..self.len + ascii.len()) {
+            slot.copy_from_slice(ascii);
+            self.len += ascii.len();
         }
     }
 
@@ -134,8 +229,12 @@ fn scan_fraction(
         n_int + digits.len()
     };
     let is_tiny = is_below_one && digits.starts_with(TINY_FRACTION);
-    let is_canonical = *last != b'0' && n_significant <= DIGITS_EXACT && !is_tiny;
-    Ok(Token { end, is_canonical })
+    let is_plain = *last != b'0' && !is_tiny;
+    Ok(Token {
+        end,
+        is_canonical: is_plain && n_significant <= DIGITS_EXACT,
+        is_plain,
+    })
 }
 
 fn scan_exponent(bytes: &[u8], at: usize) -> Result<Token, JsonError> {
@@ -147,10 +246,18 @@ fn scan_exponent(bytes: &[u8], at: usize) -> Result<Token, JsonError> {
     Ok(Token {
         end,
         is_canonical: false,
+        is_plain: false,
     })
 }
 
+#[inline(always)]
 fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(loaded) = word::load(bytes, at) {
+        match word::other_than_digit_marks(loaded) {
+            0 => at += 8,
+            marks => return at + word::first_mark(marks),
+        }
+    }
     while bytes.get(at).is_some_and(u8::is_ascii_digit) {
         at += 1;
     }
@@ -160,14 +267,29 @@ fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
 /// Writes the shortest digits of a positive finite number and returns the decimal exponent of the
 /// first one: `123.4` is `1234` and 2.
 fn shortest(value: f64, digits: &mut NumberText) -> i32 {
-    let mut scientific = NumberText::new();
-    // Cannot fail: the buffer takes what fits and never reports an error.
-    let _ = write!(scientific, "{value:e}");
-    let (mantissa, exponent) = scientific.as_str().split_once('e').unwrap_or_default();
-    let (first, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    digits.push(first.as_bytes());
-    digits.push(rest.as_bytes());
-    let exponent = exponent.parse().unwrap_or_default();
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (int, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let written = match int {
+        "0" => fraction.trim_start_matches('0'),
+        _ => {
+            digits.push(int.as_bytes());
+            fraction
+        }
+    };
+    digits.push(written.as_bytes());
+    while digits.len > 1 && digits.as_bytes().last() == Some(&b'0') {
+        digits.len -= 1;
+    }
+    let n_int = match int {
+        "0" => 0,
+        _ => i32::try_from(int.len()).unwrap_or_default(),
+    };
+    let n_zeros = i32::try_from(fraction.len() - written.len()).unwrap_or_default();
+    let n_leading = if n_int == 0 { n_zeros } else { 0 };
+    let exponent = exponent + n_int - 1 - n_leading;
     settle_tie(value, exponent, digits);
     exponent
 }

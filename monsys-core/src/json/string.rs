@@ -8,6 +8,7 @@ use alloc::string::String;
 use core::str::Chars;
 
 use super::error::{JsonCode, JsonError};
+use super::{name, word};
 
 /// A string token in canonical spelling.
 #[derive(Clone, Copy)]
@@ -17,44 +18,117 @@ pub(super) struct Token {
     pub(super) has_escape: bool,
 }
 
-/// Reads the canonical string whose opening quote is at `start`.
-pub(super) fn check(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
-    let mut at = start + 1;
-    let mut has_escape = false;
-    loop {
-        at = scan_plain(bytes, at);
-        match bytes.get(at) {
-            Some(b'"') => {
-                return Ok(Token {
-                    end: at + 1,
-                    has_escape,
-                });
-            }
-            Some(b'\\') => {
-                let escape = read_escape(bytes, at)?;
-                if !escape.is_canonical(bytes, at) {
-                    return Err(JsonError::new(JsonCode::NotCanonical, at));
-                }
-                at += escape.n_bytes;
-                has_escape = true;
-            }
-            _ => return Err(JsonError::syntax(at)),
+/// A member name in canonical spelling, its first bytes as a key.
+#[derive(Clone, Copy)]
+pub(super) struct NameToken {
+    /// The index behind the closing quote.
+    pub(super) end: usize,
+    pub(super) has_escape: bool,
+    pub(super) key: u64,
+}
+
+impl Token {
+    /// The same token as a name that begins at `start` of canonical text.
+    pub(super) fn named(self, bytes: &[u8], start: usize) -> NameToken {
+        NameToken {
+            end: self.end,
+            has_escape: self.has_escape,
+            key: name::key(bytes, start + 1, self.end - 1, self.has_escape),
         }
     }
 }
 
-/// Copies the string whose opening quote is at `start` to `out`, in canonical spelling and with
-/// both quotes. `has_escape` speaks of the copy; `end` is the index in `text`.
-pub(super) fn copy(text: &str, start: usize, out: &mut String) -> Result<Token, JsonError> {
-    let bytes = text.as_bytes();
-    let mut copied = start;
+/// Reads the canonical string whose opening quote is at `start`.
+#[inline(always)]
+pub(super) fn check(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
+    let at = scan_plain(bytes, start + 1);
+    if bytes.get(at) == Some(&b'"') {
+        return Ok(Token {
+            end: at + 1,
+            has_escape: false,
+        });
+    }
+    check_interrupted(bytes, at)
+}
+
+/// Reads the canonical name whose opening quote is at `start`.
+#[inline(always)]
+pub(super) fn check_name(bytes: &[u8], start: usize) -> Result<NameToken, JsonError> {
+    match plain_name(bytes, start) {
+        Some(token) => Ok(token),
+        None => Ok(check(bytes, start)?.named(bytes, start)),
+    }
+}
+
+/// Reads the name whose opening quote is at `start`, if it is short, has no escape and is not near
+/// the end of the text.
+#[inline(always)]
+pub(super) fn plain_name(bytes: &[u8], start: usize) -> Option<NameToken> {
+    let inner = start + 1;
+    let [first, second] = word::load_pair(bytes, inner)?;
+    let marks = word::joined(word::string_marks(first), word::string_marks(second));
+    let n_plain = word::first_mark_of_pair(marks);
+    if bytes.get(inner + n_plain) != Some(&b'"') {
+        return None;
+    }
+    Some(NameToken {
+        end: inner + n_plain + 1,
+        has_escape: false,
+        key: word::sort_key(first, n_plain),
+    })
+}
+
+/// The rest of a canonical string from a byte that may end it, or be an escape.
+#[inline(never)]
+fn check_interrupted(bytes: &[u8], mut at: usize) -> Result<Token, JsonError> {
+    let mut has_escape = false;
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => {
+                return Ok(Token {
+                    end: at + 1,
+                    has_escape,
+                });
+            }
+            Some(b'\\') => {
+                at = check_escape(bytes, at)?;
+                has_escape = true;
+            }
+            _ => return Err(JsonError::syntax(at)),
+        }
+        at = scan_plain(bytes, at);
+    }
+}
+
+/// The index behind the escape at `at`, which must be canonical.
+#[inline(always)]
+fn check_escape(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
+    // The short forms are canonical wherever they stand.
+    if let Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') = bytes.get(at + 1) {
+        return Ok(at + 2);
+    }
+    let escape = read_escape(bytes, at)?;
+    if escape.is_canonical(bytes, at) {
+        Ok(at + escape.n_bytes)
+    } else {
+        Err(JsonError::new(JsonCode::NotCanonical, at))
+    }
+}
+
+/// Reads the string whose opening quote is at `start`, and brings it into canonical spelling:
+/// `replace` is told of each escape that is not, by its range and character.
+#[inline(always)]
+pub(super) fn read(
+    bytes: &[u8],
+    start: usize,
+    mut replace: impl FnMut(usize, usize, char),
+) -> Result<Token, JsonError> {
     let mut at = start + 1;
     let mut has_escape = false;
     loop {
         at = scan_plain(bytes, at);
         match bytes.get(at) {
             Some(b'"') => {
-                out.push_str(text.get(copied..=at).unwrap_or_default());
                 return Ok(Token {
                     end: at + 1,
                     has_escape,
@@ -62,10 +136,12 @@ pub(super) fn copy(text: &str, start: usize, out: &mut String) -> Result<Token, 
             }
             Some(b'\\') => {
                 let escape = read_escape(bytes, at)?;
-                out.push_str(text.get(copied..at).unwrap_or_default());
-                has_escape |= push_character(escape.character, out);
-                at += escape.n_bytes;
-                copied = at;
+                let end = at + escape.n_bytes;
+                has_escape |= is_escaped(escape.character);
+                if !escape.is_canonical(bytes, at) {
+                    replace(at, end, escape.character);
+                }
+                at = end;
             }
             _ => return Err(JsonError::syntax(at)),
         }
@@ -89,6 +165,7 @@ pub(super) fn push(text: &str, out: &mut String) {
 
 /// The index behind the closing quote of a well-formed string; for canonical text, where the only
 /// escapes are of two or six bytes and neither holds a quote behind its second byte.
+#[inline]
 pub(super) fn skip(bytes: &[u8], start: usize) -> Token {
     let mut at = start + 1;
     let mut has_escape = false;
@@ -200,25 +277,27 @@ fn low_digit(code: u32) -> u8 {
         .unwrap_or(b'0')
 }
 
-/// Appends one character in canonical spelling; whether it took an escape.
-fn push_character(character: char, out: &mut String) -> bool {
+/// Appends one character in canonical spelling.
+pub(super) fn push_character(character: char, out: &mut String) {
     match canonical_escape(character) {
         CanonicalEscape::None => {
             out.push(character);
-            false
         }
         CanonicalEscape::Short(letter) => {
             out.push('\\');
             out.push(char::from(letter));
-            true
         }
         CanonicalEscape::Unicode([high, low]) => {
             out.push_str("\\u00");
             out.push(char::from(high));
             out.push(char::from(low));
-            true
         }
     }
+}
+
+/// Whether the canonical spelling of a character takes an escape.
+const fn is_escaped(character: char) -> bool {
+    matches!(character, '"' | '\\' | '\0'..='\u{1F}')
 }
 
 /// Reads the escape sequence whose backslash is at `at`.
@@ -278,20 +357,31 @@ fn read_hex(bytes: &[u8], start: usize) -> Result<u32, JsonError> {
     Ok(code)
 }
 
+/// The index of the first backslash from `at`, or the length.
+pub(super) fn find_backslash(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    // Whole blocks without a backslash are passed over in a form that compilers vectorise.
+    let n_blocks = rest
+        .chunks_exact(BLOCK_BYTES)
+        .take_while(|block| block.iter().fold(0, |n, byte| n + u8::from(*byte == b'\\')) == 0)
+        .count();
+    let start = (at + n_blocks * BLOCK_BYTES).min(bytes.len());
+    let tail = bytes.get(start..).unwrap_or_default();
+    start
+        + tail
+            .iter()
+            .position(|byte| *byte == b'\\')
+            .unwrap_or(tail.len())
+}
+
 /// The index of the first byte from `at` that ends or interrupts a string: quote, backslash,
-/// control character. Eight bytes at a time.
+/// control character. Sixteen bytes at a time.
+#[inline(always)]
 fn scan_plain(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (ONES * 0x22);
-        let backslash = word ^ (ONES * 0x5C);
-        let hits = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        // A borrow can only mark bytes above a true hit, so the lowest mark is true.
-        match hits & (ONES << 7) {
-            0 => at += 8,
-            marks => return at + usize::try_from(marks.trailing_zeros() / 8).unwrap_or_default(),
+    while let Some([first, second]) = word::load_pair(bytes, at) {
+        match word::joined(word::string_marks(first), word::string_marks(second)) {
+            0 => at += 16,
+            marks => return at + word::first_mark_of_pair(marks),
         }
     }
     while bytes
@@ -303,7 +393,7 @@ fn scan_plain(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
+const BLOCK_BYTES: usize = 64;
 const SURROGATE_HIGH: u32 = 0xD800;
 const SURROGATE_LOW: u32 = 0xDC00;
 const SURROGATE_END: u32 = 0xE000;

@@ -44,10 +44,16 @@ impl<'a> Canonical<'a> {
     /// Where the first U+0000 is spelled, as the offset of its backslash.
     #[must_use]
     pub fn nul_offset(self) -> Option<usize> {
-        self.text
-            .match_indices("\\u0000")
-            .map(|(at, _)| at)
-            .find(|at| is_escape_start(self.as_bytes(), *at))
+        let bytes = self.as_bytes();
+        let mut at = string::find_backslash(bytes, 0);
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if rest.starts_with(b"\\u0000") {
+                return Some(at);
+            }
+            // Behind the letter: the second half of a double backslash begins no escape.
+            at = string::find_backslash(bytes, at + 2);
+        }
+        None
     }
 }
 
@@ -135,15 +141,4 @@ pub fn append_number(value: f64, out: &mut String) {
     } else {
         out.push_str("null");
     }
-}
-
-/// Whether the backslash at `at` begins an escape, and is not the second half of `\\`.
-fn is_escape_start(bytes: &[u8], at: usize) -> bool {
-    let before = bytes.get(..at).unwrap_or_default();
-    let n_backslashes = before
-        .iter()
-        .rev()
-        .take_while(|byte| **byte == b'\\')
-        .count();
-    n_backslashes % 2 == 0
 }

@@ -12,7 +12,7 @@ const EDGE: &str = "edges between crates";
 const PURE_DEPENDENCIES: [(&str, &[&str]); 4] = [
     (
         "monsys-core",
-        &["chrono", "postgres-types", "thiserror", "uuid"],
+        &["chrono", "postgres-types", "thiserror", "uuid", "zmij"],
     ),
     ("monsys-signals", &["monsys-core"]),
     (

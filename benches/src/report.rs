@@ -1,0 +1,81 @@
+//! One line per figure: `name value baseline ratio target ok`.
+
+/// A measured figure beside what it is measured against, both in nanoseconds.
+pub struct Figure {
+    name: String,
+    value: f64,
+    baseline: f64,
+    target: Target,
+}
+
+/// What a figure must reach.
+#[derive(Clone, Copy)]
+pub enum Target {
+    /// The value is at most this part of the baseline; the ratio is value by baseline.
+    AtMost(f64),
+    /// The value is at least this many times faster; the ratio is baseline by value.
+    TimesFaster(f64),
+    /// A part of another figure, which has the target; the ratio is value by baseline.
+    Part,
+}
+
+/// How a figure is written.
+#[derive(Clone, Copy)]
+pub enum Form {
+    /// Words in columns.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Figure {
+    /// A figure of nanoseconds against nanoseconds.
+    pub fn new(name: impl Into<String>, value: f64, baseline: f64, target: Target) -> Self {
+        Self {
+            name: name.into(),
+            value,
+            baseline,
+            target,
+        }
+    }
+
+    /// Whether the target is reached.
+    pub fn is_reached(&self) -> bool {
+        match self.target {
+            Target::AtMost(part) => self.ratio() <= part,
+            Target::TimesFaster(times) => self.ratio() >= times,
+            Target::Part => true,
+        }
+    }
+
+    /// The line of the figure.
+    pub fn line(&self, form: Form) -> String {
+        let Self {
+            name,
+            value,
+            baseline,
+            ..
+        } = self;
+        let (ratio, ok) = (self.ratio(), self.is_reached());
+        let target = match self.target {
+            Target::AtMost(part) => format!("<={part}"),
+            Target::TimesFaster(times) => format!(">={times}"),
+            Target::Part => "-".to_owned(),
+        };
+        match form {
+            Form::Text => {
+                format!("{name:54} {value:10.0} {baseline:10.0} {ratio:8.3} {target:>7} {ok}")
+            }
+            Form::Json => format!(
+                r#"{{"name":"{name}","value":{value:.1},"baseline":{baseline:.1},"ratio":{ratio:.4},"target":"{target}","ok":{ok}}}"#
+            ),
+        }
+    }
+
+    fn ratio(&self) -> f64 {
+        match self.target {
+            Target::AtMost(_) | Target::Part => self.value / self.baseline,
+            Target::TimesFaster(_) => self.baseline / self.value,
+        }
+    }
+}
