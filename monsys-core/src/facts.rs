@@ -56,7 +56,7 @@ pub struct MetricWindow {
 /// What the agent says its version is, and the highest it ever said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VersionFacts {
-    /// The version of the newest verified live payload, as sent.
+    /// The version of the verified payload at the highest position, as sent.
     pub current: Option<String>,
     /// The highest version of any verified payload, as sent.
     pub highest: Option<String>,

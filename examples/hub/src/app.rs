@@ -24,6 +24,7 @@ use crate::config::HubConfig;
 use crate::ingest::{FindingGate, Limiter, Rate};
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
+use crate::security::patience::answer_in_time;
 use crate::store::SqliteStore;
 use crate::{api, ingest, web};
 
@@ -150,27 +151,28 @@ impl App {
             signal,
         };
         if let Some(found) = self.gate.offer(found, Instant::now()) {
-            self.write_finding(&found).await;
+            self.write_finding(found).await;
         }
     }
 
     /// Writes the findings that have waited for a second.
     pub(crate) async fn write_due_findings(&self) {
         for found in self.gate.due(Instant::now()) {
-            self.write_finding(&found).await;
+            self.write_finding(found).await;
         }
     }
 
     /// Writes all findings that wait, because the hub ends.
     pub(crate) async fn write_last_findings(&self) {
         for found in self.gate.drain() {
-            self.write_finding(&found).await;
+            self.write_finding(found).await;
         }
     }
 
-    async fn write_finding(&self, found: &IngestFinding) {
-        if let Err(error) = self.store.record(found).await {
-            tracing::error!(agent = %found.agent, kind = %found.finding.kind, %error, "finding not stored");
+    async fn write_finding(&self, found: IngestFinding) {
+        if let Err(error) = self.store.record(&found).await {
+            tracing::error!(agent = %found.agent, kind = %found.finding.kind, %error, "finding not stored yet");
+            self.gate.put_back(found, Instant::now());
         }
     }
 
@@ -223,6 +225,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(|| async { api::problem::method_not_allowed() })
         .fallback(web::not_found)
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(from_fn(answer_in_time))
         .layer(from_fn(set_headers))
         .with_state(app)
 }

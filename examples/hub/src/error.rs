@@ -70,7 +70,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let kind = match error {
             OpenError::Older { .. } | OpenError::Newer { .. } => FailureKind::Configuration,
-            OpenError::Database(_) | OpenError::Thread(_) => FailureKind::Io,
+            OpenError::Database(_) | OpenError::File(_) | OpenError::Thread(_) => FailureKind::Io,
         };
         Self::new(kind, error)
     }

@@ -436,7 +436,8 @@ fn message(status: StatusCode, title: &str, sentence: &str) -> Response {
     page(status, pages::message(&Message { title, sentence }))
 }
 
-fn store_away(error: &StoreError) -> Response {
+/// Answers a request for a page that the store could not serve.
+pub(crate) fn store_away(error: &StoreError) -> Response {
     tracing::error!(%error, "store did not answer");
     let sentence = "The store does not answer. Nothing was changed; try again in a moment.";
     let mut response = message(

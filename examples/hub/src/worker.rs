@@ -48,19 +48,37 @@ pub(crate) struct CycleReport {
 }
 
 /// Runs cycles until told to stop.
+///
+/// The first one is due ten minutes after the last one of whichever hub ran it, so that hubs which
+/// restart often still judge, and two hubs do not judge twice as often.
 pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let holder = random_bytes::<16>();
-    let mut next = app.clock.now().saturating_add(Span::from_secs(CYCLE_S));
+    let interval = Span::from_secs(CYCLE_S);
+    let mut due = previous_cycle(&app)
+        .await
+        .unwrap_or_else(|| app.clock.now())
+        .saturating_add(interval);
     loop {
-        let wait = app.clock.wall_duration(next.since(app.clock.now()));
+        // A clock that is set back must not make the wait longer than a cycle.
+        let wait = app
+            .clock
+            .wall_duration(due.since(app.clock.now()).min(interval));
         tokio::select! {
             () = sleep(wait) => {}
             _ = stop.changed() => return,
         }
-        next = next
-            .saturating_add(Span::from_secs(CYCLE_S))
-            .max(app.clock.now());
-        match cycle(&app, holder, app.clock.now()).await {
+        let now = app.clock.now();
+        let previous = previous_cycle(&app)
+            .await
+            .filter(|previous| *previous <= now);
+        let by_another = previous.map(|previous| previous.saturating_add(interval));
+        due = by_another
+            .filter(|due| *due > now)
+            .unwrap_or_else(|| now.saturating_add(interval));
+        if by_another.is_some_and(|due| due > now) {
+            continue;
+        }
+        match cycle(&app, holder, now).await {
             Ok(Some(report)) => tracing::info!(
                 evaluated = report.evaluated,
                 opened = report.opened,
@@ -68,10 +86,22 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
                 failed_pages = report.failed_pages,
                 "integrity cycle finished"
             ),
-            Ok(None) => tracing::debug!("another hub runs the integrity cycle"),
+            Ok(None) => tracing::info!("another hub runs the integrity cycle"),
             Err(error) => tracing::error!(%error, "integrity cycle not run"),
         }
     }
+}
+
+async fn previous_cycle(app: &App) -> Option<Timestamp> {
+    let stored = app
+        .store
+        .meta("previous_cycle")
+        .await
+        .unwrap_or_else(|error| {
+            tracing::error!(%error, "the time of the last integrity cycle was not read");
+            None
+        });
+    stored.and_then(|text| Timestamp::parse_rfc3339(&text).ok())
 }
 
 /// Writes waiting findings every second until told to stop.

@@ -38,6 +38,8 @@ pub struct CycleCommit {
 /// What the integrity worker needs.
 pub trait CycleStore: Send + Sync {
     /// Takes or renews the lease; `None` while another holder has it.
+    ///
+    /// A lease that ends later than `now + ttl` was taken by a clock that was wrong, and is free.
     fn take_lease(
         &self,
         holder: [u8; 16],

@@ -123,7 +123,8 @@ pub trait IngestStore: Send + Sync {
     /// that lay in an open gap and that [`IngestBatch::is_late`] is stored as spooled.
     ///
     /// # Errors
-    /// `Unavailable`: nothing of the call was stored. `NotFound`: an agent is gone.
+    /// `Unavailable`: nothing of the call was stored; also when a key was pinned or the token
+    /// revoked since the payload was checked. `NotFound`: an agent is gone.
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>>;
 
     /// Records what a refused request revealed: opens an anomaly, or counts it on the open one.

@@ -65,6 +65,12 @@ impl Pace {
         }
     }
 
+    /// Tells whether a payload is higher than all that were settled, so that the hub takes it for
+    /// live.
+    pub const fn is_ahead(&self, number: u64) -> bool {
+        number > self.settled
+    }
+
     /// Decides what follows from an answer to payload `number`, sent in `epoch`.
     pub fn decide(
         &mut self,

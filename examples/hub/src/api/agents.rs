@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use monsys_core::id::AgentId;
@@ -23,6 +23,8 @@ use crate::app::App;
 use crate::clock::wall_now;
 use crate::security::session::ApiSession;
 
+/// Longest body of a request to pin, in bytes: a key, a signature and their names, twice over.
+const PIN_BYTES_MAX: usize = 1_024;
 /// Processor readings of one agent in a listing.
 const RECENT_CPU: u32 = 60;
 
@@ -57,12 +59,12 @@ fn about(app: &App, agent: &AgentRecord, now: Timestamp) -> Result<AgentSelf, Re
 pub(crate) async fn pin(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Response {
     let now = app.clock.now();
-    let pinned = match caller(&app, peer, &headers).await {
-        Ok(agent) => pin_key(&app, &agent, &body).await,
+    let (parts, body) = request.into_parts();
+    let pinned = match caller(&app, peer, &parts.headers).await {
+        Ok(agent) => pin_key(&app, &agent, body).await,
         Err(reject) => Err(reject),
     };
     match pinned {
@@ -71,11 +73,23 @@ pub(crate) async fn pin(
     }
 }
 
-async fn pin_key(app: &App, agent: &AgentRecord, body: &Bytes) -> Result<String, Reject> {
-    if agent.is_revoked {
-        return Err(Reject::Revoked);
+async fn pin_key(app: &App, agent: &AgentRecord, body: Body) -> Result<String, Reject> {
+    let too_large = |_| Reject::TooLarge {
+        body_bytes_max: PIN_BYTES_MAX,
+    };
+    let body = axum::body::to_bytes(body, PIN_BYTES_MAX)
+        .await
+        .map_err(too_large)?;
+    let key = PinRequest::parse(&body)?.verify(&app.audience, agent.agent)?;
+    // What is known to fail is refused without asking the writer.
+    let other = agent
+        .key
+        .filter(|pinned| *pinned != PublicKey(key.to_bytes()));
+    if other.is_some() {
+        let finding = signature_invalid::finding(signature_invalid::Reason::PinConflict);
+        app.record_finding(agent, finding).await;
+        return Err(Reject::PinRefused);
     }
-    let key = PinRequest::parse(body)?.verify(&app.audience, agent.agent)?;
     let pinned = app.store.pin(
         agent.tenant,
         agent.agent,
@@ -106,7 +120,11 @@ async fn caller(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Agen
     let peer = peer.ip().to_canonical();
     let agent = app.find_agent(peer, parsed.token().digest()).await?;
     app.authenticated(peer);
-    Ok(agent)
+    if agent.is_revoked {
+        Err(Reject::Revoked)
+    } else {
+        Ok(agent)
+    }
 }
 
 #[derive(Serialize)]

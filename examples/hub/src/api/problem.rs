@@ -76,6 +76,16 @@ pub(crate) fn unprocessable(expected: &str) -> Response {
     problem(422, "out_of_range", "Unprocessable content", expected)
 }
 
+/// Answers a request that took too long to arrive.
+pub(crate) fn too_slow() -> Response {
+    problem(
+        408,
+        "request_timeout",
+        "Request timeout",
+        "expected a complete request in time",
+    )
+}
+
 /// Answers a request by a method that the path does not have.
 pub(crate) fn method_not_allowed() -> Response {
     problem(

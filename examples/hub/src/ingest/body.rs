@@ -4,7 +4,6 @@
 //! that nobody fills the memory before showing who they are.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -21,8 +20,6 @@ const BLOCK_BYTES: usize = 4_096;
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// Most blocks of bodies in flight.
 pub(crate) const IN_FLIGHT_BLOCKS: usize = IN_FLIGHT_BYTES_MAX / BLOCK_BYTES;
-/// How long a client may take to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The bytes of a body, and their share of what may be in flight.
 pub(super) struct ReceivedBody {
@@ -36,17 +33,38 @@ pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<ReceivedBody, Reject> {
+    refuse_declared(headers)?;
+    read_frames(&app.bodies_in_flight, body).await
+}
+
+/// Lets the body of a stranger pass by without keeping it: whoever shows no valid token takes no
+/// memory, and still hears first that a body is too large.
+pub(super) async fn drain(headers: &HeaderMap, mut body: Body) -> Result<(), Reject> {
+    refuse_declared(headers)?;
+    let mut length = 0_usize;
+    while let Some(frame) = body.frame().await {
+        length += frame
+            .map_err(|_| cut_off())?
+            .data_ref()
+            .map_or(0, |data| data.len());
+        if length > limit::BODY_BYTES_MAX {
+            return Err(too_large());
+        }
+    }
+    Ok(())
+}
+
+fn refuse_declared(headers: &HeaderMap) -> Result<(), Reject> {
     let declared = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok());
     let declared = declared.and_then(|text| text.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > limit::BODY_BYTES_MAX) {
-        return Err(too_large());
+    let is_too_large = declared.is_some_and(|length| length > limit::BODY_BYTES_MAX);
+    if is_too_large {
+        Err(too_large())
+    } else {
+        Ok(())
     }
-    let reading = read_frames(&app.bodies_in_flight, body);
-    tokio::time::timeout(BODY_TIMEOUT, reading)
-        .await
-        .unwrap_or_else(|_| Err(cut_off()))
 }
 
 /// Takes a share for what has come, not for what was promised: holding the share costs bytes.

@@ -67,6 +67,17 @@ impl FindingGate {
         due
     }
 
+    /// Takes back what could not be written; it waits for the next second.
+    pub(crate) fn put_back(&self, found: IngestFinding, now: Instant) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (found.agent, found.finding.kind);
+        let entry = entries.entry(key).or_insert_with(|| Entry {
+            written_at: now,
+            waiting: None,
+        });
+        entry.waiting = Some(join(entry.waiting.take(), found));
+    }
+
     /// Returns all that waits: the hub is about to end.
     pub(crate) fn drain(&self) -> Vec<IngestFinding> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,6 +147,16 @@ mod tests {
             gate.entries.lock().unwrap().is_empty(),
             "a quiet agent costs nothing"
         );
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_tried_again() {
+        let (gate, start) = (FindingGate::default(), Instant::now());
+        let failed = gate.offer(found(), start).unwrap();
+        gate.put_back(failed, start);
+        assert!(gate.offer(found(), start).is_none());
+        let due = gate.due(start + Duration::from_secs(1));
+        assert_eq!(due.iter().map(|f| f.occurrences).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

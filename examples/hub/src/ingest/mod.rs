@@ -26,7 +26,7 @@ use monsys_integrity::detect::{signature_invalid, unsigned_payload};
 use monsys_integrity::{finding_signal, version};
 use monsys_wire::answer::Acknowledgement;
 use monsys_wire::envelope::{AuthProfile, BodyForm, Credentials};
-use monsys_wire::header::JSON_TYPE;
+use monsys_wire::header::{JSON_TYPE, RequestHeaders};
 use monsys_wire::reject::SignatureFault;
 use monsys_wire::{Admitted, Received, Reject, schema};
 
@@ -68,13 +68,25 @@ async fn accept(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Acknowledgement, Reject> {
+    let pairs = || {
+        headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+    };
+    let known = match RequestHeaders::parse(pairs()) {
+        Ok(parsed) => app.find_agent(peer, parsed.token().digest()).await,
+        Err(reject) => Err(reject),
+    };
+    let agent = match known {
+        Ok(agent) => agent,
+        Err(reject) => {
+            body::drain(headers, body).await?;
+            return Err(reject);
+        }
+    };
     let body = body::read(app, headers, body).await?;
     let received_at = app.clock.now();
-    let pairs = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let received = Received::new(&body.bytes, pairs)?;
-    let agent = app.find_agent(peer, received.token_digest()).await?;
+    let received = Received::new(&body.bytes, pairs())?;
     let admitted = match authenticate(app, received, &agent) {
         Ok(admitted) => admitted,
         Err(reject) => {

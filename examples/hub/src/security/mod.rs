@@ -2,5 +2,6 @@
 
 pub(crate) mod headers;
 pub(crate) mod origin;
+pub(crate) mod patience;
 pub(crate) mod secret;
 pub(crate) mod session;

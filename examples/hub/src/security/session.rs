@@ -10,9 +10,11 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use monsys_core::store::StoreError;
 use monsys_core::time::Span;
 
 use super::secret::Secret;
+use crate::api::problem;
 use crate::app::App;
 use crate::clock::wall_now;
 use crate::store::{Role, SessionUser};
@@ -59,10 +61,11 @@ impl FromRequestParts<Arc<App>> for PageSession {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let found = find(&parts.headers, app).await;
-        found
-            .map(Self)
-            .ok_or_else(|| Redirect::to("/login").into_response())
+        match find(&parts.headers, app).await {
+            Ok(Some(session)) => Ok(Self(session)),
+            Ok(None) => Err(Redirect::to("/login").into_response()),
+            Err(error) => Err(crate::web::store_away(&error)),
+        }
     }
 }
 
@@ -73,26 +76,20 @@ impl FromRequestParts<Arc<App>> for ApiSession {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        find(&parts.headers, app)
-            .await
-            .map(Self)
-            .ok_or_else(crate::api::problem::unauthorized)
+        match find(&parts.headers, app).await {
+            Ok(Some(session)) => Ok(Self(session)),
+            Ok(None) => Err(problem::unauthorized()),
+            Err(error) => Err(problem::of_store(&error)),
+        }
     }
 }
 
-async fn find(headers: &HeaderMap, app: &App) -> Option<Session> {
-    let secret = cookie(headers)?;
-    let found = app.store.session(secret.digest(), wall_now()).await;
-    match found {
-        Ok(user) => Some(Session {
-            user: user?,
-            secret,
-        }),
-        Err(error) => {
-            tracing::error!(%error, "session not read");
-            None
-        }
-    }
+async fn find(headers: &HeaderMap, app: &App) -> Result<Option<Session>, StoreError> {
+    let Some(secret) = cookie(headers) else {
+        return Ok(None);
+    };
+    let user = app.store.session(secret.digest(), wall_now()).await?;
+    Ok(user.map(|user| Session { user, secret }))
 }
 
 fn cookie(headers: &HeaderMap) -> Option<Secret> {

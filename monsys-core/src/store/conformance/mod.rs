@@ -463,6 +463,15 @@ fn one_holder_has_the_lease<W: BlockOn>(f: &Fixture<'_, W>) {
         Ok(())
     );
     assert_eq!(take(2, now()), Ok(None), "nobody ends another's cycle");
+    let step_back = now().saturating_sub(Span::from_secs(86_400));
+    assert!(
+        take(2, step_back).is_ok_and(|lease| lease.is_some()),
+        "no lease outlives a clock"
+    );
+    assert!(
+        take(1, now()).is_ok_and(|lease| lease.is_some()),
+        "yesterday's has expired"
+    );
     let expired = now().saturating_add(ttl);
     assert!(
         take(2, expired).is_ok_and(|lease| lease.is_some()),

@@ -214,13 +214,13 @@ impl CycleStore for InMemory {
         ttl: Span,
     ) -> StoreFuture<'_, Option<Lease>> {
         let mut state = self.lock();
-        if state
-            .lease
-            .is_some_and(|(owner, until)| owner != holder && until > now)
-        {
+        let until = now.saturating_add(ttl);
+        let is_held =
+            |(owner, ends): ([u8; 16], Timestamp)| owner != holder && ends > now && ends <= until;
+        if state.lease.is_some_and(is_held) {
             return ready(Ok(None));
         }
-        state.lease = Some((holder, now.saturating_add(ttl)));
+        state.lease = Some((holder, until));
         ready(Ok(Some(Lease {
             previous_cycle: state.previous_cycle,
         })))

@@ -67,9 +67,9 @@ impl Agent {
         received
     }
 
-    pub(super) fn note_version(&mut self, batch: &IngestBatch, is_spooled: bool) {
+    pub(super) fn note_version(&mut self, batch: &IngestBatch, fills_gap: bool) {
         let text = || Some(String::from(batch.version.text.as_str()));
-        if !is_spooled {
+        if !fills_gap {
             self.version.current = text();
         }
         if batch.version.triple > self.highest {
@@ -94,21 +94,26 @@ impl State {
 
     pub(super) fn commit(&mut self, batch: &IngestBatch) -> Result<IngestOutcome, StoreError> {
         let agent = self.agent(batch.tenant, batch.agent)?;
+        let is_unpinned = batch.signature == SignatureStatus::Unpinned;
+        if agent.is_revoked || (is_unpinned && agent.new.key.is_some()) {
+            return Err(StoreError::Unavailable);
+        }
         let known = agent.contents.get(&batch.position).copied();
-        let is_spooled = match agent.positions.admit(batch.position, batch.content, known) {
+        let fills_gap = match agent.positions.admit(batch.position, batch.content, known) {
             Admission::Duplicate => return Ok(IngestOutcome::Duplicate),
             Admission::Replay => return Ok(IngestOutcome::Replay),
             Admission::StaleEpoch { min_epoch } => {
                 return Ok(IngestOutcome::StaleEpoch { min_epoch });
             }
             Admission::OutOfRange => return Ok(IngestOutcome::OutOfRange),
-            Admission::Fresh { fills_gap } => fills_gap && batch.is_late(),
+            Admission::Fresh { fills_gap } => fills_gap,
         };
+        let is_spooled = fills_gap && batch.is_late();
         agent.contents.insert(batch.position, batch.content);
         agent.last_seen_at = Some(batch.received_at);
         if batch.signature == SignatureStatus::Verified {
             agent.last_verified_at = Some(batch.received_at);
-            agent.note_version(batch, is_spooled);
+            agent.note_version(batch, fills_gap);
         }
         match &batch.payload {
             Payload::Metrics(sample) => {

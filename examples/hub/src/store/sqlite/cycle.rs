@@ -24,7 +24,7 @@ impl CycleStore for SqliteStore {
         self.write(move |connection| {
             let sql = "INSERT INTO leases (name, holder, expires_at) VALUES ('cycle', ?1, ?2) \
                        ON CONFLICT (name) DO UPDATE SET holder = ?1, expires_at = ?2 \
-                       WHERE holder = ?1 OR expires_at <= ?3";
+                       WHERE holder = ?1 OR expires_at <= ?3 OR expires_at > ?2";
             let until = now.saturating_add(ttl).to_rfc3339();
             let taken = connection
                 .execute(sql, params![holder.as_slice(), until, now.to_rfc3339()])

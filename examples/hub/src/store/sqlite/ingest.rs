@@ -1,7 +1,7 @@
 //! What one accepted payload writes.
 
 use monsys_core::endpoint::{EndpointSnapshot, EndpointText};
-use monsys_core::id::{AgentId, TenantId};
+use monsys_core::id::TenantId;
 use monsys_core::json::ObjectText;
 use monsys_core::position::{Admission, ContentHash, PositionSet};
 use monsys_core::sample::MetricSample;
@@ -38,17 +38,18 @@ impl IngestStore for SqliteStore {
 }
 
 fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutcome, StoreError> {
-    let mut positions = positions_of(connection, batch.tenant, batch.agent)?;
+    let mut positions = positions_of(connection, batch)?;
     let known = content_at(connection, batch)?;
-    let is_spooled = match positions.admit(batch.position, batch.content, known) {
+    let fills_gap = match positions.admit(batch.position, batch.content, known) {
         Admission::Duplicate => return Ok(IngestOutcome::Duplicate),
         Admission::Replay => return Ok(IngestOutcome::Replay),
         Admission::StaleEpoch { min_epoch } => return Ok(IngestOutcome::StaleEpoch { min_epoch }),
         Admission::OutOfRange => return Ok(IngestOutcome::OutOfRange),
-        Admission::Fresh { fills_gap } => fills_gap && batch.is_late(),
+        Admission::Fresh { fills_gap } => fills_gap,
     };
+    let is_spooled = fills_gap && batch.is_late();
     keep_content(connection, batch)?;
-    update_agent(connection, batch, &positions, is_spooled)?;
+    update_agent(connection, batch, &positions, fills_gap)?;
     match &batch.payload {
         Payload::Metrics(sample) => insert_metrics(connection, batch, sample, is_spooled)?,
         Payload::Signals(signals) => {
@@ -76,12 +77,11 @@ fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutc
     Ok(IngestOutcome::Accepted)
 }
 
-fn positions_of(
-    connection: &Connection,
-    tenant: TenantId,
-    agent: AgentId,
-) -> Result<PositionSet, StoreError> {
-    let sql = "SELECT positions FROM agents WHERE tenant_id = ?1 AND id = ?2";
+/// Reads the positions of an agent, and makes sure that what the request was checked against still
+/// holds: a key pinned since, or a token revoked since, makes the sender come again.
+fn positions_of(connection: &Connection, batch: &IngestBatch) -> Result<PositionSet, StoreError> {
+    let sql = "SELECT positions, public_key IS NOT NULL, revoked_at IS NOT NULL FROM agents \
+               WHERE tenant_id = ?1 AND id = ?2";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let read = |row: &rusqlite::Row<'_>| {
         let bytes = row
@@ -89,14 +89,15 @@ fn positions_of(
             .or_store_error()?
             .as_blob()
             .map_err(|_| StoreError::Damaged)?;
+        let (is_pinned, is_revoked): (bool, bool) =
+            (row.get(1).or_store_error()?, row.get(2).or_store_error()?);
+        if is_revoked || (is_pinned && batch.signature == SignatureStatus::Unpinned) {
+            return Err(StoreError::Unavailable);
+        }
         PositionSet::from_bytes(bytes).map_err(|_| StoreError::Damaged)
     };
-    first(
-        &mut statement,
-        [tenant.to_string(), agent.to_string()],
-        read,
-    )?
-    .ok_or(StoreError::NotFound)
+    let ids = [batch.tenant.to_string(), batch.agent.to_string()];
+    first(&mut statement, ids, read)?.ok_or(StoreError::NotFound)
 }
 
 fn content_at(
@@ -145,11 +146,11 @@ fn update_agent(
     connection: &Connection,
     batch: &IngestBatch,
     positions: &PositionSet,
-    is_spooled: bool,
+    fills_gap: bool,
 ) -> Result<(), StoreError> {
     let is_verified = batch.signature == SignatureStatus::Verified;
     let version = batch.version.text.as_str();
-    let current = (is_verified && !is_spooled).then_some(version);
+    let current = (is_verified && !fills_gap).then_some(version);
     let key = batch
         .version
         .triple

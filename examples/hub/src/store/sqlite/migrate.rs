@@ -14,6 +14,9 @@ pub(crate) enum OpenError {
     /// The database said no.
     #[error("store not opened: {0}")]
     Database(#[from] rusqlite::Error),
+    /// The file could not be made or written.
+    #[error("store not opened: {0}")]
+    File(#[source] std::io::Error),
     /// No thread for the writer.
     #[error("store not opened: no thread for its writer")]
     Thread(#[source] std::io::Error),

@@ -117,6 +117,7 @@ impl Readers {
 }
 
 fn open_writable(file: &Path) -> Result<Connection, OpenError> {
+    make_private(file)?;
     let connection = Connection::open(file)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     enter_wal_mode(&connection)?;
@@ -125,6 +126,19 @@ fn open_writable(file: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "recursive_triggers", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Makes the file readable for its owner only; its companions take over its mode.
+fn make_private(file: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let made = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(file);
+    made.map(drop).map_err(OpenError::File)
 }
 
 /// The one statement that SQLite does not let wait for another process: it answers "locked" at once
