@@ -191,6 +191,18 @@ fn pinning_happens_once_and_resets_positions<W: BlockOn>(f: &Fixture<'_, W>) {
         "the same key again is fine"
     );
     assert_eq!(pin(2, now()), Ok(PinOutcome::OtherKey));
+    let checked_before = IngestBatch {
+        position: position(1, 8),
+        ..unpinned
+    };
+    let refused = f
+        .wait
+        .block_on(f.store.commit(core::slice::from_ref(&checked_before)));
+    assert_eq!(
+        refused,
+        Err(StoreError::Unavailable),
+        "a key was pinned since it was checked"
+    );
     let again = f.metrics(agent, 7, 2);
     assert_eq!(
         f.commit(&again),
@@ -252,14 +264,15 @@ fn late_payloads_in_open_gaps_are_spooled<W: BlockOn>(f: &Fixture<'_, W>) {
         IngestOutcome::Accepted
     );
     assert_eq!(f.commit(&late(4, 1)), IngestOutcome::Accepted);
+    assert_eq!(f.commit(&f.versioned(agent, 3, 1)), IngestOutcome::Accepted);
     assert_eq!(f.commit(&late(11, 2)), IngestOutcome::Accepted);
     let facts = f.facts(0, agent);
     assert_eq!(
         facts.window.is_spooled,
-        [true, false, false],
+        [false, true, false, false],
         "in receive order; late and in a gap, not late alone"
     );
-    assert_eq!(facts.clock.len(), 3);
+    assert_eq!(facts.clock.len(), 4);
     assert_eq!(
         facts.version.current.as_deref(),
         Some("0.2.0"),
