@@ -23,7 +23,7 @@ use crate::clock::{Clock, wall_now};
 use crate::config::{Choices, default_data_dir};
 use crate::error::{Failure, FailureKind};
 use crate::random::random_bytes;
-use crate::server::{self, make_login_link, open_store, refuse_postgres};
+use crate::server::{self, STORE_FILE, make_login_link, open_store, refuse_postgres};
 use crate::store::{NewUser, SqliteStore};
 use crate::{demo, output, worker};
 
@@ -76,6 +76,20 @@ fn say(as_json: bool, value: &serde_json::Value, text: impl std::fmt::Display) {
 fn store_of(args: &StoreArgs) -> Result<SqliteStore, Failure> {
     refuse_postgres()?;
     open_store(&data_of(args)?)
+}
+
+/// Opens a store that is there; a mistyped directory must not become an empty hub.
+fn existing_store_of(args: &StoreArgs) -> Result<SqliteStore, Failure> {
+    let file = data_of(args)?.join(STORE_FILE);
+    refuse_postgres()?;
+    if matches!(file.try_exists(), Ok(false)) {
+        let message = format!(
+            "no store at {}: expected the --data of a hub",
+            file.display()
+        );
+        return Err(Failure::new(FailureKind::Configuration, message));
+    }
+    store_of(args)
 }
 
 fn data_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
@@ -143,7 +157,7 @@ async fn add_org(name: &str, args: &StoreArgs) -> Result<(), Failure> {
 }
 
 async fn list_orgs(args: &StoreArgs) -> Result<(), Failure> {
-    let orgs = store_of(args)?.tenant_names().await?;
+    let orgs = existing_store_of(args)?.tenant_names().await?;
     if args.json {
         let items: Vec<_> = orgs
             .iter()
@@ -188,7 +202,7 @@ async fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
     let key = key.map_err(|error| usage(&format!("public key: {error}")))?;
     let pin_within = parse_span(&args.pin_within)
         .ok_or_else(|| usage("--pin-within: expected a span such as 90s, 30m, 24h or 7d"))?;
-    let store = store_of(&args.store)?;
+    let store = existing_store_of(&args.store)?;
     let tenant = tenant_named(&store, &args.org).await?;
     let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
     let token = BearerToken::from_random_bytes(random_bytes());
@@ -244,7 +258,7 @@ fn parse_span(text: &str) -> Option<Span> {
 }
 
 async fn list_agents(args: &StoreArgs) -> Result<(), Failure> {
-    let store = store_of(args)?;
+    let store = existing_store_of(args)?;
     let mut items = Vec::new();
     for (tenant, org) in store.tenant_names().await? {
         for agent in store.agents(tenant, 1, wall_now()).await? {
@@ -274,7 +288,7 @@ async fn list_agents(args: &StoreArgs) -> Result<(), Failure> {
 async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
     let unknown = || Failure::new(FailureKind::Usage, "expected the identifier of an agent");
     let agent = AgentId::parse(id).map_err(|_| unknown())?;
-    let store = store_of(args)?;
+    let store = existing_store_of(args)?;
     for (tenant, _) in store.tenant_names().await? {
         match store.revoke(tenant, agent).await {
             Ok(()) => {
@@ -295,7 +309,7 @@ async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
 }
 
 async fn add_user(args: &UserArgs) -> Result<(), Failure> {
-    let store = store_of(&args.store)?;
+    let store = existing_store_of(&args.store)?;
     let tenant = tenant_named(&store, &args.org).await?;
     let email = display_name("e-mail", &args.email)?.as_str().to_owned();
     let user = UserId::from_random_bytes(random_bytes());
@@ -320,7 +334,7 @@ async fn add_user(args: &UserArgs) -> Result<(), Failure> {
 }
 
 async fn reset_user(args: &UserArgs) -> Result<(), Failure> {
-    let store = store_of(&args.store)?;
+    let store = existing_store_of(&args.store)?;
     let tenant = tenant_named(&store, &args.org).await?;
     let found = store.user_by_email(tenant, args.email.clone()).await?;
     let user = found.ok_or_else(|| {
@@ -350,7 +364,7 @@ async fn print_link(store: &SqliteStore, user: UserId, args: &UserArgs) -> Resul
 }
 
 async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
-    let store = store_of(args)?;
+    let store = existing_store_of(args)?;
     let is_demo = store.meta("is_demo").await?.is_some();
     if is_demo {
         let message = "this is a demo store, whose clock is not that of the wall";

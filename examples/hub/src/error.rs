@@ -36,6 +36,14 @@ impl Failure {
         }
     }
 
+    /// Says what the failure is about.
+    pub(crate) fn about(self, what: impl fmt::Display) -> Self {
+        Self {
+            message: format!("{what}: {}", self.message),
+            ..self
+        }
+    }
+
     /// Returns the exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {

@@ -56,6 +56,10 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         env!("CARGO_PKG_VERSION"),
         data.join(STORE_FILE).display()
     ));
+    tracing::info!(%addr, store = %data.join(STORE_FILE).display(), "hub started");
+    if std::env::var_os("REDIS_URL").is_some() {
+        tracing::warn!("REDIS_URL is ignored: this hub needs no Redis");
+    }
     if app.store.user_count().await? == 0 {
         let link = make_link(&app.store, LoginLink::SetUp).await?;
         output::line(format_args!(
@@ -72,7 +76,8 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 /// Opens the store of a data directory, making both if need be.
 pub(crate) fn open_store(data: &Path) -> Result<SqliteStore, Failure> {
     make_private_dir(data)?;
-    Ok(SqliteStore::open(&data.join(STORE_FILE))?)
+    let file = data.join(STORE_FILE);
+    SqliteStore::open(&file).map_err(|error| Failure::from(error).about(file.display()))
 }
 
 /// Makes a directory that only its owner enters.

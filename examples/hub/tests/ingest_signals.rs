@@ -325,3 +325,41 @@ fn a_signal_without_a_member_is_refused_by_its_place() {
     }
     scene.agent.send(&scene.hub, body.as_bytes()).accepted();
 }
+
+#[test]
+fn the_key_beyond_a_thousand_live_ones_of_a_source_is_refused() {
+    let scene = Scene::new();
+    let keyed = |n: i64, ttl_seconds| SignalDraft {
+        key: format!("backup.k{n}"),
+        ttl_seconds,
+        ..draft()
+    };
+    let batch = |from: i64, to: i64| (from..to).map(|n| keyed(n, None)).collect::<Vec<_>>();
+    assert_eq!(scene.send(1, &batch(0, 600)).status, 202);
+    assert_eq!(
+        scene.send(2, &batch(300, 1_000)).status,
+        202,
+        "a known key is not a new one"
+    );
+    let refused = scene.send(3, &[keyed(5, None), keyed(1_000, None)]);
+    assert_refusal(&refused, 422, "invalid_signal");
+    let violation = &refused.json()["violations"][0];
+    assert_eq!(
+        (&violation["index"], &violation["rule"]),
+        (&1.into(), &"agent_live_keys".into())
+    );
+    assert_eq!(
+        scene.send(3, &[keyed(7, Some(60))]).status,
+        202,
+        "the position was not used up"
+    );
+    let other_source = SignalDraft {
+        source: "clock_check".into(),
+        ..keyed(1_000, None)
+    };
+    assert_eq!(
+        scene.send(4, &[other_source]).status,
+        202,
+        "each source has its own thousand"
+    );
+}

@@ -95,6 +95,11 @@ pub enum IngestOutcome {
     },
     /// Its position is out of range; nothing changed.
     OutOfRange,
+    /// One signal more than the agent may have live keys of its source; nothing changed.
+    TooManyKeys {
+        /// Which signal of the payload, from 0.
+        index: usize,
+    },
 }
 
 /// A finding that a refused request reveals.

@@ -80,7 +80,12 @@ async fn pin_key(app: &App, agent: &AgentRecord, body: Body) -> Result<String, R
     let body = axum::body::to_bytes(body, PIN_BYTES_MAX)
         .await
         .map_err(too_large)?;
-    let key = PinRequest::parse(&body)?.verify(&app.audience, agent.agent)?;
+    let proof = PinRequest::parse(&body)?.verify(&app.audience, agent.agent);
+    if proof.is_err() {
+        let finding = signature_invalid::finding(signature_invalid::Reason::Mismatch);
+        app.record_finding(agent, finding).await;
+    }
+    let key = proof?;
     // What is known to fail is refused without asking the writer.
     let other = agent
         .key

@@ -18,6 +18,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use monsys_core::anomaly::Finding;
+use monsys_core::signal::{Rule, Violation, Violations};
 use monsys_core::store::{
     AgentRecord, IngestBatch, IngestOutcome, IngestStore, Payload, SignatureStatus, VersionSeen,
 };
@@ -190,6 +191,14 @@ async fn store(app: &App, batch: IngestBatch) -> Result<Acknowledgement, Reject>
         Some(IngestOutcome::StaleEpoch { min_epoch }) => Err(Reject::StaleEpoch {
             min_epoch: *min_epoch,
         }),
+        Some(IngestOutcome::TooManyKeys { index }) => {
+            let mut violations = Violations::default();
+            violations.push(Violation {
+                index: *index,
+                rule: Rule::LiveKeys,
+            });
+            Err(Reject::InvalidSignal { violations })
+        }
         Some(IngestOutcome::OutOfRange) => Err(Reject::OutOfRange {
             pointer: "/epoch".into(),
             expected: "an epoch that follows the current one",

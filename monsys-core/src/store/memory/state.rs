@@ -1,6 +1,6 @@
 //! What the store in memory holds, and how each change is applied to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::string::String;
 use std::vec::Vec;
 
@@ -93,6 +93,7 @@ impl State {
     }
 
     pub(super) fn commit(&mut self, batch: &IngestBatch) -> Result<IngestOutcome, StoreError> {
+        let too_many = self.key_too_many(batch);
         let agent = self.agent(batch.tenant, batch.agent)?;
         let is_unpinned = batch.signature == SignatureStatus::Unpinned;
         if agent.is_revoked || (is_unpinned && agent.new.key.is_some()) {
@@ -108,6 +109,9 @@ impl State {
             Admission::OutOfRange => return Ok(IngestOutcome::OutOfRange),
             Admission::Fresh { fills_gap } => fills_gap,
         };
+        if let Some(index) = too_many {
+            return Ok(IngestOutcome::TooManyKeys { index });
+        }
         let is_spooled = fills_gap && batch.is_late();
         agent.contents.insert(batch.position, batch.content);
         agent.last_seen_at = Some(batch.received_at);
@@ -149,6 +153,28 @@ impl State {
             self.apply(batch.tenant, batch.received_at, &record);
         }
         Ok(IngestOutcome::Accepted)
+    }
+
+    /// Finds the first signal beyond the live keys that an agent may have of one source.
+    fn key_too_many(&self, batch: &IngestBatch) -> Option<usize> {
+        let Payload::Signals(signals) = &batch.payload else {
+            return None;
+        };
+        let now = batch.received_at;
+        let subject = std::format!("{}", batch.agent);
+        let own = self.signals.iter().filter(|(tenant, signal)| {
+            *tenant == batch.tenant
+                && signal.subject_id().as_str() == subject
+                && signal.is_live(now)
+        });
+        let mut live: BTreeSet<_> = own
+            .map(|(_, signal)| (signal.source(), signal.key()))
+            .collect();
+        signals.iter().position(|signal| {
+            live.insert((signal.source(), signal.key()));
+            let of_source = live.iter().filter(|(source, _)| *source == signal.source());
+            of_source.count() > limit::LIVE_KEYS_PER_SOURCE_MAX
+        })
     }
 
     /// Carries out one step; tells whether it opened an anomaly.

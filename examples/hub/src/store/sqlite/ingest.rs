@@ -1,8 +1,11 @@
 //! What one accepted payload writes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use monsys_core::endpoint::{EndpointSnapshot, EndpointText};
 use monsys_core::id::TenantId;
 use monsys_core::json::ObjectText;
+use monsys_core::limit;
 use monsys_core::position::{Admission, ContentHash, PositionSet};
 use monsys_core::sample::MetricSample;
 use monsys_core::signal::Signal;
@@ -10,11 +13,12 @@ use monsys_core::store::{
     IngestBatch, IngestFinding, IngestOutcome, IngestStore, Payload, SignatureStatus, StoreError,
     StoreFuture,
 };
+use monsys_core::time::Span;
 use rusqlite::{Connection, params};
 
 use super::SqliteStore;
 use super::anomaly::record;
-use super::column::{OrStoreError, bytes32, first};
+use super::column::{OrStoreError, bytes32, first, rows, text};
 
 impl IngestStore for SqliteStore {
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>> {
@@ -47,6 +51,11 @@ fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutc
         Admission::OutOfRange => return Ok(IngestOutcome::OutOfRange),
         Admission::Fresh { fills_gap } => fills_gap,
     };
+    if let Payload::Signals(signals) = &batch.payload
+        && let Some(index) = key_too_many(connection, batch, signals)?
+    {
+        return Ok(IngestOutcome::TooManyKeys { index });
+    }
     let is_spooled = fills_gap && batch.is_late();
     keep_content(connection, batch)?;
     update_agent(connection, batch, &positions, fills_gap)?;
@@ -55,6 +64,7 @@ fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutc
         Payload::Signals(signals) => {
             for signal in signals {
                 insert_signal(connection, batch.tenant, signal)?;
+                keep_key(connection, batch, signal)?;
             }
         }
         Payload::Endpoint(snapshot) => insert_endpoint(connection, batch, snapshot)?,
@@ -285,6 +295,68 @@ fn optional_text(object: ObjectText, name: &str, text: Option<&EndpointText>) ->
 fn list(objects: impl Iterator<Item = ObjectText>) -> String {
     let members: Vec<_> = objects.map(ObjectText::finish).collect();
     format!("[{}]", members.join(", "))
+}
+
+/// Finds the first signal beyond the live keys that an agent may have of one source.
+fn key_too_many(
+    connection: &Connection,
+    batch: &IngestBatch,
+    signals: &[Signal],
+) -> Result<Option<usize>, StoreError> {
+    let ids = (batch.tenant.to_string(), batch.agent.to_string());
+    let now = batch.received_at.to_rfc3339();
+    let sql = "SELECT signal_key FROM signal_keys WHERE tenant_id = ?1 AND agent_id = ?2 \
+               AND source = ?3 AND (expires_at IS NULL OR expires_at > ?4)";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let mut live: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (index, signal) in signals.iter().enumerate() {
+        let source = signal.source().as_str();
+        if !live.contains_key(source) {
+            let found = rows(&mut statement, params![ids.0, ids.1, source, now], |row| {
+                text(row, 0)
+            })?;
+            live.insert(source, found.into_iter().collect());
+        }
+        let Some(keys) = live.get_mut(source) else {
+            continue;
+        };
+        keys.insert(signal.key().as_str().to_owned());
+        if keys.len() > limit::LIVE_KEYS_PER_SOURCE_MAX {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
+/// Keeps until when a key is live, and forgets those of its source that no longer are.
+fn keep_key(
+    connection: &Connection,
+    batch: &IngestBatch,
+    signal: &Signal,
+) -> Result<(), StoreError> {
+    let ids = (batch.tenant.to_string(), batch.agent.to_string());
+    let source = signal.source().as_str();
+    let sql = "DELETE FROM signal_keys WHERE tenant_id = ?1 AND agent_id = ?2 AND source = ?3 \
+               AND expires_at <= ?4";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let now = batch.received_at.to_rfc3339();
+    statement
+        .execute(params![ids.0, ids.1, source, now])
+        .or_store_error()?;
+    let expires_at = signal.ttl_seconds().map(|ttl| {
+        signal
+            .observed_at()
+            .saturating_add(Span::from_secs(ttl))
+            .to_rfc3339()
+    });
+    let sql = "INSERT INTO signal_keys (tenant_id, agent_id, source, signal_key, expires_at) \
+               VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET expires_at = ?5";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let key = signal.key().as_str();
+    statement
+        .execute(params![ids.0, ids.1, source, key, expires_at])
+        .or_store_error()
+        .map(drop)
 }
 
 /// Writes one signal.

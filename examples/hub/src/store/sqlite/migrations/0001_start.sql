@@ -137,6 +137,17 @@ CREATE TABLE signal_streams (
 CREATE INDEX signal_streams_by_subject
     ON signal_streams (tenant_id, subject_type, subject_id, signal_key, observed_at);
 
+-- The keys of which agents have said something, and until when it holds; NULL is until superseded.
+CREATE TABLE signal_keys (
+    tenant_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    signal_key TEXT NOT NULL,
+    expires_at TEXT,
+    PRIMARY KEY (tenant_id, agent_id, source, signal_key),
+    FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE integrity_anomalies (
     id TEXT PRIMARY KEY NOT NULL,
     tenant_id TEXT NOT NULL,
