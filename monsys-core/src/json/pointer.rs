@@ -56,17 +56,22 @@ impl Pointer {
             return;
         }
         self.text.push('/');
+        // An empty name adds the slash alone, which may be the byte too many.
+        let mut is_fitting = self.text.len() <= POINTER_BYTES_MAX;
         for character in characters {
+            if !is_fitting {
+                break;
+            }
             match character {
                 '~' => self.text.push_str("~0"),
                 '/' => self.text.push_str("~1"),
                 other => self.text.push(other),
             }
-            if self.text.len() > POINTER_BYTES_MAX {
-                self.text.truncate(fitting);
-                self.is_cut = true;
-                return;
-            }
+            is_fitting = self.text.len() <= POINTER_BYTES_MAX;
+        }
+        if !is_fitting {
+            self.text.truncate(fitting);
+            self.is_cut = true;
         }
     }
 
@@ -144,5 +149,23 @@ fn step_on(path: &mut [Step<'_>]) -> bool {
             true
         }
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_name_at_the_limit_is_cut_like_any_other() {
+        for length in [254, 255, 256] {
+            let mut pointer = Pointer::new();
+            let name: String = core::iter::repeat_n('x', length).collect();
+            pointer.push(Step::Name(&name));
+            pointer.push(Step::Name(""));
+            pointer.push(Step::Index(0));
+            let text = pointer.finish();
+            assert!(text.len() <= POINTER_BYTES_MAX, "{length}: {}", text.len());
+        }
     }
 }
