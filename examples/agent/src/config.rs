@@ -5,9 +5,8 @@
 //! value from it. An unknown key is refused with the nearest known one. What not: flags and
 //! environment; the command line reads those. Cost: one small file.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use monsys_core::id::AgentId;
@@ -15,7 +14,7 @@ use monsys_wire::{Audience, BearerToken};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::durable;
+use crate::durable::{self, PrivateFileError};
 use crate::hub_url::HubUrl;
 
 /// The directory in which everything of one agent lies.
@@ -170,30 +169,14 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]; [`ConfigError::Absent`] may be relied on.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let io = |source| ConfigError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(ConfigError::Absent {
-                    path: path.to_owned(),
-                });
+        let text = durable::read_private(path, FILE_BYTES_MAX).map_err(|error| {
+            let path = path.to_owned();
+            match error {
+                PrivateFileError::Absent => ConfigError::Absent { path },
+                PrivateFileError::Exposed { mode } => ConfigError::Exposed { path, mode },
+                PrivateFileError::Io(source) => ConfigError::Io { path, source },
             }
-            Err(error) => return Err(io(error)),
-        };
-        let mode = file.metadata().map_err(io)?.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(ConfigError::Exposed {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-        let mut text = String::new();
-        file.take(FILE_BYTES_MAX)
-            .read_to_string(&mut text)
-            .map_err(io)?;
+        })?;
         Self::parse(path, &text)
     }
 
@@ -378,6 +361,8 @@ const FILE_BYTES_MAX: u64 = 65_536;
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
     use crate::testing::TempDir;

@@ -1,13 +1,58 @@
-//! Writing files so that a crash leaves the old or the new content, never a mixture.
+//! Private files, and writing them so that a crash leaves the old or the new content, never a
+//! mixture.
 //!
 //! What: private files and directories (0600, 0700), replaced by rename or created exclusively,
-//! with the directory synced behind each. What not: locking. Cost: two syncs a file, which is
+//! with the directory synced behind each, and read only while nobody else can. What not: locking. Cost: two syncs a file, which is
 //! what makes it durable.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Says why a private file was not read.
+#[derive(Debug, Error)]
+pub enum PrivateFileError {
+    /// There is none.
+    #[error("expected a file")]
+    Absent,
+    /// Others than its owner may read or write it.
+    #[error("file has mode {mode:04o}: expected 0600")]
+    Exposed {
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The file system refused, or it is not text.
+    #[error("file cannot be read")]
+    Io(#[source] io::Error),
+}
+
+/// Reads a text file that only its owner can read or write, at most its first `bytes_max` bytes.
+///
+/// # Errors
+/// [`PrivateFileError`]; nothing is read of a file that others can see.
+pub fn read_private(path: &Path, bytes_max: u64) -> Result<String, PrivateFileError> {
+    let file = File::open(path).map_err(|error| {
+        let is_absent = error.kind() == io::ErrorKind::NotFound;
+        if is_absent {
+            PrivateFileError::Absent
+        } else {
+            PrivateFileError::Io(error)
+        }
+    })?;
+    let mode = file.metadata().map_err(PrivateFileError::Io)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(PrivateFileError::Exposed { mode });
+    }
+    let mut text = String::new();
+    let mut start = file.take(bytes_max);
+    start
+        .read_to_string(&mut text)
+        .map_err(PrivateFileError::Io)?;
+    Ok(text)
+}
 
 /// Makes a directory, and those above it, that only its owner can enter; one that exists stays as
 /// it is.

@@ -4,15 +4,15 @@
 //! never overwritten and never printed; the wire crate's key type has no way to show it but the one
 //! that writes this file. What not: rotation. Cost: one small file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use monsys_wire::SigningKey;
 use thiserror::Error;
 
-use crate::durable;
+use crate::durable::{self, PrivateFileError};
 
 /// Says why there is no usable key.
 #[derive(Debug, Error)]
@@ -60,30 +60,14 @@ pub enum KeyFileError {
 /// # Errors
 /// [`KeyFileError`]; [`KeyFileError::Absent`] and [`KeyFileError::Exposed`] may be relied on.
 pub fn load(path: &Path) -> Result<SigningKey, KeyFileError> {
-    let io = |source| KeyFileError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(KeyFileError::Absent {
-                path: path.to_owned(),
-            });
+    let text = durable::read_private(path, FILE_BYTES_MAX).map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            PrivateFileError::Absent => KeyFileError::Absent { path },
+            PrivateFileError::Exposed { mode } => KeyFileError::Exposed { path, mode },
+            PrivateFileError::Io(source) => KeyFileError::Io { path, source },
         }
-        Err(error) => return Err(io(error)),
-    };
-    let mode = file.metadata().map_err(io)?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(io)?;
+    })?;
     SigningKey::parse_secret_hex(text.trim_end()).map_err(|_| KeyFileError::Malformed {
         path: path.to_owned(),
     })
@@ -152,6 +136,8 @@ const FILE_BYTES_MAX: u64 = 4_096;
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
     use crate::testing::TempDir;
