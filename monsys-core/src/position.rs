@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use crate::limit;
+use crate::time::{Span, Timestamp};
 
 /// The place of a payload in the life of a spool: `epoch` counts lives, `seq` payloads from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -201,6 +202,12 @@ impl PositionSet {
         let [current, former] = lanes;
         Ok(Self { current, former })
     }
+}
+
+/// Tells whether a payload was captured so long before it was sent that it counts as spooled, if
+/// the hub saw its position as an open gap (contract §2).
+pub fn is_late(captured_at: Timestamp, sent_at: Timestamp) -> bool {
+    sent_at.since(captured_at) > Span::from_secs(limit::SPOOLED_AFTER_S)
 }
 
 /// Inclusive at both ends.
@@ -497,6 +504,23 @@ mod tests {
             Admission::Fresh { fills_gap: true },
             "three stays open"
         );
+    }
+
+    #[test]
+    fn a_payload_is_late_beyond_60_s_and_not_at_them() {
+        let sent_at = Timestamp::parse_rfc3339("2026-11-21T00:01:00Z").unwrap();
+        assert!(!is_late(
+            sent_at.saturating_sub(Span::from_secs(60)),
+            sent_at
+        ));
+        assert!(is_late(
+            sent_at.saturating_sub(Span::from_micros(60_000_001)),
+            sent_at
+        ));
+        assert!(!is_late(
+            sent_at.saturating_add(Span::from_secs(3_600)),
+            sent_at
+        ));
     }
 
     #[test]

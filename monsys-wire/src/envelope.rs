@@ -18,9 +18,9 @@ use monsys_core::id::AgentId;
 use monsys_core::json::{self, Canonical, JsonError};
 use monsys_core::limit;
 use monsys_core::name::AgentVersion;
-use monsys_core::position::{ContentHash, Position};
+use monsys_core::position::{ContentHash, Position, is_late};
 pub use monsys_core::store::SignatureStatus;
-use monsys_core::time::{Span, Timestamp};
+use monsys_core::time::Timestamp;
 
 use crate::audience::Audience;
 use crate::header::{RequestHeaders, SignatureHeader};
@@ -367,7 +367,7 @@ impl Admitted {
     /// position as an open gap, too, it is spooled.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        self.sent_at.since(self.captured_at) > Span::from_secs(limit::SPOOLED_AFTER_S)
+        is_late(self.captured_at, self.sent_at)
     }
 }
 

@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use monsys_core::limit;
-use monsys_core::time::Span;
+use monsys_core::position::is_late;
 
 use crate::clock::{Clock, Deadline};
 use crate::config::DataDir;
@@ -124,8 +123,7 @@ impl Sender {
         let now = self.clock.now();
         // Sent first after an outage, an old sample would be live to the hub and look like a wrong
         // clock. Behind a fresh one it is what it is: backlog.
-        let is_old = now.since(record.captured_at) > Span::from_secs(limit::SPOOLED_AFTER_S);
-        if is_old && self.pace.is_ahead(number) {
+        if is_late(record.captured_at, now) && self.pace.is_ahead(number) {
             return Ok(Step::Idle);
         }
         let Ok(body) = prepare(&record.body, position, now) else {

@@ -8,10 +8,10 @@ use crate::endpoint::EndpointSnapshot;
 use crate::facts::VersionTriple;
 use crate::id::{AgentId, TenantId};
 use crate::name::AgentVersion;
-use crate::position::{ContentHash, Position};
+use crate::position::{ContentHash, Position, is_late};
 use crate::sample::MetricSample;
 use crate::signal::Signal;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// Whether the signature of a payload was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl IngestBatch {
     /// Tells whether the payload was captured so long before it was sent that it counts as spooled
     /// if the hub saw its position as an open gap (contract §2).
     pub fn is_late(&self) -> bool {
-        self.sent_at.since(self.captured_at) > Span::from_secs(crate::limit::SPOOLED_AFTER_S)
+        is_late(self.captured_at, self.sent_at)
     }
 }
 
