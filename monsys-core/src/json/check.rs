@@ -23,7 +23,7 @@ pub fn check(bytes: &[u8]) -> Result<Canonical<'_>, JsonError> {
 /// As [`check`].
 pub fn check_with(bytes: &[u8], profile: Profile) -> Result<Canonical<'_>, JsonError> {
     let text = as_text(bytes)?;
-    Checker::new(text, profile).read_document()?;
+    read_document(text, profile)?;
     Ok(Canonical::from_checked(text))
 }
 
@@ -50,242 +50,227 @@ pub(super) fn respelled_value(
     Ok((!is_canonical).then_some(found.value))
 }
 
-struct Checker<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
-    profile: Profile,
+/// One loop, in which objects and arrays are a bit of the place and not the call stack. What is
+/// rare is in functions of its own, because the loop is short of registers.
+fn read_document(text: &str, profile: Profile) -> Result<(), JsonError> {
+    let bytes = text.as_bytes();
+    let mut outer: Outer = [LastName::NONE; JSON_DEPTH_CEILING];
+    let mut place = Place::START;
+    loop {
+        // Before a value.
+        match bytes.get(place.at) {
+            Some(b'"') => place.at = string::check(bytes, place.at)?.end,
+            Some(b'-' | b'0'..=b'9') => {
+                let token = number::scan(bytes, place.at)?;
+                if !token.is_canonical {
+                    check_value(token, text, place.at, profile)?;
+                }
+                place.at = token.end;
+            }
+            Some(b'{' | b'[') => {
+                let Opened { inside, is_empty } = place.open(bytes, profile, &mut outer)?;
+                place = inside;
+                if !is_empty {
+                    continue;
+                }
+            }
+            Some(b't') => place.at = literal::scan(bytes, place.at, b"true")?,
+            Some(b'f') => place.at = literal::scan(bytes, place.at, b"false")?,
+            Some(b'n') => place.at = literal::scan(bytes, place.at, b"null")?,
+            _ => return Err(unexpected(bytes, place.at)),
+        }
+        // Behind a value.
+        loop {
+            if place.is_in_object() {
+                if bytes.get(place.at..place.at + 2) == Some(b",\"") {
+                    place.pass_next_name(bytes)?;
+                    break;
+                }
+            } else if place.depth > 0 && bytes.get(place.at) == Some(&b',') {
+                place.at += 1;
+                break;
+            }
+            match place.close(bytes, &outer)? {
+                Some(outside) => place = outside,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Where the pass stands.
+#[derive(Clone, Copy)]
+struct Place {
     at: usize,
     depth: usize,
-    /// The innermost container; what it was when another one was opened in it lies in `outer`.
-    inner: Level,
-    inner_key: u64,
-    outer: [Level; JSON_DEPTH_CEILING],
+    /// Bit by bit the open containers, the innermost lowest: 1 is an object.
+    objects: u64,
+    /// The last name of the innermost container.
+    last: LastName,
 }
 
-/// An open container, and what is remembered of it.
+/// The name behind which the next one must sort.
 #[derive(Clone, Copy)]
-enum Level {
-    Array,
-    /// The last name: where it lies without its quotes, and whether it holds an escape.
-    Object {
-        start: usize,
-        end: usize,
-        has_escape: bool,
-    },
+struct LastName {
+    key: u64,
+    /// Its opening quote.
+    start: usize,
 }
 
-/// What stands where a value was expected.
-enum Value {
-    /// A container was opened and its first value follows.
-    Opened,
-    /// A value has been read to its end.
-    Complete,
+/// The last names of the containers around the innermost one.
+type Outer = [LastName; JSON_DEPTH_CEILING];
+
+/// A container that was opened.
+struct Opened {
+    /// Before its first value, or behind it if it is empty.
+    inside: Place,
+    is_empty: bool,
 }
 
-impl<'a> Checker<'a> {
-    const fn new(text: &'a str, profile: Profile) -> Self {
-        Self {
-            text,
-            bytes: text.as_bytes(),
-            profile,
-            at: 0,
-            depth: 0,
-            inner: Level::Array,
-            inner_key: 0,
-            outer: [Level::Array; JSON_DEPTH_CEILING],
-        }
-    }
-
-    fn read_document(mut self) -> Result<(), JsonError> {
-        loop {
-            if let Value::Complete = self.read_value()? {
-                self.close_containers()?;
-                if self.depth == 0 {
-                    return self.expect_end();
-                }
-            }
-        }
-    }
+impl Place {
+    const START: Self = Self {
+        at: 0,
+        depth: 0,
+        objects: 0,
+        last: LastName::NONE,
+    };
 
     #[inline(always)]
-    fn read_value(&mut self) -> Result<Value, JsonError> {
-        match self.bytes.get(self.at) {
-            Some(b'"') => self.at = string::check(self.bytes, self.at)?.end,
-            Some(b'-' | b'0'..=b'9') => self.read_number()?,
-            Some(b'{') => return self.open_object(),
-            Some(b'[') => return self.open_array(),
-            Some(b't') => self.at = literal::scan(self.bytes, self.at, b"true")?,
-            Some(b'f') => self.at = literal::scan(self.bytes, self.at, b"false")?,
-            Some(b'n') => self.at = literal::scan(self.bytes, self.at, b"null")?,
-            _ => return Err(self.unexpected()),
-        }
-        Ok(Value::Complete)
+    const fn is_in_object(&self) -> bool {
+        self.objects & 1 == 1
     }
 
-    /// Behind a value: closes what ends here and stands at the next value, or at depth 0.
+    /// Enters the container that begins here, and passes the first name of an object.
     #[inline(always)]
-    fn close_containers(&mut self) -> Result<(), JsonError> {
-        while self.depth > 0 {
-            match (self.inner, self.bytes.get(self.at)) {
-                (Level::Array, Some(b',')) => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                (Level::Object { .. }, Some(b',')) => {
-                    self.at += 1;
-                    return self.read_next_name();
-                }
-                (Level::Array, Some(b']')) | (Level::Object { .. }, Some(b'}')) => self.leave(),
-                (Level::Array | Level::Object { .. }, _) => return Err(self.unexpected()),
-            }
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn open_array(&mut self) -> Result<Value, JsonError> {
-        self.enter(Level::Array)?;
-        if self.bytes.get(self.at) == Some(&b']') {
-            self.leave();
-            return Ok(Value::Complete);
-        }
-        Ok(Value::Opened)
-    }
-
-    #[inline(always)]
-    fn open_object(&mut self) -> Result<Value, JsonError> {
-        self.enter(Level::Object {
-            start: 0,
-            end: 0,
-            has_escape: false,
-        })?;
-        if self.bytes.get(self.at) == Some(&b'}') {
-            self.leave();
-            return Ok(Value::Complete);
-        }
-        let token = self.read_name()?;
-        self.remember(self.at, token)?;
-        Ok(Value::Opened)
-    }
-
-    #[inline(always)]
-    fn enter(&mut self, level: Level) -> Result<(), JsonError> {
-        if self.depth >= self.profile.depth_max() {
+    fn open(
+        mut self,
+        bytes: &[u8],
+        profile: Profile,
+        outer: &mut Outer,
+    ) -> Result<Opened, JsonError> {
+        if self.depth >= profile.depth_max() {
             return Err(JsonError::new(JsonCode::Depth, self.at));
         }
-        if let Some(slot) = self.outer.get_mut(self.depth) {
-            *slot = self.inner;
+        if let Some(slot) = outer.get_mut(self.depth) {
+            *slot = self.last;
         }
-        self.inner = level;
+        let is_object = bytes.get(self.at) == Some(&b'{');
+        let bracket = if is_object { b'}' } else { b']' };
+        self.objects = self.objects << 1 | u64::from(is_object);
         self.depth += 1;
         self.at += 1;
-        Ok(())
+        let is_empty = bytes.get(self.at) == Some(&bracket);
+        if is_empty {
+            self.leave(outer);
+        } else if is_object {
+            self.pass_name(self.read_name(bytes)?, bytes)?;
+        }
+        Ok(Opened {
+            inside: self,
+            is_empty,
+        })
+    }
+
+    /// Leaves the innermost container; None at the end of the text.
+    #[inline(always)]
+    fn close(mut self, bytes: &[u8], outer: &Outer) -> Result<Option<Self>, JsonError> {
+        let bracket = if self.is_in_object() { b'}' } else { b']' };
+        match bytes.get(self.at) {
+            None if self.depth == 0 => return Ok(None),
+            Some(found) if self.depth > 0 && *found == bracket => {}
+            // A name must follow.
+            Some(b',') if self.depth > 0 => return Err(unexpected(bytes, self.at + 1)),
+            _ => return Err(unexpected(bytes, self.at)),
+        }
+        self.leave(outer);
+        Ok(Some(self))
     }
 
     #[inline(always)]
-    fn leave(&mut self) {
+    fn leave(&mut self, outer: &Outer) {
         self.at += 1;
         self.depth -= 1;
-        if let Some(level) = self.outer.get(self.depth) {
-            self.inner = *level;
-        }
-        if let Level::Object {
-            start,
-            end,
-            has_escape,
-        } = self.inner
-        {
-            self.inner_key = name::key(self.bytes, start, end, has_escape);
+        self.objects >>= 1;
+        if let Some(last) = outer.get(self.depth) {
+            self.last = *last;
         }
     }
 
-    /// Reads the name of a member that is not the first; it must sort behind the former one.
+    /// From a comma before a name to behind the colon; the name must sort behind the former one.
     #[inline(always)]
-    fn read_next_name(&mut self) -> Result<(), JsonError> {
-        let token = self.read_name()?;
-        let is_decisive = name::is_decisive(token.key | self.inner_key);
-        if !(is_decisive && self.inner_key < token.key) {
-            self.compare_names(token)?;
-        }
-        self.remember(self.at, token)
-    }
-
-    #[inline(always)]
-    fn read_name(&self) -> Result<NameToken, JsonError> {
-        if self.bytes.get(self.at) != Some(&b'"') {
-            return Err(self.unexpected());
-        }
-        string::check_name(self.bytes, self.at)
-    }
-
-    /// Compares with the former name where the keys do not say that the order is right.
-    #[inline(never)]
-    fn compare_names(&self, token: NameToken) -> Result<(), JsonError> {
-        let Level::Object { start, end, .. } = self.inner else {
-            return Ok(());
-        };
-        let former = self.bytes.get(start..end).unwrap_or_default();
-        let current = self.bytes.get(self.at + 1..token.end - 1);
-        match name::compare(former, current.unwrap_or_default()) {
-            Ordering::Less => Ok(()),
-            Ordering::Equal => Err(JsonError::new(JsonCode::DuplicateName, self.at)),
-            Ordering::Greater => Err(JsonError::new(JsonCode::NotCanonical, self.at)),
-        }
-    }
-
-    /// Keeps the name whose opening quote is at `start` for the next one, and reads the colon.
-    #[inline(always)]
-    fn remember(&mut self, start: usize, token: NameToken) -> Result<(), JsonError> {
-        self.inner = Level::Object {
-            start: start + 1,
-            end: token.end - 1,
-            has_escape: token.has_escape,
-        };
-        self.inner_key = token.key;
-        self.at = token.end;
-        if self.bytes.get(self.at) != Some(&b':') {
-            return Err(self.unexpected());
-        }
+    fn pass_next_name(&mut self, bytes: &[u8]) -> Result<(), JsonError> {
         self.at += 1;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn read_number(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        let token = number::scan(self.bytes, start)?;
-        if !token.is_canonical {
-            self.check_value(token)?;
+        let token = match string::plain_name(bytes, self.at) {
+            Some(token) => token,
+            None => self.read_name(bytes)?,
+        };
+        let is_decisive = name::is_decisive(token.key | self.last.key);
+        if !(is_decisive && self.last.key < token.key) {
+            compare_names(bytes, self.last.start, self.at, token.end)?;
         }
-        self.at = token.end;
-        Ok(())
+        self.pass_name(token, bytes)
     }
 
-    /// Judges a number whose grammar does not prove it canonical.
     #[inline(never)]
-    fn check_value(&self, token: number::Token) -> Result<(), JsonError> {
-        match respelled_value(token, self.text, self.at, self.profile)? {
-            None => Ok(()),
-            Some(_) => Err(JsonError::new(JsonCode::NotCanonical, self.at)),
+    fn read_name(self, bytes: &[u8]) -> Result<NameToken, JsonError> {
+        if bytes.get(self.at) != Some(&b'"') {
+            return Err(unexpected(bytes, self.at));
         }
+        string::check_name(bytes, self.at)
     }
 
-    fn expect_end(&self) -> Result<(), JsonError> {
-        if self.at == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(self.unexpected())
+    /// Keeps the name that begins here for the next one, and passes it and the colon.
+    #[inline(always)]
+    fn pass_name(&mut self, token: NameToken, bytes: &[u8]) -> Result<(), JsonError> {
+        self.last = LastName {
+            key: token.key,
+            start: self.at,
+        };
+        if bytes.get(token.end) != Some(&b':') {
+            return Err(unexpected(bytes, token.end));
         }
+        self.at = token.end + 1;
+        Ok(())
     }
+}
 
-    /// White space between tokens is JSON, only not canonical.
-    #[cold]
-    fn unexpected(&self) -> JsonError {
-        match self.bytes.get(self.at) {
-            Some(byte) if literal::is_space(*byte) => {
-                JsonError::new(JsonCode::NotCanonical, self.at)
-            }
-            _ => JsonError::syntax(self.at),
-        }
+impl LastName {
+    /// Before the first name, and in arrays.
+    const NONE: Self = Self { key: 0, start: 0 };
+}
+
+/// Compares the name in `start..end` with the one that begins at `former`, where the keys do not
+/// say that the order is right.
+#[inline(never)]
+fn compare_names(bytes: &[u8], former: usize, start: usize, end: usize) -> Result<(), JsonError> {
+    let former_end = string::skip(bytes, former).end;
+    let name = |start: usize, end: usize| bytes.get(start + 1..end - 1).unwrap_or_default();
+    match name::compare(name(former, former_end), name(start, end)) {
+        Ordering::Less => Ok(()),
+        Ordering::Equal => Err(JsonError::new(JsonCode::DuplicateName, start)),
+        Ordering::Greater => Err(JsonError::new(JsonCode::NotCanonical, start)),
+    }
+}
+
+/// Judges a number whose grammar does not prove it canonical.
+#[inline(never)]
+fn check_value(
+    token: number::Token,
+    text: &str,
+    start: usize,
+    profile: Profile,
+) -> Result<(), JsonError> {
+    match respelled_value(token, text, start, profile)? {
+        None => Ok(()),
+        Some(_) => Err(JsonError::new(JsonCode::NotCanonical, start)),
+    }
+}
+
+/// White space between tokens is JSON, only not canonical.
+#[cold]
+fn unexpected(bytes: &[u8], at: usize) -> JsonError {
+    match bytes.get(at) {
+        Some(byte) if literal::is_space(*byte) => JsonError::new(JsonCode::NotCanonical, at),
+        _ => JsonError::syntax(at),
     }
 }

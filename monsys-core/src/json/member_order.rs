@@ -1,6 +1,6 @@
 //! Members of an object brought into the order of their names.
 //!
-//! Sorted by keys of eight bytes first; names that a key does not tell apart are sorted by what
+//! Sorted by keys of seven bytes first; names that a key does not tell apart are sorted by what
 //! follows, seven bytes at a time, in place and without recursion. Each byte of a name is read
 //! once, whatever the names are: long common prefixes cost what their bytes cost.
 

@@ -5,25 +5,25 @@
 //! F4 against a lead byte EE or EF; raising the latter above the former makes it memory order.
 //! Sorting by code point is the most common error of canonicalizers.
 //!
-//! Names are compared by [`key`]s of eight bytes, which decide nearly always, and else by
+//! Names are compared by [`key`]s of seven bytes, which decide nearly always, and else by
 //! [`Chunk`]s of seven bytes of what they spell.
 
 use core::cmp::Ordering;
 
 use super::word;
 
-/// The first eight bytes of the name in `start..end`, zeros behind a shorter one. A key with a top
+/// The first seven bytes of the name in `start..end`, zeros behind a shorter one. A key with a top
 /// bit set decides nothing: the name holds an escape, or characters beyond ASCII early on.
 ///
 /// Zeros are no bytes of a name without escapes, so equal keys that decide are those of equal
-/// names, or of names of eight bytes and more.
+/// names, or of names of seven bytes and more.
 #[inline(always)]
 pub(super) fn key(bytes: &[u8], start: usize, end: usize, has_escape: bool) -> u64 {
     if has_escape {
         return u64::MAX;
     }
     match word::load(bytes, start) {
-        Some(loaded) => word::sort_key(loaded, end - start),
+        Some(loaded) => word::sort_key(loaded, word::mark_at(end - start)),
         // Near the end of the text the name itself decides.
         None => u64::MAX,
     }
@@ -149,7 +149,7 @@ mod tests {
                     key(b"        ", 0, 0, false),
                 );
                 if is_decisive(a_key) {
-                    assert!(a.is_ascii() || a.len() > 8);
+                    assert!(a.is_ascii() || a.len() > 7);
                     assert_eq!(a_key.cmp(&b_key), a.as_str().cmp(""));
                 }
             }

@@ -66,7 +66,8 @@ pub(super) fn check_name(bytes: &[u8], start: usize) -> Result<NameToken, JsonEr
 pub(super) fn plain_name(bytes: &[u8], start: usize) -> Option<NameToken> {
     let inner = start + 1;
     let [first, second] = word::load_pair(bytes, inner)?;
-    let marks = word::joined(word::string_marks(first), word::string_marks(second));
+    let first_marks = word::name_marks(first);
+    let marks = word::joined(first_marks, word::name_marks(second));
     let n_plain = word::first_mark_of_pair(marks);
     if bytes.get(inner + n_plain) != Some(&b'"') {
         return None;
@@ -74,7 +75,7 @@ pub(super) fn plain_name(bytes: &[u8], start: usize) -> Option<NameToken> {
     Some(NameToken {
         end: inner + n_plain + 1,
         has_escape: false,
-        key: word::sort_key(first, n_plain),
+        key: word::sort_key(first, first_marks),
     })
 }
 

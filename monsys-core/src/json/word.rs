@@ -21,6 +21,15 @@ pub(super) const fn string_marks(word: u64) -> u64 {
     (quote_or_control | backslash) & !word & HIGH
 }
 
+/// As [`string_marks`], with marks on some bytes beyond ASCII as well: three steps less for names,
+/// which seldom have any.
+#[inline(always)]
+pub(super) const fn name_marks(word: u64) -> u64 {
+    let quote_or_control = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let backslash = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
+    (quote_or_control | backslash) & HIGH
+}
+
 /// Marks what is no decimal digit.
 #[inline(always)]
 pub(super) const fn other_than_digit_marks(word: u64) -> u64 {
@@ -66,14 +75,19 @@ pub(super) fn first_mark_of_pair(marks: u128) -> usize {
     usize::try_from(marks.trailing_zeros() / 8).unwrap_or_default()
 }
 
-/// The bytes before an index, at most eight, the first one highest, zeros behind them: sorts as they do.
+/// The bytes before the first mark, at most seven, the first one highest, zeros behind them: sorts
+/// as they do.
 #[inline(always)]
-pub(super) const fn sort_key(word: u64, n_bytes: usize) -> u64 {
-    let n_kept = if n_bytes < 8 { n_bytes } else { 8 };
-    // Twice half the bits, because a shift by all 64 is none.
-    let n_half_bits = 4 * (8 - n_kept);
-    let key = word.swap_bytes();
-    key >> n_half_bits >> n_half_bits << n_half_bits << n_half_bits
+pub(super) const fn sort_key(word: u64, marks: u64) -> u64 {
+    // All bits up to the mark, which is the top bit of its byte; without a mark all there are.
+    let up_to_mark = marks ^ marks.wrapping_sub(1);
+    (word & up_to_mark >> 8).swap_bytes()
+}
+
+/// A mark on the byte at an index; none at 8 and beyond.
+#[inline(always)]
+pub(super) const fn mark_at(index: usize) -> u64 {
+    if index < 8 { 0x80 << (8 * index) } else { 0 }
 }
 
 /// The top bit of each byte.
@@ -116,8 +130,11 @@ mod tests {
     #[test]
     fn keys_sort_as_bytes_do() {
         let word = u64::from_le_bytes(*b"abcdefgh");
-        assert_eq!(sort_key(word, 8), u64::from_be_bytes(*b"abcdefgh"));
-        assert_eq!(sort_key(word, 3), u64::from_be_bytes(*b"abc\0\0\0\0\0"));
-        assert_eq!(sort_key(word, 0), 0);
+        let key = |n_bytes| sort_key(word, mark_at(n_bytes));
+        assert_eq!(key(9), u64::from_be_bytes(*b"abcdefg\0"));
+        assert_eq!(key(8), u64::from_be_bytes(*b"abcdefg\0"));
+        assert_eq!(key(7), u64::from_be_bytes(*b"abcdefg\0"));
+        assert_eq!(key(3), u64::from_be_bytes(*b"abc\0\0\0\0\0"));
+        assert_eq!(key(0), 0);
     }
 }
