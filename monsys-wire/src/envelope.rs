@@ -15,7 +15,7 @@
 //! signature (about 40 µs, which is nearly all of it); a walk over the members; one SHA-256.
 
 use monsys_core::id::AgentId;
-use monsys_core::json::{self, Canonical, JsonError};
+use monsys_core::json::{self, Canonical, JsonCode, JsonError};
 use monsys_core::limit;
 use monsys_core::name::AgentVersion;
 use monsys_core::position::{ContentHash, Position, is_late};
@@ -246,11 +246,14 @@ impl BodyForm {
         body: &'s [u8],
         scratch: &'s mut json::Scratch,
     ) -> Result<Canonical<'s>, Reject> {
-        match self {
-            Self::Accept => json::canonicalize(body, scratch),
-            Self::Require => json::check(body),
-        }
-        .map_err(|error| malformed(error, body))
+        // Most bodies are canonical already, and to find that out is quicker than to make them so.
+        let checked = match (self, json::check(body)) {
+            (Self::Accept, Err(error)) if error.code == JsonCode::NotCanonical => {
+                json::canonicalize(body, scratch)
+            }
+            (Self::Accept | Self::Require, checked) => checked,
+        };
+        checked.map_err(|error| malformed(error, body))
     }
 }
 
@@ -345,6 +348,7 @@ impl<'s> Fresh<'s> {
         } = self;
         refuse_nul(body)?;
         let kind = head.payload_kind()?;
+        let good = head.good_payload(kind)?;
         head.refuse_unknown()?;
         let agent_version = head.agent_version()?;
         let captured_at = head.captured_at()?;
@@ -357,7 +361,10 @@ impl<'s> Fresh<'s> {
             captured_at,
             sent_at,
             agent_version,
-            payload: head.payload(kind)?,
+            payload: match good {
+                Some(payload) => payload,
+                None => head.payload(kind)?,
+            },
         })
     }
 }

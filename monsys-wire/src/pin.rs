@@ -11,7 +11,7 @@ use monsys_core::json::{self, Cursor, ObjectText};
 use crate::audience::Audience;
 use crate::envelope::malformed;
 use crate::reject::{Reject, SignatureFault};
-use crate::schema::field::{self, Member};
+use crate::schema::field;
 use crate::sign::{Message, Signature, SigningKey, VerifyingKey};
 
 /// The body of a request to pin a key; nothing is proved yet.
@@ -49,15 +49,10 @@ impl PinRequest {
         let canonical =
             json::canonicalize(body, &mut scratch).map_err(|error| malformed(error, body))?;
         let mut cursor = Cursor::new(canonical);
-        let (mut key, mut signature) = (None, None);
-        field::object(&mut cursor, |cursor, name| {
-            match name {
-                "public_key" => key = Some(read_key(cursor)?),
-                "signature" => signature = Some(read_signature(cursor)?),
-                _ => return Ok(Member::Unknown),
-            }
-            Ok(Member::Known)
-        })?;
+        field::enter_object(&mut cursor)?;
+        let key = field::member(&mut cursor, "public_key", read_key)?;
+        let signature = field::member(&mut cursor, "signature", read_signature)?;
+        field::leave_object(&mut cursor)?;
         Ok(Self {
             key: field::required(&cursor, key, "public_key")?,
             signature: field::required(&cursor, signature, "signature")?,

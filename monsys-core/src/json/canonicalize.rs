@@ -247,7 +247,6 @@ impl Writer<'_, '_> {
         let key = name::key(written, start + 1, end - 1, token.has_escape);
         let token = NameToken {
             end: token.end,
-            has_escape: token.has_escape,
             key,
         };
         Ok((token, start))

@@ -7,8 +7,7 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use super::JSON_DEPTH_CEILING;
-use super::pointer::{Pointer, Step};
+use super::pointer::Pointer;
 use super::text::Canonical;
 use super::{number, string};
 
@@ -36,7 +35,8 @@ pub struct Cursor<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
-    levels: [Level; JSON_DEPTH_CEILING],
+    /// Where the value begins, or for an object or array just left ends, that a pointer would name.
+    named: usize,
 }
 
 /// The type of a JSON value. Closed: JSON has no more.
@@ -56,43 +56,29 @@ pub enum Kind {
     Null,
 }
 
-/// An entered container and the place in it.
-#[derive(Debug, Clone, Copy)]
-enum Level {
-    /// The range of the current name, empty range at 0 before the first.
-    Object { name_start: usize, name_end: usize },
-    /// The number of elements begun.
-    Array { n_begun: usize },
-}
-
 impl<'a> Cursor<'a> {
     /// Stands before the outermost value.
     #[must_use]
     pub const fn new(canonical: Canonical<'a>) -> Self {
-        let levels = [Level::Array { n_begun: 0 }; JSON_DEPTH_CEILING];
         Self {
             text: canonical.as_str(),
             at: 0,
             depth: 0,
-            levels,
+            named: 0,
         }
     }
 
     /// Enters an object; false, and nothing moves, before anything else.
     #[must_use]
+    #[inline(always)]
     pub fn enter_object(&mut self) -> bool {
-        self.enter(
-            b'{',
-            Level::Object {
-                name_start: 0,
-                name_end: 0,
-            },
-        )
+        self.enter(b'{')
     }
 
     /// The next member's name, the cursor standing before its value; None leaves the object.
     ///
     /// The value of the former member must have been read or skipped.
+    #[inline]
     pub fn next_name(&mut self) -> Option<Cow<'a, str>> {
         if self.peek() == Some(b',') {
             self.at += 1;
@@ -101,27 +87,49 @@ impl<'a> Cursor<'a> {
             self.leave();
             return None;
         }
-        let token = string::skip(self.text.as_bytes(), self.at);
-        let (name_start, name_end) = (self.at + 1, token.end - 1);
-        self.set_level(Level::Object {
-            name_start,
-            name_end,
-        });
+        let (start, token) = (self.at + 1, self.string_token());
         self.at = token.end + 1;
-        let raw = self.text.get(name_start..name_end)?;
+        self.named = self.at;
+        let raw = self.text.get(start..token.end - 1)?;
         Some(string::decode(raw, token.has_escape))
+    }
+
+    /// Whether the next member is `name`, the cursor standing before its value then; nothing moves
+    /// before any other member or the end of the object.
+    ///
+    /// Members are in the order of their names, so a reader that asks for the names it knows in
+    /// that order meets each of them; what is left for [`Cursor::next_name`] is unknown. The name
+    /// must be one that JSON spells without escapes.
+    #[must_use]
+    #[inline(always)]
+    pub fn next_is(&mut self, name: &'static str) -> bool {
+        let bytes = self.text.as_bytes();
+        let start = self.at + usize::from(self.peek() == Some(b','));
+        let end = start + name.len() + 3;
+        let is_next = bytes
+            .get(start..end)
+            .and_then(|token| token.strip_prefix(b"\""))
+            .and_then(|token| token.strip_prefix(name.as_bytes()))
+            == Some(b"\":");
+        if is_next {
+            self.at = end;
+            self.named = end;
+        }
+        is_next
     }
 
     /// Enters an array; false, and nothing moves, before anything else.
     #[must_use]
+    #[inline(always)]
     pub fn enter_array(&mut self) -> bool {
-        self.enter(b'[', Level::Array { n_begun: 0 })
+        self.enter(b'[')
     }
 
     /// Whether another element follows, the cursor standing before it; false leaves the array.
     ///
     /// The former element must have been read or skipped.
     #[must_use]
+    #[inline]
     pub fn next_element(&mut self) -> bool {
         match self.peek() {
             Some(b']') | None => {
@@ -131,20 +139,17 @@ impl<'a> Cursor<'a> {
             Some(b',') => self.at += 1,
             Some(_) => {}
         }
-        if let Some(Level::Array { n_begun }) = self.level() {
-            self.set_level(Level::Array {
-                n_begun: n_begun + 1,
-            });
-        }
+        self.named = self.at;
         true
     }
 
     /// Reads a string; borrowed unless it holds an escape.
+    #[inline]
     pub fn text(&mut self) -> Option<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return None;
         }
-        let token = string::skip(self.text.as_bytes(), self.at);
+        let token = self.string_token();
         let raw = self.text.get(self.at + 1..token.end - 1)?;
         self.at = token.end;
         Some(string::decode(raw, token.has_escape))
@@ -161,7 +166,12 @@ impl<'a> Cursor<'a> {
     /// Reads a number without a fraction, exactly; None also where it does not fit.
     ///
     /// Canonical text has no fraction where the value has none: `1.0` was written as `1`.
+    #[inline]
     pub fn integer(&mut self) -> Option<i64> {
+        if let Some((value, end)) = number::short_integer(self.text.as_bytes(), self.at) {
+            self.at = end;
+            return Some(value);
+        }
         let token = self.number_token()?;
         let value = token.parse().ok()?;
         self.at += token.len();
@@ -250,69 +260,54 @@ impl<'a> Cursor<'a> {
     }
 
     /// The JSON pointer of the value that the cursor stands before, or has read last.
+    ///
+    /// Cost: reads the text up to here once more, because only refusals need it.
     #[must_use]
     pub fn pointer(&self) -> String {
-        self.pointer_with(self.depth).finish()
+        self.pointer_to_here().finish()
     }
 
     /// The pointer of a member of the value at [`Cursor::pointer`], such as one that an object just
     /// left does not have.
     #[must_use]
     pub fn pointer_below(&self, name: &str) -> String {
-        let mut pointer = self.pointer_with(self.depth);
+        let mut pointer = self.pointer_to_here();
         pointer.push_token(name.chars());
         pointer.finish()
     }
 
-    fn pointer_with(&self, depth: usize) -> Pointer {
-        let mut pointer = Pointer::new();
-        for level in self.levels.iter().take(depth) {
-            pointer.push(match level {
-                Level::Object { name_start: 0, .. } | Level::Array { n_begun: 0 } => Step::Here,
-                Level::Object {
-                    name_start,
-                    name_end,
-                } => Step::Name(self.text.get(*name_start..*name_end).unwrap_or_default()),
-                Level::Array { n_begun } => Step::Index(n_begun - 1),
-            });
+    fn pointer_to_here(&self) -> Pointer {
+        match self.named {
+            0 => Pointer::new(),
+            named => Pointer::to(self.text, named),
         }
-        pointer
     }
 
-    fn enter(&mut self, bracket: u8, level: Level) -> bool {
-        let is_entered = self.peek() == Some(bracket) && self.depth < JSON_DEPTH_CEILING;
+    #[inline(always)]
+    fn enter(&mut self, bracket: u8) -> bool {
+        let is_entered = self.peek() == Some(bracket);
         if is_entered {
             self.at += 1;
             self.depth += 1;
-            self.set_level(level);
         }
         is_entered
     }
 
+    #[inline(always)]
     fn leave(&mut self) {
         self.at += 1;
         self.depth = self.depth.saturating_sub(1);
+        self.named = self.at;
     }
 
-    fn set_level(&mut self, level: Level) {
-        if let Some(slot) = self
-            .depth
-            .checked_sub(1)
-            .and_then(|top| self.levels.get_mut(top))
-        {
-            *slot = level;
-        }
+    #[inline(always)]
+    fn string_token(&self) -> string::Token {
+        string::skip_short(self.text.as_bytes(), self.at)
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn level(&self) -> Option<Level> {
-        self.depth
-            .checked_sub(1)
-            .and_then(|top| self.levels.get(top))
-            .copied()
     }
 
     fn number_token(&self) -> Option<&'a str> {

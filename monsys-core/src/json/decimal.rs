@@ -97,6 +97,15 @@ fn digits_value(token: &[u8], start: usize, end: usize) -> Option<u64> {
     Some(value * POWERS_OF_TEN.get(n_rest)? + eight_digits(rest))
 }
 
+/// The value of the first `n_digits` bytes of two words, which are decimal digits; at most fifteen.
+#[inline(always)]
+pub(super) fn digits_below_sixteen([first, second]: [u64; 2], n_digits: usize) -> u64 {
+    // The digits move to the end of the words, behind zeros.
+    let all = u128::from(first ^ ASCII_ZEROS) | u128::from(second ^ ASCII_ZEROS) << 64;
+    let [low, high] = word::halves(all << (8 * (16 - n_digits.clamp(1, 16))));
+    eight_digits(low) * 100_000_000 + eight_digits(high)
+}
+
 /// The value of eight digits, the first one lowest: pairs, then fours, then all.
 #[inline(always)]
 const fn eight_digits(digits: u64) -> u64 {

@@ -96,6 +96,25 @@ fn scan_any(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
     }
 }
 
+/// The integer without sign at `start` of canonical text and the index behind it, if it ends within
+/// sixteen bytes; None for anything else.
+#[inline(always)]
+pub(super) fn short_integer(bytes: &[u8], start: usize) -> Option<(i64, usize)> {
+    let [first, second] = word::load_pair(bytes, start)?;
+    let marks = word::joined(
+        word::other_than_digit_marks(first),
+        word::other_than_digit_marks(second),
+    );
+    let n_digits = word::first_mark_of_pair(marks);
+    let end = start + n_digits;
+    // Behind an integer in canonical text stands one of these.
+    if !(1..16).contains(&n_digits) || !matches!(bytes.get(end), Some(b',' | b'}' | b']')) {
+        return None;
+    }
+    let value = decimal::digits_below_sixteen([first, second], n_digits);
+    Some((i64::try_from(value).ok()?, end))
+}
+
 /// The index behind the number or word at `at` of canonical text, at least one byte further.
 #[inline]
 pub(super) fn skip_scalar(bytes: &[u8], at: usize) -> usize {

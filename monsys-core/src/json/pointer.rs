@@ -13,7 +13,7 @@ pub const POINTER_BYTES_MAX: usize = 256;
 
 /// One step from a container to a value in it.
 #[derive(Clone, Copy)]
-pub(super) enum Step<'a> {
+enum Step<'a> {
     /// A member, by its name as spelled between the quotes.
     Name(&'a str),
     /// An element, counted from 0.
@@ -36,7 +36,20 @@ impl Pointer {
         }
     }
 
-    pub(super) fn push(&mut self, step: Step<'_>) {
+    /// The way to the innermost value around `offset` of canonical text.
+    pub(super) fn to(text: &str, offset: usize) -> Self {
+        let mut pointer = Self::new();
+        pointer.push_path(text, 0, offset);
+        pointer
+    }
+
+    fn push_path(&mut self, text: &str, start: usize, offset: usize) {
+        for step in path_to(text, start, offset) {
+            self.push(step);
+        }
+    }
+
+    fn push(&mut self, step: Step<'_>) {
         match step {
             Step::Name(raw) => self.push_token(Decoded::new(raw)),
             Step::Index(index) => {
@@ -90,9 +103,7 @@ pub fn pointer_at(bytes: &[u8], offset: usize) -> Option<String> {
         return None;
     }
     let mut pointer = Pointer::new();
-    for step in path_to(text, start, offset) {
-        pointer.push(step);
-    }
+    pointer.push_path(text, start, offset);
     Some(pointer.finish())
 }
 

@@ -23,7 +23,6 @@ pub(super) struct Token {
 pub(super) struct NameToken {
     /// The index behind the closing quote.
     pub(super) end: usize,
-    pub(super) has_escape: bool,
     pub(super) key: u64,
 }
 
@@ -32,7 +31,6 @@ impl Token {
     pub(super) fn named(self, bytes: &[u8], start: usize) -> NameToken {
         NameToken {
             end: self.end,
-            has_escape: self.has_escape,
             key: name::key(bytes, start + 1, self.end - 1, self.has_escape),
         }
     }
@@ -74,7 +72,6 @@ pub(super) fn plain_name(bytes: &[u8], start: usize) -> Option<NameToken> {
     }
     Some(NameToken {
         end: inner + n_plain + 1,
-        has_escape: false,
         key: word::sort_key(first, first_marks),
     })
 }
@@ -162,6 +159,18 @@ pub(super) fn push(text: &str, out: &mut String) {
         copied = at + 1;
     }
     out.push('"');
+}
+
+/// As [`skip`], quicker where the string ends within sixteen bytes.
+#[inline(always)]
+pub(super) fn skip_short(bytes: &[u8], start: usize) -> Token {
+    match plain_name(bytes, start) {
+        Some(NameToken { end, .. }) => Token {
+            end,
+            has_escape: false,
+        },
+        None => skip(bytes, start),
+    }
 }
 
 /// The index behind the closing quote of a well-formed string; for canonical text, where the only

@@ -68,6 +68,14 @@ pub(super) fn joined(first: u64, second: u64) -> u128 {
     u128::from(first) | u128::from(second) << 64
 }
 
+/// Two words that were joined, the lower one first.
+#[inline(always)]
+pub(super) fn halves(joined: u128) -> [u64; 2] {
+    let low = joined & u128::from(u64::MAX);
+    // Cannot fail: both are below 2^64.
+    [low, joined >> 64].map(|half| u64::try_from(half).unwrap_or_default())
+}
+
 /// The index of the first marked byte of two words; 16 if there is none.
 #[inline(always)]
 pub(super) fn first_mark_of_pair(marks: u128) -> usize {

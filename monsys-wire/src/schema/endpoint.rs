@@ -14,24 +14,18 @@ use monsys_core::endpoint::{
 use monsys_core::json::Cursor;
 use monsys_core::limit;
 
-use super::field::{self, Member, array, object, optional, required, within};
+use super::field::{self, array, member, optional, required, within};
 use crate::reject::Reject;
 
 /// Reads the data of an `endpoint` payload.
 pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<EndpointSnapshot, Reject> {
-    let (mut processes, mut listeners, mut auth) = (None, None, None);
-    let (mut persistence, mut health) = (None, None);
-    object(cursor, |cursor, name| {
-        match name {
-            "processes" => processes = Some(read_processes(cursor)?),
-            "listeners" => listeners = Some(read_listeners(cursor)?),
-            "auth" => auth = Some(read_auth(cursor)?),
-            "persistence" => persistence = Some(read_persistence(cursor)?),
-            "health" => health = Some(read_health(cursor)?),
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
-    })?;
+    field::enter_object(cursor)?;
+    let auth = member(cursor, "auth", read_auth)?;
+    let health = member(cursor, "health", read_health)?;
+    let listeners = member(cursor, "listeners", read_listeners)?;
+    let persistence = member(cursor, "persistence", read_persistence)?;
+    let processes = member(cursor, "processes", read_processes)?;
+    field::leave_object(cursor)?;
     Ok(EndpointSnapshot {
         processes: required(cursor, processes, "processes")?,
         listeners: required(cursor, listeners, "listeners")?,
@@ -67,17 +61,12 @@ fn read_health(cursor: &mut Cursor<'_>) -> Result<Vec<CollectorHealth>, Reject> 
 }
 
 fn process(cursor: &mut Cursor<'_>) -> Result<Process, Reject> {
-    let (mut name, mut pid, mut exe, mut username) = (None, None, None, None);
-    object(cursor, |cursor, member| {
-        match member {
-            "name" => name = Some(clean_name(cursor)?),
-            "pid" => pid = Some(read_pid(cursor)?),
-            "exe" => exe = Some(optional(cursor, clean_path)?),
-            "username" => username = Some(optional(cursor, clean_name)?),
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
-    })?;
+    field::enter_object(cursor)?;
+    let exe = member(cursor, "exe", |cursor| optional(cursor, clean_path))?;
+    let name = member(cursor, "name", clean_name)?;
+    let pid = member(cursor, "pid", read_pid)?;
+    let username = member(cursor, "username", |cursor| optional(cursor, clean_name))?;
+    field::leave_object(cursor)?;
     Ok(Process {
         name: required(cursor, name, "name")?,
         pid: required(cursor, pid, "pid")?,
@@ -87,16 +76,11 @@ fn process(cursor: &mut Cursor<'_>) -> Result<Process, Reject> {
 }
 
 fn listener(cursor: &mut Cursor<'_>) -> Result<Listener, Reject> {
-    let (mut ip, mut port, mut process) = (None, None, None);
-    object(cursor, |cursor, member| {
-        match member {
-            "ip" => ip = Some(read_ip(cursor)?),
-            "port" => port = Some(read_port(cursor)?),
-            "process" => process = Some(optional(cursor, clean_name)?),
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
-    })?;
+    field::enter_object(cursor)?;
+    let ip = member(cursor, "ip", read_ip)?;
+    let port = member(cursor, "port", read_port)?;
+    let process = member(cursor, "process", |cursor| optional(cursor, clean_name))?;
+    field::leave_object(cursor)?;
     Ok(Listener {
         ip: required(cursor, ip, "ip")?,
         port: required(cursor, port, "port")?,
@@ -105,20 +89,15 @@ fn listener(cursor: &mut Cursor<'_>) -> Result<Listener, Reject> {
 }
 
 fn auth_count(cursor: &mut Cursor<'_>) -> Result<AuthCount, Reject> {
-    let (mut service, mut outcome, mut count) = (None, None, None);
-    object(cursor, |cursor, member| {
-        match member {
-            "service" => service = Some(clean_name(cursor)?),
-            "outcome" => {
-                let word = field::text(cursor)?;
-                let known = AuthOutcome::from_word(&word).ok_or(());
-                outcome = Some(within(cursor, known, "success or failure")?);
-            }
-            "count" => count = Some(field::count(cursor)?),
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
+    field::enter_object(cursor)?;
+    let count = member(cursor, "count", field::count)?;
+    let outcome = member(cursor, "outcome", |cursor| {
+        let word = field::text(cursor)?;
+        let known = AuthOutcome::from_word(&word).ok_or(());
+        within(cursor, known, "success or failure")
     })?;
+    let service = member(cursor, "service", clean_name)?;
+    field::leave_object(cursor)?;
     Ok(AuthCount {
         service: required(cursor, service, "service")?,
         outcome: required(cursor, outcome, "outcome")?,
@@ -127,15 +106,10 @@ fn auth_count(cursor: &mut Cursor<'_>) -> Result<AuthCount, Reject> {
 }
 
 fn place(cursor: &mut Cursor<'_>) -> Result<Persistence, Reject> {
-    let (mut kind, mut path) = (None, None);
-    object(cursor, |cursor, member| {
-        match member {
-            "kind" => kind = Some(clean_name(cursor)?),
-            "path" => path = Some(clean_path(cursor)?),
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
-    })?;
+    field::enter_object(cursor)?;
+    let kind = member(cursor, "kind", clean_name)?;
+    let path = member(cursor, "path", clean_path)?;
+    field::leave_object(cursor)?;
     Ok(Persistence {
         kind: required(cursor, kind, "kind")?,
         path: required(cursor, path, "path")?,
@@ -143,20 +117,15 @@ fn place(cursor: &mut Cursor<'_>) -> Result<Persistence, Reject> {
 }
 
 fn collector_health(cursor: &mut Cursor<'_>) -> Result<CollectorHealth, Reject> {
-    let (mut collector, mut state, mut reason) = (None, None, None);
-    object(cursor, |cursor, member| {
-        match member {
-            "collector" => collector = Some(clean_name(cursor)?),
-            "state" => {
-                let word = field::text(cursor)?;
-                let known = CollectorState::from_word(&word).ok_or(());
-                state = Some(within(cursor, known, "ok, degraded or unavailable")?);
-            }
-            "reason" => reason = Some(optional(cursor, clean_name)?),
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
+    field::enter_object(cursor)?;
+    let collector = member(cursor, "collector", clean_name)?;
+    let reason = member(cursor, "reason", |cursor| optional(cursor, clean_name))?;
+    let state = member(cursor, "state", |cursor| {
+        let word = field::text(cursor)?;
+        let known = CollectorState::from_word(&word).ok_or(());
+        within(cursor, known, "ok, degraded or unavailable")
     })?;
+    field::leave_object(cursor)?;
     Ok(CollectorHealth {
         collector: required(cursor, collector, "collector")?,
         state: required(cursor, state, "state")?,

@@ -10,29 +10,51 @@ use monsys_core::time::{TimeError, Timestamp};
 
 use crate::reject::Reject;
 
-/// Whether a name belongs to the object.
-#[derive(Clone, Copy)]
-pub(crate) enum Member {
-    Known,
-    Unknown,
+/// Enters an object, whose members are then asked for in the order of their names by [`member`].
+#[inline(always)]
+pub(crate) fn enter_object(cursor: &mut Cursor<'_>) -> Result<(), Reject> {
+    if cursor.enter_object() {
+        Ok(())
+    } else {
+        Err(wrong_type(cursor, "an object"))
+    }
 }
 
-/// Reads an object, each member by `read`, which must read or skip the value of a known one.
-pub(crate) fn object<'a>(
+/// Reads the member `name` if it comes next. Members that are asked for in the order of their names
+/// are met if they are there, because the text is canonical; so each refusal is the first one in
+/// the order of the text.
+#[inline(always)]
+pub(crate) fn member<'a, T>(
     cursor: &mut Cursor<'a>,
-    mut read: impl FnMut(&mut Cursor<'a>, &str) -> Result<Member, Reject>,
-) -> Result<(), Reject> {
-    if !cursor.enter_object() {
-        return Err(wrong_type(cursor, "an object"));
+    name: &'static str,
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Reject>,
+) -> Result<Option<T>, Reject> {
+    if cursor.next_is(name) {
+        read(cursor).map(Some)
+    } else {
+        Ok(None)
     }
-    while let Some(name) = cursor.next_name() {
-        if let Member::Unknown = read(cursor, &name)? {
-            return Err(Reject::UnknownField {
-                pointer: cursor.pointer(),
-            });
-        }
+}
+
+/// Reads the member `name` if it comes next; null and absent are both unknown.
+#[inline(always)]
+pub(crate) fn optional_member<'a, T>(
+    cursor: &mut Cursor<'a>,
+    name: &'static str,
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Reject>,
+) -> Result<Option<T>, Reject> {
+    member(cursor, name, |cursor| optional(cursor, read)).map(Option::flatten)
+}
+
+/// Leaves an object, which must have no member but those that were asked for.
+#[inline(always)]
+pub(crate) fn leave_object(cursor: &mut Cursor<'_>) -> Result<(), Reject> {
+    match cursor.next_name() {
+        None => Ok(()),
+        Some(_) => Err(Reject::UnknownField {
+            pointer: cursor.pointer(),
+        }),
     }
-    Ok(())
 }
 
 /// Reads an array of at most `n_max` elements; with more, nothing but their number matters.
@@ -45,7 +67,7 @@ pub(crate) fn array<'a, T>(
     if !cursor.enter_array() {
         return Err(wrong_type(cursor, "an array"));
     }
-    let mut elements = Vec::new();
+    let mut elements = Vec::with_capacity(n_max.min(N_ELEMENTS_EXPECTED));
     while cursor.next_element() {
         if elements.len() == n_max {
             cursor.skip();
@@ -60,6 +82,7 @@ pub(crate) fn array<'a, T>(
 }
 
 /// Reads a value that may be null.
+#[inline]
 pub(crate) fn optional<'a, T>(
     cursor: &mut Cursor<'a>,
     read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Reject>,
@@ -71,16 +94,19 @@ pub(crate) fn optional<'a, T>(
     }
 }
 
+#[inline]
 pub(crate) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Reject> {
     cursor.text().ok_or_else(|| wrong_type(cursor, "a string"))
 }
 
+#[inline]
 pub(crate) fn integer(cursor: &mut Cursor<'_>) -> Result<i64, Reject> {
     cursor
         .integer()
         .ok_or_else(|| wrong_type(cursor, "a number without fraction"))
 }
 
+#[inline]
 pub(crate) fn number(cursor: &mut Cursor<'_>) -> Result<f64, Reject> {
     cursor
         .number()
@@ -88,6 +114,7 @@ pub(crate) fn number(cursor: &mut Cursor<'_>) -> Result<f64, Reject> {
 }
 
 /// A counter or size.
+#[inline]
 pub(crate) fn count(cursor: &mut Cursor<'_>) -> Result<Count, Reject> {
     let value = integer(cursor)?;
     let expected = "an integer from 0 to 9007199254740991";
@@ -114,6 +141,7 @@ pub(crate) fn bad_time(error: TimeError, pointer: String) -> Reject {
 }
 
 /// The member `name` of the object that was just left.
+#[inline]
 pub(crate) fn required<T>(cursor: &Cursor<'_>, member: Option<T>, name: &str) -> Result<T, Reject> {
     member.ok_or_else(|| Reject::MissingField {
         pointer: cursor.pointer_below(name),
@@ -121,6 +149,7 @@ pub(crate) fn required<T>(cursor: &Cursor<'_>, member: Option<T>, name: &str) ->
 }
 
 /// A value whose type decides about its range, read last.
+#[inline]
 pub(crate) fn within<T, E>(
     cursor: &Cursor<'_>,
     value: Result<T, E>,
@@ -129,6 +158,7 @@ pub(crate) fn within<T, E>(
     value.map_err(|_| out_of_range(cursor, expected))
 }
 
+#[cold]
 pub(crate) fn out_of_range(cursor: &Cursor<'_>, expected: &'static str) -> Reject {
     Reject::OutOfRange {
         pointer: cursor.pointer(),
@@ -136,9 +166,13 @@ pub(crate) fn out_of_range(cursor: &Cursor<'_>, expected: &'static str) -> Rejec
     }
 }
 
+#[cold]
 fn wrong_type(cursor: &Cursor<'_>, expected: &'static str) -> Reject {
     Reject::WrongType {
         pointer: cursor.pointer(),
         expected,
     }
 }
+
+/// Room for the devices of most machines, so that a list does not grow step by step.
+const N_ELEMENTS_EXPECTED: usize = 16;

@@ -1,8 +1,9 @@
 //! The members around the data: who, for whom, when, at which position.
 //!
-//! They are read in one walk and judged later, in the order of checks: whom the payload is meant
-//! for comes before anything else that may be wrong with it, and `v` and `type` before the members
-//! which they decide about.
+//! They are read first and judged later, in the order of checks: whom the payload is meant for comes
+//! before anything else that may be wrong with it, and `v` and `type` before the members which they
+//! decide about. A good body is read from both ends, so that its data are walked once; any other is
+//! walked from the beginning, which alone decides what is said about it.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -14,7 +15,8 @@ use monsys_core::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::field::bad_time;
-use super::{LAYOUT_VERSION, Payload, PayloadKind, endpoint, metrics, signals};
+use super::tail::Tail;
+use super::{LAYOUT_VERSION, Payload, PayloadKind};
 use crate::audience::Audience;
 use crate::reject::Reject;
 
@@ -27,6 +29,9 @@ pub(crate) struct Head<'a> {
     aud: Field<Cow<'a, str>>,
     captured_at: Field<Cow<'a, str>>,
     data: Option<Cursor<'a>>,
+    /// Where the data end if nothing stands between them and the members of a [`Tail`]; None where
+    /// the whole body was walked.
+    data_end: Option<usize>,
     epoch: Field<i64>,
     seq: Field<i64>,
     sent_at: Field<Cow<'a, str>>,
@@ -37,8 +42,53 @@ pub(crate) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Walks the outermost object.
+    /// Reads what stands around the data.
     pub(crate) fn read(body: Canonical<'a>) -> Result<Self, Reject> {
+        match Self::around_data(body) {
+            Some(head) => Ok(head),
+            None => Self::walk(body),
+        }
+    }
+
+    /// Reads the members before the data and, from the end, those behind them, where each is as a
+    /// good body has it. What the data hold is open.
+    fn around_data(body: Canonical<'a>) -> Option<Self> {
+        let mut cursor = Cursor::new(body);
+        if !cursor.enter_object() {
+            return None;
+        }
+        let mut text = |name| {
+            let is_next = cursor.next_is(name);
+            is_next.then(|| cursor.text()).flatten().map(Field::Value)
+        };
+        let agent_id = text("agent_id")?;
+        let agent_version = text("agent_version")?;
+        let aud = text("aud")?;
+        let captured_at = text("captured_at")?;
+        let tail = cursor
+            .next_is("data")
+            .then(|| Tail::read(body.as_str()))
+            .flatten()?;
+        Some(Self {
+            body,
+            agent_id,
+            agent_version,
+            aud,
+            captured_at,
+            data: Some(cursor),
+            data_end: Some(tail.start),
+            epoch: Field::Value(tail.epoch),
+            seq: Field::Value(tail.seq),
+            sent_at: Field::Value(Cow::Borrowed(tail.sent_at)),
+            sent_at_range: tail.sent_at_range,
+            kind: Field::Value(Cow::Borrowed(tail.kind)),
+            version: Field::Value(tail.version),
+            first_unknown: None,
+        })
+    }
+
+    /// Walks the outermost object.
+    fn walk(body: Canonical<'a>) -> Result<Self, Reject> {
         let mut cursor = Cursor::new(body);
         if !cursor.enter_object() {
             return Err(Reject::WrongType {
@@ -147,17 +197,29 @@ impl<'a> Head<'a> {
         )
     }
 
+    /// Reads good data that end where they must. None otherwise, and what is wrong with the body is
+    /// then found in its order, after a walk over all of it.
+    pub(crate) fn good_payload(&mut self, kind: PayloadKind) -> Result<Option<Payload>, Reject> {
+        let Some(data_end) = self.data_end else {
+            return Ok(None);
+        };
+        if let Some(cursor) = &mut self.data
+            && let Ok(payload) = kind.read(cursor)
+            && cursor.offset() == data_end
+        {
+            return Ok(Some(payload));
+        }
+        *self = Self::walk(self.body)?;
+        Ok(None)
+    }
+
     pub(crate) fn payload(&mut self, kind: PayloadKind) -> Result<Payload, Reject> {
         let Some(mut cursor) = self.data.take() else {
             return Err(Reject::MissingField {
                 pointer: String::from("/data"),
             });
         };
-        match kind {
-            PayloadKind::Metrics => metrics::read(&mut cursor).map(Payload::Metrics),
-            PayloadKind::AgentSignals => signals::read(&mut cursor).map(Payload::Signals),
-            PayloadKind::Endpoint => endpoint::read(&mut cursor).map(Payload::Endpoint),
-        }
+        kind.read(&mut cursor)
     }
 
     const fn absent(body: Canonical<'a>) -> Self {
@@ -168,6 +230,7 @@ impl<'a> Head<'a> {
             aud: Field::Absent,
             captured_at: Field::Absent,
             data: None,
+            data_end: None,
             epoch: Field::Absent,
             seq: Field::Absent,
             sent_at: Field::Absent,

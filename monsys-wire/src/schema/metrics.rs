@@ -5,69 +5,42 @@ use alloc::vec::Vec;
 
 use monsys_core::json::Cursor;
 use monsys_core::limit;
-use monsys_core::sample::{Cores, Count, CpuPercent, Disk, Finite, MetricSample, Network};
+use monsys_core::sample::{Cores, CpuPercent, Disk, Finite, MetricSample, Network};
 use monsys_core::text;
 
-use super::field::{self, Member, array, object, optional, required, within};
+use super::field::{self, array, member, optional_member, required, within};
 use crate::reject::Reject;
 
 /// Reads the data of a `metrics` payload.
 pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<MetricSample, Reject> {
-    let mut draft = Draft::default();
-    object(cursor, |cursor, name| draft.read_member(cursor, name))?;
-    let cpu_usage_percent = required(cursor, draft.cpu_usage_percent, "cpu_usage_percent")?;
+    field::enter_object(cursor)?;
+    let cpu_cores = optional_member(cursor, "cpu_cores", cores)?;
+    let cpu_usage_percent = member(cursor, "cpu_usage_percent", percent)?;
+    let disks = optional_member(cursor, "disks", disks)?;
+    let load1 = optional_member(cursor, "load1", non_negative)?;
+    let load15 = optional_member(cursor, "load15", non_negative)?;
+    let load5 = optional_member(cursor, "load5", non_negative)?;
+    let mem_total_bytes = optional_member(cursor, "mem_total_bytes", field::count)?;
+    let mem_used_bytes = optional_member(cursor, "mem_used_bytes", field::count)?;
+    let networks = optional_member(cursor, "networks", networks)?;
+    let swap_total_bytes = optional_member(cursor, "swap_total_bytes", field::count)?;
+    let swap_used_bytes = optional_member(cursor, "swap_used_bytes", field::count)?;
+    let uptime_seconds = optional_member(cursor, "uptime_seconds", non_negative)?;
+    field::leave_object(cursor)?;
     Ok(MetricSample {
-        cpu_usage_percent,
-        cpu_cores: draft.cpu_cores,
-        load1: draft.load1,
-        load5: draft.load5,
-        load15: draft.load15,
-        mem_total_bytes: draft.mem_total_bytes,
-        mem_used_bytes: draft.mem_used_bytes,
-        swap_total_bytes: draft.swap_total_bytes,
-        swap_used_bytes: draft.swap_used_bytes,
-        uptime_seconds: draft.uptime_seconds,
-        disks: draft.disks,
-        networks: draft.networks,
+        cpu_usage_percent: required(cursor, cpu_usage_percent, "cpu_usage_percent")?,
+        cpu_cores,
+        load1,
+        load5,
+        load15,
+        mem_total_bytes,
+        mem_used_bytes,
+        swap_total_bytes,
+        swap_used_bytes,
+        uptime_seconds,
+        disks,
+        networks,
     })
-}
-
-/// A sample of which members may still be missing.
-#[derive(Default)]
-struct Draft {
-    cpu_usage_percent: Option<CpuPercent>,
-    cpu_cores: Option<Cores>,
-    load1: Option<Finite>,
-    load5: Option<Finite>,
-    load15: Option<Finite>,
-    mem_total_bytes: Option<Count>,
-    mem_used_bytes: Option<Count>,
-    swap_total_bytes: Option<Count>,
-    swap_used_bytes: Option<Count>,
-    uptime_seconds: Option<Finite>,
-    disks: Option<Vec<Disk>>,
-    networks: Option<Vec<Network>>,
-}
-
-impl Draft {
-    fn read_member(&mut self, cursor: &mut Cursor<'_>, name: &str) -> Result<Member, Reject> {
-        match name {
-            "cpu_usage_percent" => self.cpu_usage_percent = Some(percent(cursor)?),
-            "cpu_cores" => self.cpu_cores = optional(cursor, cores)?,
-            "load1" => self.load1 = optional(cursor, non_negative)?,
-            "load5" => self.load5 = optional(cursor, non_negative)?,
-            "load15" => self.load15 = optional(cursor, non_negative)?,
-            "mem_total_bytes" => self.mem_total_bytes = optional(cursor, field::count)?,
-            "mem_used_bytes" => self.mem_used_bytes = optional(cursor, field::count)?,
-            "swap_total_bytes" => self.swap_total_bytes = optional(cursor, field::count)?,
-            "swap_used_bytes" => self.swap_used_bytes = optional(cursor, field::count)?,
-            "uptime_seconds" => self.uptime_seconds = optional(cursor, non_negative)?,
-            "disks" => self.disks = optional(cursor, disks)?,
-            "networks" => self.networks = optional(cursor, networks)?,
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
-    }
 }
 
 fn percent(cursor: &mut Cursor<'_>) -> Result<CpuPercent, Reject> {
@@ -112,19 +85,14 @@ fn networks(cursor: &mut Cursor<'_>) -> Result<Vec<Network>, Reject> {
 }
 
 fn disk(cursor: &mut Cursor<'_>) -> Result<Disk, Reject> {
-    let (mut mount, mut total_bytes, mut used_bytes) = (None, None, None);
-    object(cursor, |cursor, name| {
-        match name {
-            "mount" => {
-                let expected = "a mount point of 1 to 1024 bytes";
-                mount = Some(clean_name(cursor, limit::MOUNT_BYTES_MAX, expected)?);
-            }
-            "total_bytes" => total_bytes = Some(field::count(cursor)?),
-            "used_bytes" => used_bytes = Some(field::count(cursor)?),
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
+    field::enter_object(cursor)?;
+    let mount = member(cursor, "mount", |cursor| {
+        let expected = "a mount point of 1 to 1024 bytes";
+        clean_name(cursor, limit::MOUNT_BYTES_MAX, expected)
     })?;
+    let total_bytes = member(cursor, "total_bytes", field::count)?;
+    let used_bytes = member(cursor, "used_bytes", field::count)?;
+    field::leave_object(cursor)?;
     Ok(Disk {
         mount: required(cursor, mount, "mount")?,
         total_bytes: required(cursor, total_bytes, "total_bytes")?,
@@ -133,19 +101,14 @@ fn disk(cursor: &mut Cursor<'_>) -> Result<Disk, Reject> {
 }
 
 fn network(cursor: &mut Cursor<'_>) -> Result<Network, Reject> {
-    let (mut interface, mut rx_bytes, mut tx_bytes) = (None, None, None);
-    object(cursor, |cursor, name| {
-        match name {
-            "interface" => {
-                let expected = "an interface name of 1 to 256 bytes";
-                interface = Some(clean_name(cursor, limit::INTERFACE_BYTES_MAX, expected)?);
-            }
-            "rx_bytes" => rx_bytes = Some(field::count(cursor)?),
-            "tx_bytes" => tx_bytes = Some(field::count(cursor)?),
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
+    field::enter_object(cursor)?;
+    let interface = member(cursor, "interface", |cursor| {
+        let expected = "an interface name of 1 to 256 bytes";
+        clean_name(cursor, limit::INTERFACE_BYTES_MAX, expected)
     })?;
+    let rx_bytes = member(cursor, "rx_bytes", field::count)?;
+    let tx_bytes = member(cursor, "tx_bytes", field::count)?;
+    field::leave_object(cursor)?;
     Ok(Network {
         interface: required(cursor, interface, "interface")?,
         rx_bytes: required(cursor, rx_bytes, "rx_bytes")?,

@@ -12,14 +12,18 @@ pub(crate) mod field;
 mod head;
 mod metrics;
 mod signals;
+mod tail;
 
 use alloc::vec::Vec;
 
 use monsys_core::endpoint::EndpointSnapshot;
+use monsys_core::json::Cursor;
 use monsys_core::sample::MetricSample;
 use monsys_core::signal::SignalDraft;
 
 pub(crate) use head::Head;
+
+use crate::reject::Reject;
 
 /// What a payload holds. Open: more types will come.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +58,15 @@ impl PayloadKind {
         [Self::Metrics, Self::AgentSignals, Self::Endpoint]
             .into_iter()
             .find(|kind| kind.as_str() == word)
+    }
+
+    /// Reads the data of a payload.
+    fn read(self, cursor: &mut Cursor<'_>) -> Result<Payload, Reject> {
+        match self {
+            Self::Metrics => metrics::read(cursor).map(Payload::Metrics),
+            Self::AgentSignals => signals::read(cursor).map(Payload::Signals),
+            Self::Endpoint => endpoint::read(cursor).map(Payload::Endpoint),
+        }
     }
 }
 

@@ -7,24 +7,16 @@ use monsys_core::json::Cursor;
 use monsys_core::limit;
 use monsys_core::signal::SignalDraft;
 
-use super::field::{self, Member, array, object, optional, required};
+use super::field::{self, array, member, optional_member, required};
 use crate::reject::Reject;
 
 /// Reads the data of an `agent_signals` payload: drafts, whose content is not judged here.
 pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Vec<SignalDraft>, Reject> {
-    let mut signals = None;
-    object(cursor, |cursor, name| match name {
-        "signals" => {
-            signals = Some(array(
-                cursor,
-                limit::SIGNALS_PER_BATCH_MAX,
-                N_SIGNALS,
-                draft,
-            )?);
-            Ok(Member::Known)
-        }
-        _ => Ok(Member::Unknown),
+    field::enter_object(cursor)?;
+    let signals = member(cursor, "signals", |cursor| {
+        array(cursor, limit::SIGNALS_PER_BATCH_MAX, N_SIGNALS, draft)
     })?;
+    field::leave_object(cursor)?;
     let signals = required(cursor, signals, "signals")?;
     if signals.is_empty() {
         let pointer = cursor.pointer_below("signals");
@@ -37,22 +29,16 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Vec<SignalDraft>, Reject> 
 }
 
 fn draft(cursor: &mut Cursor<'_>) -> Result<SignalDraft, Reject> {
-    let (mut source, mut subject_type, mut subject_id, mut key) = (None, None, None, None);
-    let (mut value, mut severity, mut observed_at, mut ttl_seconds) = (None, None, None, None);
-    object(cursor, |cursor, name| {
-        match name {
-            "source" => source = Some(owned_text(cursor)?),
-            "subject_type" => subject_type = Some(owned_text(cursor)?),
-            "subject_id" => subject_id = optional(cursor, owned_text)?,
-            "key" => key = Some(owned_text(cursor)?),
-            "value" => value = Some(String::from(cursor.skip())),
-            "severity" => severity = optional(cursor, owned_text)?,
-            "observed_at" => observed_at = Some(field::time(cursor)?),
-            "ttl_seconds" => ttl_seconds = optional(cursor, field::integer)?,
-            _ => return Ok(Member::Unknown),
-        }
-        Ok(Member::Known)
-    })?;
+    field::enter_object(cursor)?;
+    let key = member(cursor, "key", owned_text)?;
+    let observed_at = member(cursor, "observed_at", field::time)?;
+    let severity = optional_member(cursor, "severity", owned_text)?;
+    let source = member(cursor, "source", owned_text)?;
+    let subject_id = optional_member(cursor, "subject_id", owned_text)?;
+    let subject_type = member(cursor, "subject_type", owned_text)?;
+    let ttl_seconds = optional_member(cursor, "ttl_seconds", field::integer)?;
+    let value = member(cursor, "value", |cursor| Ok(String::from(cursor.skip())))?;
+    field::leave_object(cursor)?;
     Ok(SignalDraft {
         source: required(cursor, source, "source")?,
         subject_type: required(cursor, subject_type, "subject_type")?,
