@@ -156,11 +156,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a number.
+    #[inline]
     pub fn number(&mut self) -> Option<f64> {
         let token = self.number_token()?;
-        let value = token.parse().ok()?;
         self.at += token.len();
-        Some(value)
+        Some(number::value_of_canonical(token))
     }
 
     /// Reads a number without a fraction, exactly; None also where it does not fit.

@@ -133,6 +133,18 @@ pub(super) fn value_of(token: &str) -> f64 {
     token.parse().unwrap_or(f64::INFINITY)
 }
 
+/// The value of a number in canonical text.
+#[inline]
+pub(super) fn value_of_canonical(token: &str) -> f64 {
+    let is_plain = token.contains('.') && !token.contains('e');
+    let token_of_value = Token {
+        end: token.len(),
+        is_canonical: true,
+        is_plain,
+    };
+    nearest(token_of_value, token).value
+}
+
 /// The value of a token that [`scan`] accepted, and whether its digits are proved canonical.
 #[inline(always)]
 pub(super) fn nearest(token: Token, text: &str) -> Nearest {
