@@ -4,12 +4,12 @@
 //! infinite or not a number. What not: names of members in JSON, and whether a value is plausible;
 //! that is the detectors' question. Cost: the size of its members.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use thiserror::Error;
 
 use crate::limit;
+use crate::text::ShortText;
 
 /// A floating-point number that is neither infinite nor NaN.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -141,7 +141,7 @@ impl Cores {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
     /// Where it is mounted, sanitised.
-    pub mount: String,
+    pub mount: ShortText,
     /// Its size in bytes.
     pub total_bytes: Count,
     /// What is used of it, in bytes.
@@ -152,7 +152,7 @@ pub struct Disk {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// Its name, sanitised.
-    pub interface: String,
+    pub interface: ShortText,
     /// Bytes received since it came up.
     pub rx_bytes: Count,
     /// Bytes sent since it came up.

@@ -4,7 +4,11 @@
 //! characters out, length bounded), *redact* replaces personal data (e-mail-like words). What not:
 //! escaping for HTML or JSON; that belongs to the writer of each. Cost: linear, one allocation.
 
+mod short;
+
 use alloc::string::String;
+
+pub use self::short::ShortText;
 
 /// What stands in for a word that looks like an e-mail address.
 pub const REDACTED_EMAIL: &str = "[redacted-email]";
@@ -19,12 +23,24 @@ pub const REDACTED_EMAIL: &str = "[redacted-email]";
 /// assert_eq!(clean("disk\n of bob@example.org", 40), "disk of [redacted-email]");
 /// ```
 pub fn clean(text: &str, chars_max: usize) -> String {
-    // What devices are mostly called: nothing to strip, no address, short enough.
-    let is_clean = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'@';
-    if text.len() <= chars_max && text.bytes().all(is_clean) {
+    if is_clean(text, chars_max) {
         return String::from(text);
     }
     clean_any(text, chars_max)
+}
+
+/// As [`clean`], for names that are kept by the dozen.
+pub fn clean_short(text: &str, chars_max: usize) -> ShortText {
+    if is_clean(text, chars_max) {
+        return ShortText::from(text);
+    }
+    ShortText::from(clean_any(text, chars_max))
+}
+
+/// What devices are mostly called: nothing to strip, no address, short enough.
+fn is_clean(text: &str, chars_max: usize) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'@';
+    text.len() <= chars_max && text.bytes().all(is_plain)
 }
 
 fn clean_any(text: &str, chars_max: usize) -> String {

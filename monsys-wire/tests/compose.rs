@@ -61,12 +61,12 @@ fn full_sample() -> MetricSample {
         swap_used_bytes: count(2),
         uptime_seconds: load(123_456.75),
         disks: Some(vec![Disk {
-            mount: "/mnt/\"a\\b\"é".to_owned(),
+            mount: "/mnt/\"a\\b\"é".into(),
             total_bytes: Count::new(3).unwrap(),
             used_bytes: Count::new(4).unwrap(),
         }]),
         networks: Some(vec![Network {
-            interface: "eth0".to_owned(),
+            interface: "eth0".into(),
             rx_bytes: Count::new(5).unwrap(),
             tx_bytes: Count::new(6).unwrap(),
         }]),
@@ -192,7 +192,7 @@ proptest! {
         sample.cpu_usage_percent = CpuPercent::new(cpu).unwrap();
         sample.load1 = Finite::new(load).ok();
         sample.mem_used_bytes = Count::new(n).ok();
-        sample.networks.as_mut().unwrap()[0].interface = name;
+        sample.networks.as_mut().unwrap()[0].interface = name.into();
         let body = compose(&agent, Outbound::Metrics(&sample)).unwrap();
         prop_assert_eq!(deliver(&agent, &body).payload, Payload::Metrics(sample));
     }

@@ -1,12 +1,11 @@
 //! `metrics`: one sample of one machine.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use monsys_core::json::Cursor;
 use monsys_core::limit;
 use monsys_core::sample::{Cores, CpuPercent, Disk, Finite, MetricSample, Network};
-use monsys_core::text;
+use monsys_core::text::{self, ShortText};
 
 use super::field::{self, array, member, optional_member, required, within};
 use crate::reject::Reject;
@@ -121,10 +120,10 @@ fn clean_name(
     cursor: &mut Cursor<'_>,
     bytes_max: usize,
     expected: &'static str,
-) -> Result<String, Reject> {
+) -> Result<ShortText, Reject> {
     let name = field::text(cursor)?;
     if name.is_empty() || name.len() > bytes_max {
         return Err(field::out_of_range(cursor, expected));
     }
-    Ok(text::clean(&name, bytes_max))
+    Ok(text::clean_short(&name, bytes_max))
 }

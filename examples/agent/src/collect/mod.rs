@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use monsys_core::sample::{Count, Finite, MetricSample, SampleError};
-use monsys_core::text::clean;
+use monsys_core::text::{ShortText, clean};
 use thiserror::Error;
 
 pub mod cpu;
@@ -126,13 +126,13 @@ impl Default for Collector {
 }
 
 /// Cleans a name that the machine gave and holds it within `bytes_max`; `None` when nothing is left.
-fn clean_name(name: &str, bytes_max: usize) -> Option<String> {
+fn clean_name(name: &str, bytes_max: usize) -> Option<ShortText> {
     let mut text = clean(name, bytes_max);
     if text.len() > bytes_max {
         // The longest character has four bytes.
         text = clean(&text, bytes_max / 4);
     }
-    (!text.is_empty()).then_some(text)
+    (!text.is_empty()).then(|| ShortText::from(text))
 }
 
 fn count(value: u64) -> Option<Count> {
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn names_fit_their_limit_in_bytes() {
         assert_eq!(clean_name("\u{202e}\n", 16), None);
-        assert_eq!(clean_name(&"é".repeat(20), 16), Some("é".repeat(4)));
+        assert_eq!(clean_name(&"é".repeat(20), 16).as_deref(), Some("éééé"));
         assert_eq!(clean_name("/home", 16).as_deref(), Some("/home"));
     }
 }

@@ -45,7 +45,7 @@ mod tests {
 
     fn parsed(lines: &str) -> Option<Vec<(String, i64, i64)>> {
         let networks = parse(&format!("{HEAD}{lines}"))?;
-        let plain = |n: Network| (n.interface, n.rx_bytes.get(), n.tx_bytes.get());
+        let plain = |n: Network| (n.interface.to_string(), n.rx_bytes.get(), n.tx_bytes.get());
         Some(networks.into_iter().map(plain).collect())
     }
 
