@@ -325,8 +325,10 @@ impl Writer<'_, '_> {
             let name = range(member.start + 1, member.name_end);
             from.as_bytes().get(name).unwrap_or_default()
         };
-        let sorted = order.sort(members, raw);
-        if let Err(offset) = sorted {
+        if let [_, _] = members {
+            // They came out of order: there is one other.
+            order.set_swapped();
+        } else if let Err(offset) = order.sort(members, raw) {
             return Err(JsonError::new(JsonCode::DuplicateName, offset));
         }
         if is_pending {

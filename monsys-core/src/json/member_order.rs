@@ -53,6 +53,17 @@ impl MemberOrder {
         }
     }
 
+    /// The order of two members of which the second sorts before the first.
+    pub(super) fn set_swapped(&mut self) {
+        let entry = |index| Entry {
+            key: 0,
+            index,
+            at: 0,
+        };
+        self.entries.clear();
+        self.entries.extend([entry(1), entry(0)]);
+    }
+
     /// Finds the order of members whose names `raw` tells. An error is the offset in the input of
     /// the first name that was there before.
     pub(super) fn sort<'n>(
