@@ -1,6 +1,7 @@
 //! Measurements of monsys against plain baselines: `benches/`, one file per subject, and the
 //! program `ratios`, one module per topic.
 
+mod device;
 pub mod payload;
 pub mod race;
 pub mod report;

@@ -15,6 +15,8 @@ pub enum Target {
     AtMost(f64),
     /// The value is at least this many times faster; the ratio is baseline by value.
     TimesFaster(f64),
+    /// The value is at most this many nanoseconds; the ratio is value by baseline.
+    AtMostNanos(f64),
     /// A part of another figure, which has the target; the ratio is value by baseline.
     Part,
 }
@@ -44,6 +46,7 @@ impl Figure {
         match self.target {
             Target::AtMost(part) => self.ratio() <= part,
             Target::TimesFaster(times) => self.ratio() >= times,
+            Target::AtMostNanos(nanos) => self.value <= nanos,
             Target::Part => true,
         }
     }
@@ -60,6 +63,7 @@ impl Figure {
         let target = match self.target {
             Target::AtMost(part) => format!("<={part}"),
             Target::TimesFaster(times) => format!(">={times}"),
+            Target::AtMostNanos(nanos) => format!("<={nanos}ns"),
             Target::Part => "-".to_owned(),
         };
         match form {
@@ -74,7 +78,7 @@ impl Figure {
 
     fn ratio(&self) -> f64 {
         match self.target {
-            Target::AtMost(_) | Target::Part => self.value / self.baseline,
+            Target::AtMost(_) | Target::AtMostNanos(_) | Target::Part => self.value / self.baseline,
             Target::TimesFaster(_) => self.baseline / self.value,
         }
     }

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::payload;
+use crate::{device, payload};
 use crate::race::{Race, Times};
 use crate::report::Figure;
 use crate::report::Target::{AtMost, Part, TimesFaster};
@@ -26,6 +26,7 @@ pub fn figures() -> Vec<Figure> {
     figures.push(batch);
     figures.push(check_doubles());
     figures.extend(envelope());
+    figures.extend(device::figures());
     figures.extend(worst(nanos_per_byte));
     figures
 }
