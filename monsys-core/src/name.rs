@@ -97,6 +97,13 @@ pub fn is_snake_case(text: &str) -> bool {
     text.len() <= limit::SIGNAL_NAME_BYTES_MAX && starts_with_letter(text) && is_segment(text)
 }
 
+/// Tells whether the text may name an organisation or device in the hmac profile:
+/// `[A-Za-z0-9._-]{1,64}`.
+pub fn is_device_word(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=limit::DEVICE_WORD_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
 /// Tells whether the text is a dotted key of two or more segments, at most 128 bytes:
 /// `^[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z0-9]+(_[a-z0-9]+)*)+$`.
 pub fn is_dotted_key(text: &str) -> bool {

@@ -7,6 +7,7 @@ use alloc::string::String;
 use core::fmt;
 
 use monsys_core::limit;
+use monsys_core::name::is_device_word;
 use thiserror::Error;
 
 use crate::base64url;
@@ -98,18 +99,15 @@ impl Nonce {
 
 /// Reads `[A-Za-z0-9._-]{1,64}`.
 pub(crate) fn word(text: &[u8]) -> Option<&str> {
-    let is_plain = |byte: &u8| base64url::is_character(*byte) || *byte == b'.';
-    let has_length = (1..=limit::DEVICE_WORD_BYTES_MAX).contains(&text.len());
-    ascii(text, has_length && text.iter().all(is_plain))
+    core::str::from_utf8(text)
+        .ok()
+        .filter(|text| is_device_word(text))
 }
 
 /// Reads `[A-Za-z0-9_-]{16,64}`.
 pub(crate) fn nonce(text: &[u8]) -> Option<&str> {
     let is_plain = |byte: &u8| base64url::is_character(*byte);
     let has_length = (limit::NONCE_BYTES_MIN..=limit::NONCE_BYTES_MAX).contains(&text.len());
-    ascii(text, has_length && text.iter().all(is_plain))
-}
-
-fn ascii(text: &[u8], is_allowed: bool) -> Option<&str> {
-    core::str::from_utf8(text).ok().filter(|_| is_allowed)
+    let is_nonce = has_length && text.iter().all(is_plain);
+    core::str::from_utf8(text).ok().filter(|_| is_nonce)
 }

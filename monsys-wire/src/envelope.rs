@@ -19,7 +19,8 @@ use monsys_core::json::{self, Canonical, JsonCode, JsonError};
 use monsys_core::limit;
 use monsys_core::name::AgentVersion;
 use monsys_core::position::{ContentHash, Position, is_late};
-pub use monsys_core::store::SignatureStatus;
+use monsys_core::store::NonceDigest;
+pub use monsys_core::store::{AuthProfile, SignatureStatus};
 use monsys_core::time::Timestamp;
 
 use crate::audience::Audience;
@@ -52,15 +53,6 @@ struct Standing {
     is_revoked: bool,
 }
 
-/// How an agent proves who it is. Closed: contract §3 has two ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AuthProfile {
-    /// Bearer token and Ed25519 signature.
-    Ed25519,
-    /// A shared key per device.
-    Hmac,
-}
-
 /// Which spellings of a body are taken. Closed: contract §3 names these two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BodyForm {
@@ -91,11 +83,13 @@ pub struct Fresh<'s> {
     agent_id: AgentId,
     body: Canonical<'s>,
     signature: SignatureStatus,
+    nonce: Option<NonceDigest>,
     head: Head<'s>,
     position: Position,
 }
 
-/// A payload that is right in every respect but its position, which only a store can judge.
+/// A payload that is right in every respect but what only a store can judge: its position, and a
+/// nonce that was left to the store.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Admitted {
@@ -103,6 +97,10 @@ pub struct Admitted {
     pub agent_id: AgentId,
     /// Whether its signature was verified.
     pub signature: SignatureStatus,
+    /// The nonce that was left to the transaction which stores the payload, see
+    /// [`NonceVerdict::AtCommit`](hmac::NonceVerdict::AtCommit); `None` where nothing about one is
+    /// open.
+    pub nonce: Option<NonceDigest>,
     /// Its place in the life of the spool.
     pub position: Position,
     /// SHA-256 of the canonical body without `sent_at`: what must not change under the position.
@@ -127,10 +125,17 @@ impl<'b> Received<'b> {
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
     ) -> Result<Self, Reject> {
         check_size(body)?;
-        Ok(Self {
-            headers: RequestHeaders::parse(headers)?,
-            body,
-        })
+        Self::with_headers(body, RequestHeaders::parse(headers)?)
+    }
+
+    /// Takes a body and headers that were read before it, as a hub does which looks the agent up
+    /// first and reads the body of nobody else.
+    ///
+    /// # Errors
+    /// [`Reject::TooLarge`] above [`limit::BODY_BYTES_MAX`].
+    pub fn with_headers(body: &'b [u8], headers: RequestHeaders) -> Result<Self, Reject> {
+        check_size(body)?;
+        Ok(Self { headers, body })
     }
 
     /// The digest of the claimed token, by which the caller finds the [`Credentials`]. Where it
@@ -294,32 +299,19 @@ impl<'s> Authenticated<'s> {
             signature,
         } = self;
         let is_caller = |text: &str| AgentId::parse(text) == Ok(agent_id);
-        Fresh::read(agent_id, body, signature, audience, is_caller)
-    }
-}
-
-impl<'s> Fresh<'s> {
-    /// Reads what stands around the data and checks for whom, by whom and where it is.
-    fn read(
-        agent_id: AgentId,
-        body: Canonical<'s>,
-        signature: SignatureStatus,
-        audience: &Audience,
-        is_caller: impl FnOnce(&str) -> bool,
-    ) -> Result<Self, Reject> {
-        let head = Head::read(body)?;
-        head.check_audience(audience)?;
-        head.check_agent(is_caller)?;
-        let position = head.position()?;
-        Ok(Self {
+        let (head, position) = read_head(body, audience, is_caller)?;
+        Ok(Fresh {
             agent_id,
             body,
             signature,
+            nonce: None,
             head,
             position,
         })
     }
+}
 
+impl Fresh<'_> {
     /// The position that the payload claims.
     #[must_use]
     pub const fn position(&self) -> Position {
@@ -343,6 +335,7 @@ impl<'s> Fresh<'s> {
             agent_id,
             body,
             signature,
+            nonce,
             mut head,
             position,
         } = self;
@@ -356,6 +349,7 @@ impl<'s> Fresh<'s> {
         Ok(Admitted {
             agent_id,
             signature,
+            nonce,
             position,
             content_hash: head.content_hash(),
             captured_at,
@@ -376,6 +370,19 @@ impl Admitted {
     pub fn is_late(&self) -> bool {
         is_late(self.captured_at, self.sent_at)
     }
+}
+
+/// Reads what stands around the data and checks for whom, by whom and where it is.
+fn read_head<'s>(
+    body: Canonical<'s>,
+    audience: &Audience,
+    is_caller: impl FnOnce(&str) -> bool,
+) -> Result<(Head<'s>, Position), Reject> {
+    let head = Head::read(body)?;
+    head.check_audience(audience)?;
+    head.check_agent(is_caller)?;
+    let position = head.position()?;
+    Ok((head, position))
 }
 
 fn check_size(body: &[u8]) -> Result<(), Reject> {

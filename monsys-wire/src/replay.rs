@@ -20,6 +20,7 @@
 //! use monsys_core::time::Timestamp;
 //! use monsys_wire::replay::{GuardSize, NonceGuard};
 //!
+//! // At most `limit::NONCES_PER_DEVICE_MAX`; a device that sends every 15 s needs 40.
 //! let size = GuardSize { devices: 1_000, nonces_per_device: 40, lead_s: 10 };
 //! let start = Timestamp::parse_rfc3339("2026-11-21T01:15:41Z")?;
 //! // The key comes from a cryptographic random source.
@@ -60,8 +61,8 @@ pub struct NonceGuard {
 pub struct GuardSize {
     /// How many devices send.
     pub devices: u32,
-    /// How many requests each of them makes in 600 s on average; as many it may make at once,
-    /// within 30 s.
+    /// How many requests each of them makes in 600 s on average, at most
+    /// [`limit::NONCES_PER_DEVICE_MAX`]; as many it may make at once, within 30 s.
     pub nonces_per_device: u16,
     /// How many seconds ahead of `now` a request may be signed, at most 300. After a start the
     /// guard refuses for so long.
@@ -72,8 +73,8 @@ pub struct GuardSize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum GuardError {
-    /// Nothing to remember, or a lead beyond the window.
-    #[error("expected at least one device, one nonce each, and a lead of at most 300 s")]
+    /// Nothing to remember, more nonces than a device may use, or a lead beyond the window.
+    #[error("expected at least one device, 1 to 4096 nonces each, and a lead of at most 300 s")]
     Size,
     /// More memory than a machine of this word size can address.
     #[error("expected a size that memory can hold")]
@@ -107,7 +108,7 @@ impl NonceGuard {
     /// [`GuardError`].
     pub fn new(key: [u8; 32], size: GuardSize, start: Timestamp) -> Result<Self, GuardError> {
         let is_sound = size.devices > 0
-            && size.nonces_per_device > 0
+            && (1..=limit::NONCES_PER_DEVICE_MAX).contains(&size.nonces_per_device)
             && i64::from(size.lead_s) <= limit::REQUEST_WINDOW_S;
         if !is_sound {
             return Err(GuardError::Size);

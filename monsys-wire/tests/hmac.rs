@@ -14,7 +14,9 @@ use monsys_wire::compose::{Outbound, OutgoingBody, OutgoingPayload};
 use monsys_wire::device::{DeviceError, Nonce};
 use monsys_wire::envelope::hmac::{NonceVerdict, Received};
 use monsys_wire::envelope::{AuthProfile, BodyForm, Credentials, Scratch};
-use monsys_wire::header::{CONTENT_ENCODING, CONTENT_TYPE, DEVICE, MAC, NONCE, ORG, TIMESTAMP};
+use monsys_wire::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, DEVICE, DeviceHeaders, MAC, NONCE, ORG, TIMESTAMP,
+};
 use monsys_wire::{DeviceIdentity, DeviceKey, Reject};
 
 fn code(result: Result<impl std::fmt::Debug, Reject>) -> &'static str {
@@ -188,6 +190,8 @@ fn no_key_makes_an_unknown_device_known() {
     assert_eq!(refused, Err(Reject::UnauthorizedDevice));
 }
 
+/// A hub where no agent can hold both credentials never gets so far over HTTP; one that migrates
+/// agents from one profile to the other does.
 #[test]
 fn each_profile_refuses_agents_of_the_other() {
     let device = Device::new();
@@ -207,7 +211,7 @@ fn each_profile_refuses_agents_of_the_other() {
 fn nonces_are_judged_by_the_callers_memory() {
     let device = Device::new();
     let nonce = |nonce| device.send_to(&device.good(), Hub { nonce, ..GOOD });
-    assert!(nonce(NonceVerdict::Unused).is_ok());
+    assert_eq!(nonce(NonceVerdict::Unused).unwrap().nonce, None);
     assert_eq!(nonce(NonceVerdict::Used), Err(Reject::Replay));
     let stale = Reject::Stale { window_s: 300 };
     assert_eq!(nonce(NonceVerdict::Unknowable), Err(stale));
@@ -216,6 +220,40 @@ fn nonces_are_judged_by_the_callers_memory() {
         (full.code(), full.retry_after_s()),
         ("replay_capacity", Some(30))
     );
+}
+
+#[test]
+fn a_nonce_that_is_left_to_the_store_comes_out_with_the_payload() {
+    let mut device = Device::new();
+    let at_commit = Hub {
+        nonce: NonceVerdict::AtCommit,
+        ..GOOD
+    };
+    let open = |device: &Device| device.send_to(&device.good(), at_commit).unwrap().nonce;
+    let first = open(&device).unwrap();
+    assert_eq!(open(&device), Some(first), "the same nonce is the same");
+    device.nonce = Nonce::from_random_bytes([6; 16]);
+    assert_ne!(open(&device), Some(first));
+    assert_eq!(format!("{first:?}"), "NonceDigest(…)");
+    let later = device.request(&device.body(METRICS).replace("hub-1", "hub-2"));
+    assert_eq!(code(device.send_to(&later, at_commit)), "wrong_audience");
+}
+
+#[test]
+fn headers_may_be_read_before_the_body() {
+    let device = Device::new();
+    let good = device.good();
+    let headers = DeviceHeaders::parse(
+        good.headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_slice())),
+    )
+    .unwrap();
+    let received = Received::with_headers(&good.body, headers).unwrap();
+    assert_eq!(received.claim(), device.claim());
+    let too_large = vec![b' '; 524_289];
+    let refused = Received::with_headers(&too_large, headers).map(|_| ());
+    assert_eq!(code(refused), "too_large");
 }
 
 #[test]

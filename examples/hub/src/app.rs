@@ -12,16 +12,15 @@ use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
 use monsys_core::id::TenantId;
 use monsys_core::store::{
-    AgentRecord, AgentStore, IngestFinding, IngestStore, StoreError, TokenDigest,
+    AgentRecord, AgentStore, DeviceRecord, IngestFinding, IngestStore, StoreError, TokenDigest,
 };
 use monsys_integrity::finding_signal;
 use monsys_wire::envelope::Scratch;
 use monsys_wire::{Audience, Reject, VerifyingKey};
-use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::config::HubConfig;
-use crate::ingest::{FindingGate, Limiter, Rate};
+use crate::ingest::{FindingGate, InFlight, Limiter, Rate};
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
@@ -46,8 +45,10 @@ pub(crate) struct App {
     pub(crate) org_limit: Limiter<TenantId>,
     /// Bounds unauthenticated requests of an address.
     pub(crate) address_limit: Limiter<IpAddr>,
-    /// Bounds bytes of bodies in flight.
-    pub(crate) bodies_in_flight: Arc<Semaphore>,
+    /// Bounds bodies in flight of those who showed a valid token.
+    pub(crate) bodies_of_agents: InFlight,
+    /// Bounds bodies in flight of the hmac profile, where nobody has shown anything yet.
+    pub(crate) bodies_of_strangers: InFlight,
     /// Buffers for canonicalising.
     pub(crate) scratch: ScratchPool,
 }
@@ -109,7 +110,8 @@ impl App {
             gate: FindingGate::default(),
             org_limit: Limiter::new(Rate::per_second(config.org_rate)),
             address_limit: Limiter::new(Rate::per_second(config.address_rate)),
-            bodies_in_flight: Arc::new(Semaphore::new(ingest::IN_FLIGHT_BLOCKS)),
+            bodies_of_agents: InFlight::new(),
+            bodies_of_strangers: InFlight::new(),
             scratch: ScratchPool::default(),
             config,
         }))
@@ -130,6 +132,22 @@ impl App {
         found
             .map_err(|error| self.store_reject(&error))?
             .ok_or(Reject::Unauthorized)
+    }
+
+    /// Finds the device that a request claims to come from. It counts against its address as
+    /// [`Self::find_agent`] says; that there is no such device is not an error yet.
+    ///
+    /// # Errors
+    /// `RateLimited` for an address with too many of them.
+    pub(crate) async fn find_device(
+        &self,
+        peer: IpAddr,
+        org: &str,
+        device: &str,
+    ) -> Result<Option<DeviceRecord>, Reject> {
+        self.address_limit.take(peer, Instant::now())?;
+        let found = self.store.agent_by_device(org, device).await;
+        found.map_err(|error| self.store_reject(&error))
     }
 
     /// Takes note that the request which found its agent comes from it.
@@ -206,6 +224,7 @@ impl App {
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/api/v1/ingest", post(ingest::ingest))
+        .route("/ingest", post(ingest::ingest_of_device))
         .route("/api/v1/agents/self", get(api::agents::own))
         .route("/api/v1/agents/pin", post(api::agents::pin))
         .route("/api/v1/agents", get(api::agents::list))

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use monsys_core::store::AuthProfile;
 
 use crate::config::Choices;
 use crate::store::Role;
@@ -133,16 +134,16 @@ pub(crate) enum OrgCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentCommand {
-    /// Enrol an agent; its token is printed once
+    /// Enrol an agent; its token or shared key is printed once
     Enrol(EnrolArgs),
     /// List agents
     List {
         #[command(flatten)]
         store: StoreArgs,
     },
-    /// Revoke the token of an agent
+    /// Revoke an agent
     Revoke {
-        /// Its identifier
+        /// Its identifier, or ORG/DEVICE of a device
         id: String,
         #[command(flatten)]
         store: StoreArgs,
@@ -157,7 +158,7 @@ pub(crate) struct EnrolArgs {
     /// What people call it
     #[arg(long, env = "MONSYS_NAME", value_name = "NAME")]
     pub(crate) name: String,
-    /// Its public key, as `monsys-agent keygen` prints it
+    /// Its public key, as `monsys-agent keygen` prints it (ed25519 only)
     #[arg(long, env = "MONSYS_PUBLIC_KEY", value_name = "HEX64")]
     pub(crate) public_key: Option<String>,
     /// How it proves who it is
@@ -169,13 +170,9 @@ pub(crate) struct EnrolArgs {
     )]
     pub(crate) profile: Profile,
     /// How long it may pin a key by itself, such as 90s, 30m, 24h or 7d
-    #[arg(
-        long,
-        env = "MONSYS_PIN_WITHIN",
-        value_name = "SPAN",
-        default_value = "24h"
-    )]
-    pub(crate) pin_within: String,
+    /// [default: 24h; ed25519 only]
+    #[arg(long, env = "MONSYS_PIN_WITHIN", value_name = "SPAN")]
+    pub(crate) pin_within: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -186,6 +183,15 @@ pub(crate) enum Profile {
     Ed25519,
     /// A shared key per device
     Hmac,
+}
+
+impl From<Profile> for AuthProfile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Ed25519 => Self::Ed25519,
+            Profile::Hmac => Self::Hmac,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,7 @@
 //! The commands that do one thing and end.
 
+mod agent;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -7,19 +9,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::CommandFactory;
-use monsys_core::id::{AgentId, TenantId, UserId};
+use monsys_core::id::{TenantId, UserId};
 use monsys_core::name::DisplayName;
-use monsys_core::store::{AgentStore, NewAgent, PublicKey, StoreError, TokenDigest};
-use monsys_core::time::Span;
-use monsys_wire::{BearerToken, VerifyingKey};
+use monsys_core::store::StoreError;
 use serde_json::json;
 
 use crate::app::App;
 use crate::cli::{
-    AgentCommand, Cli, Command, EnrolArgs, HealthArgs, IntegrityCommand, OrgCommand, Profile,
-    StoreArgs, UserArgs, UserCommand,
+    AgentCommand, Cli, Command, HealthArgs, IntegrityCommand, OrgCommand, StoreArgs, UserArgs,
+    UserCommand,
 };
-use crate::clock::{Clock, wall_now};
+use crate::clock::Clock;
 use crate::config::{Choices, default_data_dir};
 use crate::error::{Failure, FailureKind};
 use crate::random::random_bytes;
@@ -39,9 +39,9 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Health(args) => return health(&args),
         Command::Org(OrgCommand::Add { name, store }) => add_org(&name, &store).await?,
         Command::Org(OrgCommand::List { store }) => list_orgs(&store).await?,
-        Command::Agent(AgentCommand::Enrol(args)) => enrol(&args).await?,
-        Command::Agent(AgentCommand::List { store }) => list_agents(&store).await?,
-        Command::Agent(AgentCommand::Revoke { id, store }) => revoke(&id, &store).await?,
+        Command::Agent(AgentCommand::Enrol(args)) => agent::enrol(&args).await?,
+        Command::Agent(AgentCommand::List { store }) => agent::list(&store).await?,
+        Command::Agent(AgentCommand::Revoke { id, store }) => agent::revoke(&id, &store).await?,
         Command::User(UserCommand::Add(args)) => add_user(&args).await?,
         Command::User(UserCommand::Reset(args)) => reset_user(&args).await?,
         Command::Integrity(IntegrityCommand::Run { store }) => return run_cycle(&store).await,
@@ -186,128 +186,6 @@ async fn tenant_named(store: &SqliteStore, name: &str) -> Result<TenantId, Failu
     })
 }
 
-async fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
-    let usage = |message: &str| Failure::new(FailureKind::Usage, message);
-    if args.profile == Profile::Hmac {
-        return Err(usage(
-            "the hmac profile is not built yet: expected --profile ed25519",
-        ));
-    }
-    let name = display_name("agent name", &args.name)?;
-    let key = args
-        .public_key
-        .as_deref()
-        .map(VerifyingKey::parse_hex)
-        .transpose();
-    let key = key.map_err(|error| usage(&format!("public key: {error}")))?;
-    let pin_within = parse_span(&args.pin_within)
-        .ok_or_else(|| usage("--pin-within: expected a span such as 90s, 30m, 24h or 7d"))?;
-    let store = existing_store_of(&args.store)?;
-    let tenant = tenant_named(&store, &args.org).await?;
-    let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
-    let token = BearerToken::from_random_bytes(random_bytes());
-    let agent = AgentId::from_random_bytes(random_bytes());
-    let enrolled_at = wall_now();
-    let new = NewAgent {
-        agent,
-        tenant,
-        name,
-        token: TokenDigest(token.digest()),
-        key: key.map(|key| PublicKey(key.to_bytes())),
-        pin_until: enrolled_at.saturating_add(pin_within),
-        enrolled_at,
-    };
-    match app.store.enrol(&new).await {
-        Err(StoreError::AlreadyExists) => {
-            return Err(usage("an agent of this name exists already"));
-        }
-        enrolled => enrolled?,
-    }
-    let audit = app.store.add_audit(
-        Some(tenant),
-        "command line".into(),
-        "agent enrolled",
-        agent.to_string(),
-    );
-    audit.await?;
-    let token = token.expose_text();
-    let shown = json!({
-        "agent_id": agent.to_string(), "token": token, "aud": app.audience.as_str(), "org": args.org,
-    });
-    let audience = app.audience.as_str();
-    say(
-        args.store.json,
-        &shown,
-        format_args!("agent_id  {agent}\ntoken     {token}   (shown once)\naud       {audience}"),
-    );
-    app.store.close();
-    Ok(())
-}
-
-/// Reads a whole number of seconds, minutes, hours or days.
-fn parse_span(text: &str) -> Option<Span> {
-    let (number, unit_s) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
-        Some(number) if text.ends_with('m') => (number, 60),
-        Some(number) if text.ends_with('h') => (number, 3_600),
-        Some(number) if text.ends_with('d') => (number, 86_400),
-        Some(number) => (number, 1),
-        None => return None,
-    };
-    let number: u32 = number.parse().ok()?;
-    Some(Span::from_secs(i64::from(number) * unit_s))
-}
-
-async fn list_agents(args: &StoreArgs) -> Result<(), Failure> {
-    let store = existing_store_of(args)?;
-    let mut items = Vec::new();
-    for (tenant, org) in store.tenant_names().await? {
-        for agent in store.agents(tenant, 1, wall_now()).await? {
-            let state = match (agent.is_revoked, agent.is_pinned) {
-                (true, _) => "revoked",
-                (false, true) => "pinned",
-                (false, false) => "no key",
-            };
-            if !args.json {
-                output::line(format_args!(
-                    "{}  {org}/{}  {state}",
-                    agent.agent, agent.name
-                ));
-            }
-            items.push(json!({
-                "agent_id": agent.agent.to_string(), "org": org.as_str(),
-                "name": agent.name.as_str(), "pinned": agent.is_pinned, "revoked": agent.is_revoked,
-            }));
-        }
-    }
-    if args.json {
-        output::line(json!({"items": items}));
-    }
-    Ok(())
-}
-
-async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
-    let unknown = || Failure::new(FailureKind::Usage, "expected the identifier of an agent");
-    let agent = AgentId::parse(id).map_err(|_| unknown())?;
-    let store = existing_store_of(args)?;
-    for (tenant, _) in store.tenant_names().await? {
-        match store.revoke(tenant, agent).await {
-            Ok(()) => {
-                let actor = "command line".into();
-                store
-                    .add_audit(Some(tenant), actor, "agent revoked", agent.to_string())
-                    .await?;
-                let shown = json!({"agent_id": id, "revoked": true});
-                say(args.json, &shown, format_args!("agent {id} revoked"));
-                store.close();
-                return Ok(());
-            }
-            Err(StoreError::NotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(unknown())
-}
-
 async fn add_user(args: &UserArgs) -> Result<(), Failure> {
     let store = existing_store_of(&args.store)?;
     let tenant = tenant_named(&store, &args.org).await?;
@@ -391,24 +269,4 @@ async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::from(69)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_whole_numbers_with_a_unit() {
-        for (text, seconds) in [
-            ("90s", 90),
-            ("30m", 1_800),
-            ("24h", 86_400),
-            ("7d", 604_800),
-        ] {
-            assert_eq!(parse_span(text), Some(Span::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "h", "24", "-1h", "1.5h", "24 h", "99999999999d"] {
-            assert_eq!(parse_span(text), None, "{text}");
-        }
-    }
 }

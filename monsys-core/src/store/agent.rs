@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::StoreFuture;
+use super::{KeyState, NewCredential, SharedKey, StoreFuture};
 use crate::id::{AgentId, TenantId};
 use crate::name::DisplayName;
 use crate::severity::Severity;
@@ -33,17 +33,13 @@ pub struct NewAgent {
     pub tenant: TenantId,
     /// What people call it, unique in its tenant.
     pub name: DisplayName,
-    /// The digest of its token.
-    pub token: TokenDigest,
-    /// Its key, when known from the start.
-    pub key: Option<PublicKey>,
-    /// Until when it may pin a key by itself.
-    pub pin_until: Timestamp,
+    /// By what it will prove who it is.
+    pub credential: NewCredential,
     /// When it is enrolled.
     pub enrolled_at: Timestamp,
 }
 
-/// What the ingest path needs to know of an agent.
+/// What the ingest path needs to know of an agent with a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentRecord {
     /// Its identifier.
@@ -62,6 +58,19 @@ pub struct AgentRecord {
     pub is_revoked: bool,
 }
 
+/// What the ingest path needs to know of a device.
+#[derive(Debug, Clone)]
+pub struct DeviceRecord {
+    /// Its identifier.
+    pub agent: AgentId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What it shares with the hub.
+    pub key: SharedKey,
+    /// Whether it was revoked.
+    pub is_revoked: bool,
+}
+
 /// An agent as people see it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentSummary {
@@ -69,9 +78,9 @@ pub struct AgentSummary {
     pub agent: AgentId,
     /// What people call it.
     pub name: DisplayName,
-    /// Whether a key is pinned.
-    pub is_pinned: bool,
-    /// Whether its token was revoked.
+    /// The key that verifies its payloads, which also tells its profile.
+    pub key: KeyState,
+    /// Whether it was revoked.
     pub is_revoked: bool,
     /// When it was enrolled.
     pub enrolled_at: Timestamp,
@@ -103,20 +112,31 @@ pub enum PinOutcome {
 
 /// Enrolment and look-up of agents.
 pub trait AgentStore: Send + Sync {
-    /// Finds the agent of a token. The one look-up without a tenant: the token says which.
+    /// Finds the agent of a token. This look-up and the next cross the tenants: what the request
+    /// claims says which.
     fn agent_by_token<'a>(&'a self, token: &'a TokenDigest)
     -> StoreFuture<'a, Option<AgentRecord>>;
+
+    /// Finds a device by the names of its organisation and of itself; an agent with a token is no
+    /// device, whatever its name.
+    fn agent_by_device<'a>(
+        &'a self,
+        org: &'a str,
+        device: &'a str,
+    ) -> StoreFuture<'a, Option<DeviceRecord>>;
 
     /// Enrols an agent.
     ///
     /// # Errors
-    /// `AlreadyExists` when its name is taken, `NotFound` without such a tenant.
+    /// `AlreadyExists` when its name is taken, `NotFound` without such a tenant, `Refused` for a
+    /// device whose name is not of the form that `X-EM-Device` needs
+    /// ([`is_device_word`](crate::name::is_device_word)).
     fn enrol<'a>(&'a self, agent: &'a NewAgent) -> StoreFuture<'a, ()>;
 
     /// Pins a key and resets the positions, once.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such agent.
+    /// `NotFound` when the tenant has no such agent with a token.
     fn pin(
         &self,
         tenant: TenantId,
@@ -125,7 +145,7 @@ pub trait AgentStore: Send + Sync {
         now: Timestamp,
     ) -> StoreFuture<'_, PinOutcome>;
 
-    /// Revokes the token of an agent.
+    /// Revokes an agent: its token or shared key opens nothing from here on.
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such agent.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::StoreFuture;
+use super::{NonceDigest, NonceOutcome, NonceUse, StoreFuture};
 use crate::anomaly::Finding;
 use crate::endpoint::EndpointSnapshot;
 use crate::facts::VersionTriple;
@@ -56,6 +56,9 @@ pub struct IngestBatch {
     pub captured_at: Timestamp,
     /// Device clock at the attempt that arrived.
     pub sent_at: Timestamp,
+    /// The nonce of the request, which devices have and other agents have not. The transaction
+    /// that stores the payload uses it up.
+    pub nonce: Option<NonceDigest>,
     /// Its place in the life of the spool.
     pub position: Position,
     /// What must not change under the position.
@@ -84,18 +87,26 @@ impl IngestBatch {
 pub enum IngestOutcome {
     /// Stored.
     Accepted,
-    /// Seen before with the same content; nothing changed.
+    /// The device used the nonce before; nothing changed.
+    NonceUsed,
+    /// The device used as many nonces as are remembered for one; nothing changed.
+    NoncesFull {
+        /// When the oldest of them will be forgotten.
+        retry_after_s: u32,
+    },
+    /// Seen before with the same content; nothing changed but the nonce.
     Duplicate,
-    /// Its position was used by another content; nothing changed.
+    /// Its position was used by another content; nothing changed but the nonce.
     Replay,
-    /// From a former life of the spool; nothing changed.
+    /// From a former life of the spool; nothing changed but the nonce.
     StaleEpoch {
         /// The lowest epoch under which it would be accepted.
         min_epoch: u64,
     },
-    /// Its position is out of range; nothing changed.
+    /// Its position is out of range; nothing changed but the nonce.
     OutOfRange,
-    /// One signal more than the agent may have live keys of its source; nothing changed.
+    /// One signal more than the agent may have live keys of its source; nothing changed but the
+    /// nonce.
     TooManyKeys {
         /// Which signal of the payload, from 0.
         index: usize,
@@ -121,16 +132,26 @@ pub struct IngestFinding {
 
 /// Writing what agents send.
 pub trait IngestStore: Send + Sync {
-    /// Stores payloads, each completely or not at all, and decides about their positions.
+    /// Stores payloads, each completely or not at all, and decides about their nonces, then about
+    /// their positions.
     ///
-    /// Outcomes come in the order of the input. Two equal positions never both get
-    /// [`IngestOutcome::Accepted`], whichever hubs they came through. A payload under a position
+    /// Outcomes come in the order of the input. Two equal nonces of a device never both pass, and
+    /// two equal positions never both get [`IngestOutcome::Accepted`], whichever hubs they came
+    /// through. A nonce that passed stays used whatever the outcome. A payload under a position
     /// that lay in an open gap and that [`IngestBatch::is_late`] is stored as spooled.
     ///
     /// # Errors
-    /// `Unavailable`: nothing of the call was stored; also when a key was pinned or the token
-    /// revoked since the payload was checked. `NotFound`: an agent is gone.
+    /// `Unavailable`: nothing of the call was stored; also when a key was pinned or the agent
+    /// revoked since the payload was checked. `NotFound`: an agent is gone. `Refused`: a payload
+    /// of a device without a nonce, or of another agent with one; nothing of the call was stored.
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>>;
+
+    /// Uses up the nonce of a request that is refused for something else, and tells whether it had
+    /// been used: then that is what the request is refused for.
+    ///
+    /// # Errors
+    /// `NotFound`: the device is gone. `Refused`: the agent is no device.
+    fn spend_nonce<'a>(&'a self, spent: &'a NonceUse) -> StoreFuture<'a, NonceOutcome>;
 
     /// Records what a refused request revealed: opens an anomaly, or counts it on the open one.
     fn record<'a>(&'a self, finding: &'a IngestFinding) -> StoreFuture<'a, ()>;

@@ -13,10 +13,12 @@ mod agent;
 mod anomaly;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod credential;
 mod cycle;
 mod ingest;
 #[cfg(feature = "std")]
 mod memory;
+mod nonce;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -26,17 +28,20 @@ use core::pin::Pin;
 use thiserror::Error;
 
 pub use self::agent::{
-    AgentRecord, AgentStore, AgentSummary, NewAgent, PinOutcome, PublicKey, TokenDigest,
+    AgentRecord, AgentStore, AgentSummary, DeviceRecord, NewAgent, PinOutcome, PublicKey,
+    TokenDigest,
 };
 pub use self::anomaly::{
     AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount,
 };
+pub use self::credential::{AuthProfile, KeyState, NewCredential, SharedKey};
 pub use self::cycle::{CycleCommit, CycleStore, FactsPage, Lease};
 pub use self::ingest::{
     IngestBatch, IngestFinding, IngestOutcome, IngestStore, Payload, SignatureStatus, VersionSeen,
 };
 #[cfg(feature = "std")]
 pub use self::memory::InMemory;
+pub use self::nonce::{NonceDigest, NonceOutcome, NonceUse, NoncesKept, nonces_kept_since};
 
 /// The answer of a store, later: object-safe, and bound to no runtime.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

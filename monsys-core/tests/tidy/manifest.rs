@@ -12,7 +12,14 @@ const EDGE: &str = "edges between crates";
 const PURE_DEPENDENCIES: [(&str, &[&str]); 4] = [
     (
         "monsys-core",
-        &["chrono", "postgres-types", "thiserror", "uuid", "zmij"],
+        &[
+            "chrono",
+            "postgres-types",
+            "thiserror",
+            "uuid",
+            "zeroize",
+            "zmij",
+        ],
     ),
     ("monsys-signals", &["monsys-core"]),
     (

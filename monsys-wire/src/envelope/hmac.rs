@@ -2,9 +2,17 @@
 //! `Received → Authenticated → Timely → Fresh → Admitted`.
 //!
 //! Between `Received` and `authenticate` the caller looks up the device; between `Timely` and
-//! `fresh` it decides, in its store or with [`NonceGuard`](crate::replay::NonceGuard), whether the
-//! nonce was used before. Only a request whose MAC and timestamp are right gets so far, so nobody
-//! without a key writes into that store. From `Fresh` on it is the way of the ed25519 profile.
+//! `fresh` it decides, with [`NonceGuard`](crate::replay::NonceGuard) or a memory of its own,
+//! whether the nonce was used before. Only a request whose MAC and timestamp are right gets so far,
+//! so nobody without a key writes into that memory. From `Fresh` on it is the way of the ed25519
+//! profile.
+//!
+//! A hub whose store decides in the transaction that stores the payload says
+//! [`NonceVerdict::AtCommit`] and makes one round trip instead of two. It then owes two things:
+//! [`Admitted::nonce`](super::Admitted::nonce) goes into that transaction; and where `fresh` or
+//! anything after it refuses, the nonce ([`Timely::nonce`], taken before) is used up by itself, and
+//! if it had been used the answer is [`Reject::Replay`], because the nonce comes first in the order
+//! of checks.
 //!
 //! An unknown device is not an error of the look-up: `authenticate` takes `None`, does the same
 //! work with a key that fits nobody, and refuses in the words it uses for a wrong MAC.
@@ -14,9 +22,13 @@
 use monsys_core::id::AgentId;
 use monsys_core::json::Canonical;
 use monsys_core::limit;
+use monsys_core::store::NonceDigest;
 use monsys_core::time::{Span, Timestamp};
+use sha2::{Digest, Sha256};
 
-use super::{AuthProfile, BodyForm, Fresh, Scratch, SignatureStatus, Standing, check_size};
+use super::{
+    AuthProfile, BodyForm, Fresh, Scratch, SignatureStatus, Standing, check_size, read_head,
+};
 use crate::audience::Audience;
 use crate::header::DeviceHeaders;
 use crate::reject::Reject;
@@ -57,6 +69,8 @@ pub struct Timely<'s> {
 pub enum NonceVerdict {
     /// Not used within the time it is remembered, and remembered from now on.
     Unused,
+    /// Not decided: the store that takes the payload decides in the same transaction.
+    AtCommit,
     /// Used before by this device.
     Used,
     /// Signed at a time for which the memory cannot tell.
@@ -78,10 +92,16 @@ impl<'b> Received<'b> {
         headers: impl IntoIterator<Item = (&'b str, &'b [u8])>,
     ) -> Result<Self, Reject> {
         check_size(body)?;
-        Ok(Self {
-            headers: DeviceHeaders::parse(headers)?,
-            body,
-        })
+        Self::with_headers(body, DeviceHeaders::parse(headers)?)
+    }
+
+    /// Takes a body and headers that were read before it.
+    ///
+    /// # Errors
+    /// [`Reject::TooLarge`] above [`limit::BODY_BYTES_MAX`].
+    pub fn with_headers(body: &'b [u8], headers: DeviceHeaders<'b>) -> Result<Self, Reject> {
+        check_size(body)?;
+        Ok(Self { headers, body })
     }
 
     /// What the request says about itself, by which the caller finds the [`DeviceCredentials`].
@@ -167,6 +187,12 @@ impl<'s> Timely<'s> {
         self.inner.claim
     }
 
+    /// The digest of the nonce, by which a store remembers it.
+    #[must_use]
+    pub fn nonce(&self) -> NonceDigest {
+        NonceDigest(Sha256::digest(self.inner.claim.nonce()).into())
+    }
+
     /// Checks that the nonce is new and that the payload was made for this hub by this device, at a
     /// position.
     ///
@@ -174,27 +200,30 @@ impl<'s> Timely<'s> {
     /// For the nonce [`Reject::Replay`], [`Reject::Stale`] or [`Reject::ReplayCapacity`]; then as
     /// [`super::Authenticated::fresh`].
     pub fn fresh(self, nonce: NonceVerdict, audience: &Audience) -> Result<Fresh<'s>, Reject> {
-        match nonce {
-            NonceVerdict::Unused => {}
+        let open = match nonce {
+            NonceVerdict::Unused => None,
+            NonceVerdict::AtCommit => Some(self.nonce()),
             NonceVerdict::Used => return Err(Reject::Replay),
             NonceVerdict::Unknowable => return Err(stale()),
             NonceVerdict::Full { retry_after_s } => {
                 return Err(Reject::ReplayCapacity { retry_after_s });
             }
-        }
+        };
         let Authenticated {
             agent_id,
             claim,
             body,
         } = self.inner;
         let is_caller = |text: &str| text == claim.device();
-        Fresh::read(
+        let (head, position) = read_head(body, audience, is_caller)?;
+        Ok(Fresh {
             agent_id,
             body,
-            SignatureStatus::Verified,
-            audience,
-            is_caller,
-        )
+            signature: SignatureStatus::Verified,
+            nonce: open,
+            head,
+            position,
+        })
     }
 }
 

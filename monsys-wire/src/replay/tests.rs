@@ -188,6 +188,10 @@ fn sizes_that_make_no_sense_are_refused() {
             ..SIZE
         },
         GuardSize {
+            nonces_per_device: limit::NONCES_PER_DEVICE_MAX + 1,
+            ..SIZE
+        },
+        GuardSize {
             lead_s: 301,
             ..SIZE
         },

@@ -136,7 +136,9 @@ async fn caller(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Agen
 struct ShownAgent {
     agent_id: String,
     name: String,
-    pinned: bool,
+    profile: &'static str,
+    /// Null in the profile that pins no key.
+    pinned: Option<bool>,
     revoked: bool,
     enrolled_at: String,
     last_seen_at: Option<String>,
@@ -151,7 +153,8 @@ impl ShownAgent {
         Self {
             agent_id: agent.agent.to_string(),
             name: agent.name.as_str().to_owned(),
-            pinned: agent.is_pinned,
+            profile: agent.key.profile().as_str(),
+            pinned: agent.key.is_pinned(),
             revoked: agent.is_revoked,
             enrolled_at: agent.enrolled_at.to_rfc3339(),
             last_seen_at: agent.last_seen_at.map(|at| at.to_rfc3339()),

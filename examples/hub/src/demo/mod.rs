@@ -19,7 +19,7 @@ use std::time::Duration;
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::name::DisplayName;
-use monsys_core::store::{AgentStore, NewAgent, PublicKey, TokenDigest};
+use monsys_core::store::{AgentStore, NewAgent, NewCredential, PublicKey, TokenDigest};
 use monsys_core::time::{Span, Timestamp};
 use monsys_wire::{BearerToken, SigningKey};
 use tokio::sync::watch;
@@ -237,9 +237,11 @@ async fn enrol(
         agent,
         tenant,
         name: display_name(name)?,
-        token: TokenDigest(token.digest()),
-        key,
-        pin_until: wall_now().saturating_add(Span::from_secs(3_600)),
+        credential: NewCredential::Token {
+            token: TokenDigest(token.digest()),
+            key,
+            pin_until: wall_now().saturating_add(Span::from_secs(3_600)),
+        },
         enrolled_at: app.clock.now(),
     };
     app.store.enrol(&new).await?;

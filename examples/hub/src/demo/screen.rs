@@ -103,7 +103,7 @@ impl Screen {
             let Some(cpu) = agent.recent_cpu.last() else {
                 continue;
             };
-            if agent.is_pinned && agent.n_open == 0 {
+            if agent.key.can_verify() && agent.n_open == 0 {
                 self.is_real_shown = true;
                 let text = format!("cpu {cpu:.1} %, signed, in step");
                 self.print(agent.name.as_str(), "trusted", &text);

@@ -12,14 +12,41 @@ use monsys_core::limit;
 use monsys_wire::Reject;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::app::App;
-
 /// Unit in which bodies in flight are counted.
 const BLOCK_BYTES: usize = 4_096;
-/// Most bytes of bodies in flight: 64 MiB, a hundred of the largest.
+/// Most bytes of bodies in flight beyond their first blocks: 64 MiB, a hundred of the largest.
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
-/// Most blocks of bodies in flight.
-pub(crate) const IN_FLIGHT_BLOCKS: usize = IN_FLIGHT_BYTES_MAX / BLOCK_BYTES;
+/// The same in blocks.
+const IN_FLIGHT_BLOCKS: usize = IN_FLIGHT_BYTES_MAX / BLOCK_BYTES;
+
+/// How many bytes of bodies may be in flight.
+///
+/// The first block of each body is free: connections are bounded, and so are their first blocks
+/// (16,384 of 4 KiB). Whoever holds the rest with large bodies that never end keeps out large
+/// bodies only, and a sample fits a block.
+#[derive(Clone)]
+pub(crate) struct InFlight {
+    blocks: Arc<Semaphore>,
+}
+
+impl InFlight {
+    /// A share of memory of which nothing is taken.
+    pub(crate) fn new() -> Self {
+        Self::of(IN_FLIGHT_BLOCKS)
+    }
+
+    fn of(blocks: usize) -> Self {
+        Self {
+            blocks: Arc::new(Semaphore::new(blocks)),
+        }
+    }
+
+    fn take(&self, count: usize) -> Result<OwnedSemaphorePermit, Reject> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&self.blocks).try_acquire_many_owned(count);
+        taken.map_err(|_| Reject::StoreUnavailable { retry_after_s: 1 })
+    }
+}
 
 /// The bytes of a body, and their share of what may be in flight.
 pub(super) struct ReceivedBody {
@@ -29,12 +56,12 @@ pub(super) struct ReceivedBody {
 
 /// Reads a body of at most [`limit::BODY_BYTES_MAX`] bytes.
 pub(super) async fn read(
-    app: &App,
+    in_flight: &InFlight,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<ReceivedBody, Reject> {
     refuse_declared(headers)?;
-    read_frames(&app.bodies_in_flight, body).await
+    read_frames(in_flight, body).await
 }
 
 /// Lets the body of a stranger pass by without keeping it: whoever shows no valid token takes no
@@ -68,10 +95,10 @@ fn refuse_declared(headers: &HeaderMap) -> Result<(), Reject> {
 }
 
 /// Takes a share for what has come, not for what was promised: holding the share costs bytes.
-async fn read_frames(in_flight: &Arc<Semaphore>, mut body: Body) -> Result<ReceivedBody, Reject> {
+async fn read_frames(in_flight: &InFlight, mut body: Body) -> Result<ReceivedBody, Reject> {
     let mut received = ReceivedBody {
         bytes: Vec::new(),
-        blocks: take_blocks(in_flight, 1)?,
+        blocks: in_flight.take(0)?,
     };
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| cut_off())?.into_data() else {
@@ -83,17 +110,12 @@ async fn read_frames(in_flight: &Arc<Semaphore>, mut body: Body) -> Result<Recei
         }
         let missing = length
             .div_ceil(BLOCK_BYTES)
+            .saturating_sub(1)
             .saturating_sub(received.blocks.num_permits());
-        received.blocks.merge(take_blocks(in_flight, missing)?);
+        received.blocks.merge(in_flight.take(missing)?);
         received.bytes.extend_from_slice(&data);
     }
     Ok(received)
-}
-
-fn take_blocks(in_flight: &Arc<Semaphore>, count: usize) -> Result<OwnedSemaphorePermit, Reject> {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    let taken = Arc::clone(in_flight).try_acquire_many_owned(count);
-    taken.map_err(|_| Reject::StoreUnavailable { retry_after_s: 1 })
 }
 
 const fn too_large() -> Reject {
@@ -119,28 +141,38 @@ mod tests {
 
     #[tokio::test]
     async fn a_share_is_taken_for_what_came_and_given_back() {
-        let in_flight = Arc::new(Semaphore::new(3));
-        let two = read_frames(&in_flight, Body::from(vec![b' '; 2 * BLOCK_BYTES]))
-            .await
-            .unwrap();
-        assert_eq!(in_flight.available_permits(), 1);
-        let refused = read_frames(&in_flight, Body::from(vec![b' '; BLOCK_BYTES + 1])).await;
+        let in_flight = InFlight::of(3);
+        let read = |n_bytes| read_frames(&in_flight, Body::from(vec![b' '; n_bytes]));
+        let three = read(3 * BLOCK_BYTES).await.unwrap();
+        assert_eq!(in_flight.blocks.available_permits(), 1);
+        let refused = read(2 * BLOCK_BYTES + 1).await;
         assert_eq!(
             refused.err(),
             Some(Reject::StoreUnavailable { retry_after_s: 1 })
         );
         assert_eq!(
-            in_flight.available_permits(),
+            in_flight.blocks.available_permits(),
             1,
             "a refused body holds nothing"
         );
-        drop(two);
-        assert_eq!(in_flight.available_permits(), 3);
+        drop(three);
+        assert_eq!(in_flight.blocks.available_permits(), 3);
+    }
+
+    #[tokio::test]
+    async fn small_bodies_pass_when_large_ones_have_taken_all() {
+        let in_flight = InFlight::of(1);
+        let read = |n_bytes| read_frames(&in_flight, Body::from(vec![b' '; n_bytes]));
+        let large = read(BLOCK_BYTES + 1).await.unwrap();
+        assert!(read(BLOCK_BYTES + 1).await.is_err());
+        assert!(read(BLOCK_BYTES).await.is_ok());
+        drop(large);
+        assert!(read(BLOCK_BYTES + 1).await.is_ok());
     }
 
     #[tokio::test]
     async fn one_byte_too_many_is_too_large() {
-        let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_BLOCKS));
+        let in_flight = InFlight::new();
         let largest = Body::from(vec![b' '; limit::BODY_BYTES_MAX]);
         assert!(read_frames(&in_flight, largest).await.is_ok());
         let larger = Body::from(vec![b' '; limit::BODY_BYTES_MAX + 1]);

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use monsys_core::id::AnomalyId;
-use monsys_core::store::{AgentSummary, AnomalyPage};
+use monsys_core::store::{AgentSummary, AnomalyPage, KeyState};
 use monsys_core::time::Timestamp;
 
 use super::chart::{self, Chart};
@@ -39,7 +39,8 @@ pub(crate) fn agent(view: &AgentView<'_>) -> Result<String, askama::Error> {
         id: agent.agent.to_string(),
         name: agent.name.as_str(),
         trust: Trust::of(agent),
-        is_pinned: agent.is_pinned,
+        profile: agent.key.profile().as_str(),
+        key: agent.key,
         is_revoked: agent.is_revoked,
         version: agent.version.as_deref(),
         n_open: agent.n_open,
@@ -64,7 +65,8 @@ struct AgentPage<'a> {
     id: String,
     name: &'a str,
     trust: Trust,
-    is_pinned: bool,
+    profile: &'static str,
+    key: KeyState,
     is_revoked: bool,
     version: Option<&'a str>,
     n_open: u32,

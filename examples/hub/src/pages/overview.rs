@@ -1,7 +1,7 @@
 //! The overview: what needs attention, and every agent with its newest readings.
 
 use askama::Template;
-use monsys_core::store::{AgentSummary, KindCount};
+use monsys_core::store::{AgentSummary, KeyState, KindCount};
 use monsys_core::time::Timestamp;
 
 use super::chart::{self, Chart};
@@ -77,7 +77,7 @@ struct AgentLine<'a> {
     name: &'a str,
     trust: Trust,
     spark: Option<Chart>,
-    is_pinned: bool,
+    key: KeyState,
     version: Option<&'a str>,
     n_open: u32,
     last_seen: Option<When>,
@@ -90,7 +90,7 @@ impl<'a> AgentLine<'a> {
             name: agent.name.as_str(),
             trust: Trust::of(agent),
             spark: Chart::new(&agent.recent_cpu, SPARK),
-            is_pinned: agent.is_pinned,
+            key: agent.key,
             version: agent.version.as_deref(),
             n_open: agent.n_open,
             last_seen: agent.last_seen_at.map(|at| When::new(at, now)),

@@ -5,7 +5,7 @@ use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
 use monsys_core::name::DisplayName;
 use monsys_core::severity::Severity;
 use monsys_core::store::{
-    AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, KindCount,
+    AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, KeyState, KindCount,
 };
 use monsys_core::time::{Span, Timestamp};
 
@@ -176,15 +176,36 @@ fn trust_is_a_word_and_the_worst_comes_first() {
         assert!(html.contains(word), "{word}");
     }
     let mut agent = summary(4, "other", None);
-    agent.is_pinned = false;
+    agent.key = KeyState::Unpinned;
     assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> unverified</span>"));
-    agent.is_pinned = true;
+    agent.key = KeyState::Pinned;
     agent.recent_cpu.clear();
     assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> silent</span>"));
     agent.last_seen_at = None;
     assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> waiting</span>"));
     agent.is_revoked = true;
     assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> revoked</span>"));
+}
+
+#[test]
+fn a_device_is_shown_as_verified_and_not_as_one_without_a_key() {
+    let mut device = summary(1, "web-1", None);
+    device.key = KeyState::Shared;
+    let overview = render_overview(std::slice::from_ref(&device), &[], "o");
+    assert!(overview.contains("data-label=\"Key\">shared</td>"));
+    let page = render_agent(&device, &[], Access::Admin);
+    assert!(page.contains("<dt>Profile</dt><dd><code>hmac</code></dd>"));
+    for html in [overview, page] {
+        assert!(html.contains("</svg> trusted</span>"));
+        for word in [
+            "unverified",
+            "cannot be verified",
+            "<strong>none</strong>",
+            "Token",
+        ] {
+            assert!(!html.contains(&format!(">{word}")), "{word}");
+        }
+    }
 }
 
 #[test]
@@ -338,7 +359,7 @@ fn summary(byte: u8, name: &str, worst: Option<Severity>) -> AgentSummary {
     AgentSummary {
         agent: AgentId::from_random_bytes([byte; 16]),
         name: DisplayName::parse(name).unwrap(),
-        is_pinned: true,
+        key: KeyState::Pinned,
         is_revoked: false,
         enrolled_at: ago(600),
         last_seen_at: Some(ago(12)),

@@ -19,7 +19,7 @@ pub(super) enum Trust {
     Waiting,
     /// What it sends is verified, and nothing is open.
     Trusted,
-    /// Its token was revoked.
+    /// It was revoked.
     Revoked,
 }
 
@@ -34,7 +34,7 @@ impl Trust {
         if agent.last_seen_at.is_none() {
             return Self::Waiting;
         }
-        if !agent.is_pinned {
+        if !agent.key.can_verify() {
             return Self::Unverified;
         }
         if agent.recent_cpu.is_empty() {
@@ -61,8 +61,8 @@ impl Trust {
             Self::Unverified => "no key is pinned, so nothing it sends can be verified",
             Self::Silent => "no reading arrived in the last hour",
             Self::Waiting => "enrolled, nothing arrived yet",
-            Self::Trusted => "its signatures verify and no anomaly is open",
-            Self::Revoked => "its token was revoked",
+            Self::Trusted => "what it sends is verified and no anomaly is open",
+            Self::Revoked => "it was revoked",
         }
     }
 

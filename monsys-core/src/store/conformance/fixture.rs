@@ -12,13 +12,28 @@ use crate::sample::{CpuPercent, MetricSample};
 use crate::severity::Severity;
 use crate::signal::{Signal, SignalDraft};
 use crate::store::{
-    IngestBatch, IngestFinding, IngestOutcome, NewAgent, Payload, SignatureStatus, StoreError,
-    TokenDigest, VersionSeen,
+    IngestBatch, IngestFinding, IngestOutcome, NewAgent, NewCredential, Payload, SharedKey,
+    SignatureStatus, StoreError, TokenDigest, VersionSeen,
 };
 use crate::time::{Span, Timestamp};
 
 impl<W: BlockOn> Fixture<'_, W> {
     pub(super) fn enrol(&self, tenant: usize, number: u8) -> AgentId {
+        let credential = NewCredential::Token {
+            token: token(number),
+            key: None,
+            pin_until: now().saturating_add(Span::from_secs(3_600)),
+        };
+        self.enrol_with(tenant, number, credential)
+    }
+
+    /// Enrols a device whose key is its number, 32 times.
+    pub(super) fn enrol_device(&self, tenant: usize, number: u8) -> AgentId {
+        let key = SharedKey::from_secret_bytes(&[number; 32]);
+        self.enrol_with(tenant, number, NewCredential::Device { key })
+    }
+
+    fn enrol_with(&self, tenant: usize, number: u8, credential: NewCredential) -> AgentId {
         let agent = AgentId::from_random_bytes([number; 16]);
         let tenant = self
             .tenants
@@ -29,9 +44,7 @@ impl<W: BlockOn> Fixture<'_, W> {
             agent,
             tenant,
             name: DisplayName::parse(&name(number)).expect("a name"),
-            token: token(number),
-            key: None,
-            pin_until: now().saturating_add(Span::from_secs(3_600)),
+            credential,
             enrolled_at: now(),
         };
         assert_eq!(self.wait.block_on(self.store.enrol(&new)), Ok(()));
@@ -50,6 +63,7 @@ impl<W: BlockOn> Fixture<'_, W> {
             received_at,
             captured_at: now(),
             sent_at: now(),
+            nonce: None,
             position: position(1, seq),
             content: ContentHash([u8::try_from(seq % 200).unwrap_or(0); 32]),
             signature: SignatureStatus::Verified,

@@ -1,7 +1,7 @@
 //! What every store must do, as a suite that a back end runs against itself.
 //!
 //! What: the promises of the storage contract that a single process can show: positions, duplicates
-//! and replays, tenancy, one open anomaly per kind, frozen evidence, compare-and-set on closing,
+//! and replays, devices and their nonces, tenancy, one open anomaly per kind, frozen evidence, compare-and-set on closing,
 //! the lease, and the order and paging of listings. What not: durability and concurrency of several
 //! processes; those need a process to kill. A broken promise is a panic that names it. Not stable:
 //! a new promise is a new test.
@@ -29,6 +29,7 @@
 )]
 
 mod fixture;
+mod nonces;
 
 use std::task::{Context, Poll, Waker};
 use std::vec::Vec;
@@ -73,7 +74,7 @@ impl BlockOn for ReadyFutures {
 pub struct Fixture<'a, W: BlockOn> {
     /// The store.
     pub store: &'a dyn Store,
-    /// Two tenants that exist and have no agents.
+    /// Two tenants named `one` and `other`, which have no agents.
     pub tenants: [TenantId; 2],
     /// A person of the first tenant.
     pub user: UserId,
@@ -95,6 +96,7 @@ pub fn suite<W: BlockOn>(fixture: &Fixture<'_, W>) {
     tenants_do_not_see_each_other(fixture);
     listings_are_ordered_and_paged(fixture);
     one_holder_has_the_lease(fixture);
+    nonces::suite(fixture);
 }
 
 fn positions_are_decided_and_used_up_once<W: BlockOn>(f: &Fixture<'_, W>) {

@@ -13,14 +13,14 @@ use std::vec::Vec;
 use self::state::{Agent, State};
 use super::{
     AgentRecord, AgentStore, AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState,
-    AnomalyStore, CycleCommit, CycleStore, FactsPage, IngestBatch, IngestFinding, IngestOutcome,
-    IngestStore, KindCount, Lease, NewAgent, PinOutcome, PublicKey, StoreError, StoreFuture,
-    TokenDigest,
+    AnomalyStore, CycleCommit, CycleStore, DeviceRecord, FactsPage, IngestBatch, IngestFinding,
+    IngestOutcome, IngestStore, KindCount, Lease, NewAgent, NewCredential, NonceOutcome, NonceUse,
+    PinOutcome, PublicKey, StoreError, StoreFuture, TokenDigest,
 };
 use crate::anomaly::{Anomaly, AnomalyKind, Closed, Resolution, Transition};
 use crate::endpoint::EndpointSnapshot;
 use crate::id::{AgentId, AnomalyId, TenantId, UserId};
-use crate::name::DisplayName;
+use crate::name::{DisplayName, is_device_word};
 use crate::position::PositionSet;
 use crate::signal::Signal;
 use crate::time::{Span, Timestamp};
@@ -93,21 +93,45 @@ impl AgentStore for InMemory {
         token: &'a TokenDigest,
     ) -> StoreFuture<'a, Option<AgentRecord>> {
         let state = self.lock();
-        let found = state
-            .agents
-            .values()
-            .find(|agent| agent.new.token == *token);
-        ready(Ok(found.and_then(|agent| {
-            Some(AgentRecord {
+        let record = |agent: &Agent| match agent.new.credential {
+            NewCredential::Token {
+                token: own,
+                key,
+                pin_until,
+            } if own == *token => Some(AgentRecord {
                 agent: agent.new.agent,
                 tenant: agent.new.tenant,
                 name: agent.new.name.clone(),
                 tenant_name: state.tenants.get(&agent.new.tenant)?.clone(),
-                key: agent.new.key,
-                pin_until: agent.new.pin_until,
+                key,
+                pin_until,
                 is_revoked: agent.is_revoked,
-            })
-        })))
+            }),
+            NewCredential::Token { .. } | NewCredential::Device { .. } => None,
+        };
+        ready(Ok(state.agents.values().find_map(record)))
+    }
+
+    fn agent_by_device<'a>(
+        &'a self,
+        org: &'a str,
+        device: &'a str,
+    ) -> StoreFuture<'a, Option<DeviceRecord>> {
+        let state = self.lock();
+        let is_of = |agent: &Agent| {
+            let tenant = state.tenants.get(&agent.new.tenant);
+            tenant.is_some_and(|name| name.as_str() == org) && agent.new.name.as_str() == device
+        };
+        let record = |agent: &Agent| match &agent.new.credential {
+            NewCredential::Device { key } if is_of(agent) => Some(DeviceRecord {
+                agent: agent.new.agent,
+                tenant: agent.new.tenant,
+                key: key.clone(),
+                is_revoked: agent.is_revoked,
+            }),
+            NewCredential::Device { .. } | NewCredential::Token { .. } => None,
+        };
+        ready(Ok(state.agents.values().find_map(record)))
     }
 
     fn enrol<'a>(&'a self, agent: &'a NewAgent) -> StoreFuture<'a, ()> {
@@ -115,9 +139,21 @@ impl AgentStore for InMemory {
         if !state.tenants.contains_key(&agent.tenant) {
             return ready(Err(StoreError::NotFound));
         }
+        let is_device = matches!(agent.credential, NewCredential::Device { .. });
+        if is_device && !is_device_word(agent.name.as_str()) {
+            return ready(Err(StoreError::Refused {
+                constraint: "device_word".into(),
+            }));
+        }
+        let has_same_token = |other: &Agent| match (&other.new.credential, &agent.credential) {
+            (NewCredential::Token { token, .. }, NewCredential::Token { token: own, .. }) => {
+                token == own
+            }
+            (NewCredential::Device { .. }, _) | (_, NewCredential::Device { .. }) => false,
+        };
         let is_taken = |other: &Agent| {
             other.new.agent == agent.agent
-                || other.new.token == agent.token
+                || has_same_token(other)
                 || (other.new.tenant == agent.tenant && other.new.name == agent.name)
         };
         if state.agents.values().any(is_taken) {
@@ -135,16 +171,26 @@ impl AgentStore for InMemory {
         now: Timestamp,
     ) -> StoreFuture<'_, PinOutcome> {
         let mut state = self.lock();
-        ready(state.agent(tenant, agent).map(|agent| match agent.new.key {
-            Some(pinned) if pinned == key => PinOutcome::AlreadyPinned,
-            Some(_) => PinOutcome::OtherKey,
-            None if now > agent.new.pin_until => PinOutcome::TooLate,
-            None => {
-                agent.new.key = Some(key);
-                agent.positions = PositionSet::new();
-                agent.contents.clear();
-                PinOutcome::Pinned
-            }
+        ready(state.agent(tenant, agent).and_then(|agent| {
+            let NewCredential::Token {
+                key: pinned,
+                pin_until,
+                ..
+            } = &mut agent.new.credential
+            else {
+                return Err(StoreError::NotFound);
+            };
+            Ok(match pinned {
+                Some(pinned) if *pinned == key => PinOutcome::AlreadyPinned,
+                Some(_) => PinOutcome::OtherKey,
+                None if now > *pin_until => PinOutcome::TooLate,
+                None => {
+                    *pinned = Some(key);
+                    agent.positions = PositionSet::new();
+                    agent.contents.clear();
+                    PinOutcome::Pinned
+                }
+            })
         }))
     }
 
@@ -178,16 +224,18 @@ impl AgentStore for InMemory {
 impl IngestStore for InMemory {
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>> {
         let mut state = self.lock();
-        let owns = |batch: &IngestBatch| {
-            state
-                .agents
-                .get(&batch.agent)
-                .is_some_and(|agent| agent.new.tenant == batch.tenant)
-        };
-        if !batches.iter().all(owns) {
-            return ready(Err(StoreError::NotFound));
-        }
-        ready(batches.iter().map(|batch| state.commit(batch)).collect())
+        // All are looked at before any is stored, so that an error leaves nothing of the call.
+        let checked = batches.iter().try_for_each(|batch| state.check(batch));
+        let commit = |()| batches.iter().map(|batch| state.commit(batch)).collect();
+        ready(checked.and_then(commit))
+    }
+
+    fn spend_nonce<'a>(&'a self, spent: &'a NonceUse) -> StoreFuture<'a, NonceOutcome> {
+        let mut state = self.lock();
+        ready(state.agent(spent.tenant, spent.agent).and_then(|agent| {
+            agent.check_nonce(Some(spent.nonce))?;
+            Ok(agent.use_nonce(spent.nonce, spent.at))
+        }))
     }
 
     fn record<'a>(&'a self, found: &'a IngestFinding) -> StoreFuture<'a, ()> {

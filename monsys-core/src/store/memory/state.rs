@@ -13,8 +13,8 @@ use crate::name::DisplayName;
 use crate::position::{Admission, ContentHash, Position, PositionSet};
 use crate::signal::Signal;
 use crate::store::{
-    AgentSummary, AnomalyRow, IngestBatch, IngestOutcome, NewAgent, Payload, SignatureStatus,
-    StoreError,
+    AgentSummary, AnomalyRow, IngestBatch, IngestOutcome, KeyState, NewAgent, NewCredential,
+    NonceDigest, NonceOutcome, NoncesKept, Payload, SignatureStatus, StoreError, nonces_kept_since,
 };
 use crate::time::{Span, Timestamp};
 
@@ -34,6 +34,7 @@ pub(super) struct Agent {
     pub(super) is_revoked: bool,
     pub(super) positions: PositionSet,
     pub(super) contents: BTreeMap<Position, ContentHash>,
+    pub(super) nonces: BTreeMap<NonceDigest, Timestamp>,
     pub(super) metrics: Vec<(ClockReading, f64)>,
     pub(super) endpoints: Vec<(Timestamp, EndpointSnapshot)>,
     pub(super) version: VersionFacts,
@@ -49,6 +50,7 @@ impl Agent {
             is_revoked: false,
             positions: PositionSet::new(),
             contents: BTreeMap::new(),
+            nonces: BTreeMap::new(),
             metrics: Vec::new(),
             endpoints: Vec::new(),
             version: VersionFacts {
@@ -59,6 +61,40 @@ impl Agent {
             last_seen_at: None,
             last_verified_at: None,
         }
+    }
+
+    pub(super) const fn key_state(&self) -> KeyState {
+        match &self.new.credential {
+            NewCredential::Token { key: None, .. } => KeyState::Unpinned,
+            NewCredential::Token { key: Some(_), .. } => KeyState::Pinned,
+            NewCredential::Device { .. } => KeyState::Shared,
+        }
+    }
+
+    /// Refuses a device's payload without a nonce, and another's with one: a caller that mixes the
+    /// profiles up must not get round the nonces.
+    pub(super) fn check_nonce(&self, nonce: Option<NonceDigest>) -> Result<(), StoreError> {
+        let is_device = self.key_state() == KeyState::Shared;
+        if nonce.is_some() == is_device {
+            return Ok(());
+        }
+        Err(StoreError::Refused {
+            constraint: "nonce_of_device".into(),
+        })
+    }
+
+    pub(super) fn use_nonce(&mut self, nonce: NonceDigest, now: Timestamp) -> NonceOutcome {
+        let since = nonces_kept_since(now);
+        self.nonces.retain(|_, used_at| *used_at >= since);
+        let kept = NoncesKept {
+            n_nonces: u64::try_from(self.nonces.len()).unwrap_or(u64::MAX),
+            oldest: self.nonces.values().min().copied(),
+        };
+        let outcome = NonceOutcome::decide(self.nonces.get(&nonce).copied(), kept, now);
+        if outcome == NonceOutcome::Spent {
+            self.nonces.insert(nonce, now);
+        }
+        outcome
     }
 
     pub(super) fn in_receive_order(&self) -> Vec<(ClockReading, f64)> {
@@ -92,12 +128,26 @@ impl State {
         found.ok_or(StoreError::NotFound)
     }
 
+    /// Makes sure that what the request was checked against still holds.
+    pub(super) fn check(&mut self, batch: &IngestBatch) -> Result<(), StoreError> {
+        let agent = self.agent(batch.tenant, batch.agent)?;
+        let is_unpinned = batch.signature == SignatureStatus::Unpinned;
+        if agent.is_revoked || (is_unpinned && agent.key_state().can_verify()) {
+            return Err(StoreError::Unavailable);
+        }
+        agent.check_nonce(batch.nonce)
+    }
+
     pub(super) fn commit(&mut self, batch: &IngestBatch) -> Result<IngestOutcome, StoreError> {
         let too_many = self.key_too_many(batch);
         let agent = self.agent(batch.tenant, batch.agent)?;
-        let is_unpinned = batch.signature == SignatureStatus::Unpinned;
-        if agent.is_revoked || (is_unpinned && agent.new.key.is_some()) {
-            return Err(StoreError::Unavailable);
+        let nonce = batch.nonce.map(|n| agent.use_nonce(n, batch.received_at));
+        match nonce {
+            None | Some(NonceOutcome::Spent) => {}
+            Some(NonceOutcome::Used) => return Ok(IngestOutcome::NonceUsed),
+            Some(NonceOutcome::Full { retry_after_s }) => {
+                return Ok(IngestOutcome::NoncesFull { retry_after_s });
+            }
         }
         let known = agent.contents.get(&batch.position).copied();
         let fills_gap = match agent.positions.admit(batch.position, batch.content, known) {
@@ -297,7 +347,7 @@ impl State {
         AgentSummary {
             agent: agent.new.agent,
             name: agent.new.name.clone(),
-            is_pinned: agent.new.key.is_some(),
+            key: agent.key_state(),
             is_revoked: agent.is_revoked,
             enrolled_at: agent.new.enrolled_at,
             last_seen_at: agent.last_seen_at,

@@ -5,8 +5,8 @@ use monsys_core::name::DisplayName;
 use monsys_core::position::PositionSet;
 use monsys_core::severity::Severity;
 use monsys_core::store::{
-    AgentRecord, AgentStore, AgentSummary, NewAgent, PinOutcome, PublicKey, StoreError,
-    StoreFuture, TokenDigest,
+    AgentRecord, AgentStore, AgentSummary, DeviceRecord, KeyState, NewAgent, NewCredential,
+    PinOutcome, PublicKey, SharedKey, StoreError, StoreFuture, TokenDigest,
 };
 use monsys_core::time::{Span, Timestamp};
 use rusqlite::{Connection, Row, params};
@@ -45,24 +45,31 @@ impl AgentStore for SqliteStore {
         })
     }
 
+    fn agent_by_device<'a>(
+        &'a self,
+        org: &'a str,
+        device: &'a str,
+    ) -> StoreFuture<'a, Option<DeviceRecord>> {
+        let names = [org.to_owned(), device.to_owned()];
+        self.read(move |connection| {
+            let sql = "SELECT a.id, a.tenant_id, a.device_key, a.revoked_at IS NOT NULL \
+                       FROM tenants t JOIN agents a ON a.tenant_id = t.id \
+                       WHERE t.name = ?1 AND a.name = ?2 AND a.device_key IS NOT NULL";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            first(&mut statement, names, |row| {
+                Ok(DeviceRecord {
+                    agent: text(row, 0)?,
+                    tenant: text(row, 1)?,
+                    key: shared_key(row, 2)?,
+                    is_revoked: row.get(3).or_store_error()?,
+                })
+            })
+        })
+    }
+
     fn enrol<'a>(&'a self, agent: &'a NewAgent) -> StoreFuture<'a, ()> {
         let agent = agent.clone();
-        self.write(move |connection| {
-            let sql = "INSERT INTO agents (id, tenant_id, name, token_digest, public_key, \
-                       pin_until, enrolled_at, positions) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-            let mut statement = connection.prepare_cached(sql).or_store_error()?;
-            let inserted = statement.execute(params![
-                agent.agent.to_string(),
-                agent.tenant.to_string(),
-                agent.name.as_str(),
-                agent.token.0.as_slice(),
-                agent.key.as_ref().map(|key| key.0.as_slice()),
-                agent.pin_until.to_rfc3339(),
-                agent.enrolled_at.to_rfc3339(),
-                PositionSet::new().to_bytes(),
-            ]);
-            inserted.or_store_error().map(drop)
-        })
+        self.write(move |connection| insert(connection, &agent))
     }
 
     fn pin(
@@ -120,7 +127,8 @@ impl AgentStore for SqliteStore {
     ) -> StoreFuture<'_, Vec<AgentSummary>> {
         self.read(move |connection| {
             let sql = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
-                       a.enrolled_at, a.last_seen_at, a.version, count(i.id), min(i.severity_rank) \
+                       a.enrolled_at, a.last_seen_at, a.version, count(i.id), \
+                       min(i.severity_rank), a.device_key IS NOT NULL \
                        FROM agents a LEFT JOIN integrity_anomalies i ON i.tenant_id = a.tenant_id \
                        AND i.agent_id = a.id AND i.resolved_at IS NULL \
                        WHERE a.tenant_id = ?1 GROUP BY a.id ORDER BY a.name";
@@ -134,12 +142,54 @@ impl AgentStore for SqliteStore {
     }
 }
 
+fn insert(connection: &Connection, agent: &NewAgent) -> Result<(), StoreError> {
+    let (mut token, mut public_key, mut pin_until, mut device_key) = (None, None, None, None);
+    match &agent.credential {
+        NewCredential::Token {
+            token: digest,
+            key,
+            pin_until: until,
+        } => {
+            token = Some(digest.0.as_slice());
+            public_key = key.as_ref().map(|key| key.0.as_slice());
+            pin_until = Some(until.to_rfc3339());
+        }
+        NewCredential::Device { key } => device_key = Some(key.expose_bytes().as_slice()),
+    }
+    let sql = "INSERT INTO agents (id, tenant_id, name, token_digest, public_key, pin_until, \
+               device_key, enrolled_at, positions) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let inserted = statement.execute(params![
+        agent.agent.to_string(),
+        agent.tenant.to_string(),
+        agent.name.as_str(),
+        token,
+        public_key,
+        pin_until,
+        device_key,
+        agent.enrolled_at.to_rfc3339(),
+        PositionSet::new().to_bytes(),
+    ]);
+    // A cached statement would keep the key until it is used again.
+    statement.clear_bindings();
+    inserted.or_store_error().map(drop)
+}
+
+/// Reads the key of a device without a copy that is not wiped.
+fn shared_key(row: &Row<'_>, index: usize) -> Result<SharedKey, StoreError> {
+    let value = row.get_ref(index).or_store_error()?;
+    let bytes = value.as_blob().map_err(|_| StoreError::Damaged)?;
+    let bytes = bytes.try_into().map_err(|_| StoreError::Damaged)?;
+    Ok(SharedKey::from_secret_bytes(bytes))
+}
+
 fn pin_state(
     connection: &Connection,
     tenant: TenantId,
     agent: AgentId,
 ) -> Result<(Option<PublicKey>, Timestamp), StoreError> {
-    let sql = "SELECT public_key, pin_until FROM agents WHERE tenant_id = ?1 AND id = ?2";
+    let sql = "SELECT public_key, pin_until FROM agents \
+               WHERE tenant_id = ?1 AND id = ?2 AND device_key IS NULL";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let read = |row: &Row<'_>| Ok((bytes32(row, 0)?.map(PublicKey), text(row, 1)?));
     first(
@@ -152,10 +202,16 @@ fn pin_state(
 
 fn summary(row: &Row<'_>) -> Result<AgentSummary, StoreError> {
     let worst_rank: Option<u8> = row.get(8).or_store_error()?;
+    let (is_pinned, is_device) = (row.get(2).or_store_error()?, row.get(9).or_store_error()?);
+    let key = match (is_device, is_pinned) {
+        (true, _) => KeyState::Shared,
+        (false, true) => KeyState::Pinned,
+        (false, false) => KeyState::Unpinned,
+    };
     Ok(AgentSummary {
         agent: text(row, 0)?,
         name: text(row, 1)?,
-        is_pinned: row.get(2).or_store_error()?,
+        key,
         is_revoked: row.get(3).or_store_error()?,
         enrolled_at: text(row, 4)?,
         last_seen_at: optional(row, 5)?,

@@ -13,6 +13,7 @@ use super::SqliteStore;
 use super::anomaly::record;
 use super::column::{OrStoreError, first, optional, rows, text};
 use super::ingest::insert_signal;
+use super::nonce::forget_nonces;
 
 impl CycleStore for SqliteStore {
     fn take_lease(
@@ -58,7 +59,8 @@ impl CycleStore for SqliteStore {
                 .saturating_sub(Span::from_secs(limit::CONTENT_HASH_KEPT_S))
                 .to_rfc3339();
             let sql = "DELETE FROM ingest_contents WHERE received_at < ?1";
-            connection.execute(sql, [old]).or_store_error().map(drop)
+            connection.execute(sql, [old]).or_store_error()?;
+            forget_nonces(connection, now)
         })
     }
 

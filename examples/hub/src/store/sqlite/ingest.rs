@@ -10,8 +10,8 @@ use monsys_core::position::{Admission, ContentHash, PositionSet};
 use monsys_core::sample::MetricSample;
 use monsys_core::signal::Signal;
 use monsys_core::store::{
-    IngestBatch, IngestFinding, IngestOutcome, IngestStore, Payload, SignatureStatus, StoreError,
-    StoreFuture,
+    IngestBatch, IngestFinding, IngestOutcome, IngestStore, NonceOutcome, NonceUse, Payload,
+    SignatureStatus, StoreError, StoreFuture,
 };
 use monsys_core::time::Span;
 use rusqlite::{Connection, params};
@@ -19,6 +19,7 @@ use rusqlite::{Connection, params};
 use super::SqliteStore;
 use super::anomaly::record;
 use super::column::{OrStoreError, bytes32, first, rows, text};
+use super::nonce::{check_profile, spend, use_nonce};
 
 impl IngestStore for SqliteStore {
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>> {
@@ -29,6 +30,11 @@ impl IngestStore for SqliteStore {
                 .map(|batch| commit_one(connection, batch))
                 .collect()
         })
+    }
+
+    fn spend_nonce<'a>(&'a self, spent: &'a NonceUse) -> StoreFuture<'a, NonceOutcome> {
+        let spent = *spent;
+        self.write(move |connection| spend(connection, &spent))
     }
 
     fn record<'a>(&'a self, finding: &'a IngestFinding) -> StoreFuture<'a, ()> {
@@ -43,6 +49,16 @@ impl IngestStore for SqliteStore {
 
 fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutcome, StoreError> {
     let mut positions = positions_of(connection, batch)?;
+    if let Some(nonce) = batch.nonce {
+        let of = (batch.tenant, batch.agent);
+        match use_nonce(connection, of, nonce, batch.received_at)? {
+            NonceOutcome::Spent => {}
+            NonceOutcome::Used => return Ok(IngestOutcome::NonceUsed),
+            NonceOutcome::Full { retry_after_s } => {
+                return Ok(IngestOutcome::NoncesFull { retry_after_s });
+            }
+        }
+    }
     let known = content_at(connection, batch)?;
     let fills_gap = match positions.admit(batch.position, batch.content, known) {
         Admission::Duplicate => return Ok(IngestOutcome::Duplicate),
@@ -88,10 +104,10 @@ fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutc
 }
 
 /// Reads the positions of an agent, and makes sure that what the request was checked against still
-/// holds: a key pinned since, or a token revoked since, makes the sender come again.
+/// holds: a key pinned since, or an agent revoked since, makes the sender come again.
 fn positions_of(connection: &Connection, batch: &IngestBatch) -> Result<PositionSet, StoreError> {
-    let sql = "SELECT positions, public_key IS NOT NULL, revoked_at IS NOT NULL FROM agents \
-               WHERE tenant_id = ?1 AND id = ?2";
+    let sql = "SELECT positions, public_key IS NOT NULL, revoked_at IS NOT NULL, \
+               device_key IS NOT NULL FROM agents WHERE tenant_id = ?1 AND id = ?2";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let read = |row: &rusqlite::Row<'_>| {
         let bytes = row
@@ -99,15 +115,20 @@ fn positions_of(connection: &Connection, batch: &IngestBatch) -> Result<Position
             .or_store_error()?
             .as_blob()
             .map_err(|_| StoreError::Damaged)?;
-        let (is_pinned, is_revoked): (bool, bool) =
-            (row.get(1).or_store_error()?, row.get(2).or_store_error()?);
-        if is_revoked || (is_pinned && batch.signature == SignatureStatus::Unpinned) {
+        let [is_pinned, is_revoked, is_device] = [flag(row, 1)?, flag(row, 2)?, flag(row, 3)?];
+        let can_verify = is_pinned || is_device;
+        if is_revoked || (can_verify && batch.signature == SignatureStatus::Unpinned) {
             return Err(StoreError::Unavailable);
         }
+        check_profile(is_device, batch.nonce)?;
         PositionSet::from_bytes(bytes).map_err(|_| StoreError::Damaged)
     };
     let ids = [batch.tenant.to_string(), batch.agent.to_string()];
     first(&mut statement, ids, read)?.ok_or(StoreError::NotFound)
+}
+
+fn flag(row: &rusqlite::Row<'_>, index: usize) -> Result<bool, StoreError> {
+    row.get(index).or_store_error()
 }
 
 fn content_at(

@@ -12,6 +12,7 @@ mod column;
 mod cycle;
 mod ingest;
 mod migrate;
+mod nonce;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -27,9 +27,10 @@ CREATE TABLE agents (
     id TEXT PRIMARY KEY NOT NULL,
     tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
     name TEXT NOT NULL,
-    token_digest BLOB NOT NULL UNIQUE,
+    token_digest BLOB UNIQUE,
     public_key BLOB,
-    pin_until TEXT NOT NULL,
+    pin_until TEXT,
+    device_key BLOB CONSTRAINT device_key_size CHECK (length(device_key) = 32),
     enrolled_at TEXT NOT NULL,
     revoked_at TEXT,
     last_seen_at TEXT,
@@ -39,7 +40,16 @@ CREATE TABLE agents (
     version_highest_key TEXT NOT NULL DEFAULT '',
     positions BLOB NOT NULL,
     UNIQUE (tenant_id, name),
-    UNIQUE (tenant_id, id)
+    UNIQUE (tenant_id, id),
+    CONSTRAINT one_credential CHECK (
+        (device_key IS NULL) = (token_digest IS NOT NULL)
+        AND (device_key IS NULL) = (pin_until IS NOT NULL)
+        AND (device_key IS NULL OR public_key IS NULL)
+    ),
+    CONSTRAINT device_word CHECK (
+        device_key IS NULL
+        OR (length(CAST(name AS BLOB)) BETWEEN 1 AND 64 AND name NOT GLOB '*[^A-Za-z0-9._-]*')
+    )
 ) STRICT;
 
 -- What must not change under a position; kept for at least 24 h.
@@ -55,6 +65,18 @@ CREATE TABLE ingest_contents (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX ingest_contents_by_age ON ingest_contents (received_at);
+
+-- When a device used which nonce last, by SHA-256; kept for at least 660 s.
+CREATE TABLE ingest_nonces (
+    tenant_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    nonce BLOB NOT NULL CONSTRAINT nonce_size CHECK (length(nonce) = 32),
+    used_at TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, agent_id, nonce),
+    FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX ingest_nonces_by_age ON ingest_nonces (used_at);
 
 CREATE TABLE metrics (
     id INTEGER PRIMARY KEY,

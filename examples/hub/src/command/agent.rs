@@ -1,0 +1,244 @@
+//! Enrolling, listing and revoking agents.
+//!
+//! What an enrolment hands out is printed once, and nowhere else: it is not logged, and the audit
+//! log names the agent only.
+
+use std::sync::Arc;
+
+use monsys_core::id::{AgentId, TenantId};
+use monsys_core::store::{
+    AgentStore, AuthProfile, KeyState, NewAgent, NewCredential, PublicKey, SharedKey, StoreError,
+    TokenDigest,
+};
+use monsys_core::time::Span;
+use monsys_wire::{BearerToken, DeviceIdentity, DeviceKey, VerifyingKey};
+use serde_json::json;
+
+use super::{display_name, existing_store_of, say, tenant_named};
+use crate::app::App;
+use crate::cli::{EnrolArgs, StoreArgs};
+use crate::clock::{Clock, wall_now};
+use crate::config::Choices;
+use crate::error::{Failure, FailureKind};
+use crate::output;
+use crate::random::random_bytes;
+use crate::store::SqliteStore;
+
+/// How long an agent may pin a key by itself, unless `--pin-within` says otherwise.
+const PIN_WITHIN: &str = "24h";
+
+/// `agent enrol`.
+pub(super) async fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
+    match AuthProfile::from(args.profile) {
+        AuthProfile::Ed25519 => enrol_agent(args).await,
+        AuthProfile::Hmac => enrol_device(args).await,
+    }
+}
+
+async fn enrol_agent(args: &EnrolArgs) -> Result<(), Failure> {
+    let key = args
+        .public_key
+        .as_deref()
+        .map(VerifyingKey::parse_hex)
+        .transpose();
+    let key = key.map_err(|error| usage(format!("public key: {error}")))?;
+    let pin_within = parse_span(args.pin_within.as_deref().unwrap_or(PIN_WITHIN))
+        .ok_or_else(|| usage("--pin-within: expected a span such as 90s, 30m, 24h or 7d"))?;
+    let token = BearerToken::from_random_bytes(random_bytes());
+    let credential = NewCredential::Token {
+        token: TokenDigest(token.digest()),
+        key: key.map(|key| PublicKey(key.to_bytes())),
+        pin_until: wall_now().saturating_add(pin_within),
+    };
+    let (app, agent) = store_agent(args, credential).await?;
+    let (token, audience) = (token.expose_text(), app.audience.as_str());
+    let shown = json!({
+        "agent_id": agent.to_string(), "token": token, "aud": audience, "org": args.org,
+    });
+    say(
+        args.store.json,
+        &shown,
+        format_args!("agent_id  {agent}\ntoken     {token}   (shown once)\naud       {audience}"),
+    );
+    app.store.close();
+    Ok(())
+}
+
+async fn enrol_device(args: &EnrolArgs) -> Result<(), Failure> {
+    if args.public_key.is_some() || args.pin_within.is_some() {
+        let message = "--public-key and --pin-within belong to --profile ed25519: \
+                       a device of the hmac profile shares a key that the hub makes";
+        return Err(usage(message));
+    }
+    // Both names stand in headers, which cannot carry any text.
+    let word = |what: &str| usage(format!("{what}: in the hmac profile {WORD_EXPECTED}"));
+    DeviceIdentity::parse("o", &args.name).map_err(|_| word("agent name"))?;
+    DeviceIdentity::parse(&args.org, "d").map_err(|_| word("organisation name"))?;
+    let key = DeviceKey::from_secret_bytes(random_bytes());
+    let credential = NewCredential::Device {
+        key: SharedKey::from_secret_bytes(key.expose_bytes()),
+    };
+    let (app, _) = store_agent(args, credential).await?;
+    let digits = key.to_secret_hex();
+    // Cannot be the default: hexadecimal digits are ASCII.
+    let digits = str::from_utf8(digits.as_slice()).unwrap_or_default();
+    let (org, device, audience) = (&args.org, &args.name, app.audience.as_str());
+    let shown = json!({"org": org, "device": device, "key": digits, "aud": audience});
+    say(
+        args.store.json,
+        &shown,
+        format_args!(
+            "org       {org}\ndevice    {device}\nkey       {digits}   (shown once)\n\
+             aud       {audience}"
+        ),
+    );
+    app.store.close();
+    Ok(())
+}
+
+async fn store_agent(
+    args: &EnrolArgs,
+    credential: NewCredential,
+) -> Result<(Arc<App>, AgentId), Failure> {
+    let name = display_name("agent name", &args.name)?;
+    let store = existing_store_of(&args.store)?;
+    let tenant = tenant_named(&store, &args.org).await?;
+    let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
+    let agent = AgentId::from_random_bytes(random_bytes());
+    let new = NewAgent {
+        agent,
+        tenant,
+        name,
+        credential,
+        enrolled_at: wall_now(),
+    };
+    match app.store.enrol(&new).await {
+        Err(StoreError::AlreadyExists) => {
+            return Err(usage("an agent of this name exists already"));
+        }
+        enrolled => enrolled?,
+    }
+    audit(&app.store, tenant, "agent enrolled", agent).await?;
+    Ok((app, agent))
+}
+
+/// `agent list`.
+pub(super) async fn list(args: &StoreArgs) -> Result<(), Failure> {
+    let store = existing_store_of(args)?;
+    let mut items = Vec::new();
+    for (tenant, org) in store.tenant_names().await? {
+        for agent in store.agents(tenant, 1, wall_now()).await? {
+            let state = match (agent.is_revoked, agent.key) {
+                (true, _) => "revoked",
+                (false, KeyState::Pinned) => "pinned",
+                (false, KeyState::Shared) => "shared key",
+                (false, KeyState::Unpinned) => "no key",
+            };
+            let profile = agent.key.profile().as_str();
+            if !args.json {
+                output::line(format_args!(
+                    "{}  {org}/{}  {profile}  {state}",
+                    agent.agent, agent.name
+                ));
+            }
+            items.push(json!({
+                "agent_id": agent.agent.to_string(), "org": org.as_str(),
+                "name": agent.name.as_str(), "profile": profile,
+                "pinned": agent.key.is_pinned(), "revoked": agent.is_revoked,
+            }));
+        }
+    }
+    if args.json {
+        output::line(json!({"items": items}));
+    }
+    Ok(())
+}
+
+/// `agent revoke`: of an agent by its identifier, of a device by `ORG/DEVICE` too.
+pub(super) async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
+    let store = existing_store_of(args)?;
+    let revoked = revoke_named(&store, id).await?;
+    let (tenant, agent) = revoked
+        .ok_or_else(|| usage("expected the identifier of an agent, or ORG/DEVICE of a device"))?;
+    audit(&store, tenant, "agent revoked", agent).await?;
+    let shown = json!({"agent_id": agent.to_string(), "revoked": true});
+    say(args.json, &shown, format_args!("agent {id} revoked"));
+    store.close();
+    Ok(())
+}
+
+async fn revoke_named(
+    store: &SqliteStore,
+    id: &str,
+) -> Result<Option<(TenantId, AgentId)>, StoreError> {
+    if let Some((org, device)) = id.split_once('/') {
+        let Some(found) = store.agent_by_device(org, device).await? else {
+            return Ok(None);
+        };
+        store.revoke(found.tenant, found.agent).await?;
+        return Ok(Some((found.tenant, found.agent)));
+    }
+    let Ok(agent) = AgentId::parse(id) else {
+        return Ok(None);
+    };
+    for (tenant, _) in store.tenant_names().await? {
+        match store.revoke(tenant, agent).await {
+            Ok(()) => return Ok(Some((tenant, agent))),
+            Err(StoreError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+async fn audit(
+    store: &SqliteStore,
+    tenant: TenantId,
+    action: &'static str,
+    agent: AgentId,
+) -> Result<(), StoreError> {
+    let actor = "command line".into();
+    store
+        .add_audit(Some(tenant), actor, action, agent.to_string())
+        .await
+}
+
+fn usage(message: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureKind::Usage, message)
+}
+
+/// Reads a whole number of seconds, minutes, hours or days.
+fn parse_span(text: &str) -> Option<Span> {
+    let (number, unit_s) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        Some(number) if text.ends_with('m') => (number, 60),
+        Some(number) if text.ends_with('h') => (number, 3_600),
+        Some(number) if text.ends_with('d') => (number, 86_400),
+        Some(number) => (number, 1),
+        None => return None,
+    };
+    let number: u32 = number.parse().ok()?;
+    Some(Span::from_secs(i64::from(number) * unit_s))
+}
+
+/// What a name must look like to stand in a header.
+const WORD_EXPECTED: &str = "expected 1 to 64 of A-Z a-z 0-9 . _ -";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_whole_numbers_with_a_unit() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("30m", 1_800),
+            ("24h", 86_400),
+            ("7d", 604_800),
+        ] {
+            assert_eq!(parse_span(text), Some(Span::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "h", "24", "-1h", "1.5h", "24 h", "99999999999d"] {
+            assert_eq!(parse_span(text), None, "{text}");
+        }
+    }
+}

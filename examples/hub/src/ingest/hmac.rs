@@ -1,0 +1,166 @@
+//! The hmac profile: a device shares a key with the hub, and each request has a nonce.
+//!
+//! - An unknown organisation, an unknown device and a wrong MAC are the same from outside. Each
+//!   costs one look-up, the whole body, its canonical form and one HMAC, and gets the same bytes.
+//! - So bodies are read of people nobody knows. They come out of a share of memory of their own
+//!   ([`InFlight`](super::InFlight)): what strangers hold here keeps no agent with a token out.
+//! - Nothing raises a finding. A MAC that was captured can be sent again by anybody, and a stale or
+//!   repeated request must not frame an honest device.
+//! - The nonce is decided about in the transaction that stores the payload. Where something behind
+//!   it in the order of checks refuses the request, the nonce is used up by itself, and if it had
+//!   been used before, that is the answer.
+//! - A request stops counting against its address when its nonce was new, and no earlier: before
+//!   that it may be a captured one.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use monsys_core::store::{
+    AuthProfile, DeviceRecord, IngestOutcome, IngestStore, NonceDigest, NonceOutcome, NonceUse,
+};
+use monsys_core::time::Timestamp;
+use monsys_wire::answer::Acknowledgement;
+use monsys_wire::envelope::BodyForm;
+use monsys_wire::envelope::hmac::{DeviceCredentials, NonceVerdict, Received};
+use monsys_wire::header::DeviceHeaders;
+use monsys_wire::{Admitted, DeviceKey, Reject};
+
+use super::tail::{self, Sender};
+use super::{answer, body, pairs};
+use crate::app::App;
+
+/// `POST /ingest`.
+pub(crate) async fn ingest_of_device(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let outcome = accept(&app, peer.ip().to_canonical(), &parts.headers, body).await;
+    answer(&app, outcome)
+}
+
+async fn accept(
+    app: &App,
+    peer: IpAddr,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Acknowledgement, Reject> {
+    let (claim, device) = match look_up(app, peer, headers).await {
+        Ok(claimed) => claimed,
+        Err(reject) => {
+            body::drain(headers, body).await?;
+            return Err(reject);
+        }
+    };
+    let body = body::read(&app.bodies_of_strangers, headers, body).await?;
+    let received_at = app.clock.now();
+    let received = Received::with_headers(&body.bytes, claim)?;
+    let timely = verify(app, received, device, received_at)?;
+    let checked = timely
+        .admitted
+        .and_then(|admitted| tail::batch(app, admitted, timely.sender, received_at));
+    let batch = match checked {
+        Ok(batch) => batch,
+        Err(reject) => {
+            spend_nonce(app, timely.sender, timely.nonce, received_at).await?;
+            app.authenticated(peer);
+            return Err(reject);
+        }
+    };
+    let outcome = tail::commit(app, batch).await?;
+    let is_nonce_new = !matches!(
+        outcome,
+        IngestOutcome::NonceUsed | IngestOutcome::NoncesFull { .. }
+    );
+    if is_nonce_new {
+        app.authenticated(peer);
+    }
+    tail::acknowledge(outcome)
+}
+
+/// Reads what the request claims and looks for the device; that there is none is no answer yet.
+async fn look_up<'h>(
+    app: &App,
+    peer: IpAddr,
+    headers: &'h HeaderMap,
+) -> Result<(DeviceHeaders<'h>, Option<DeviceRecord>), Reject> {
+    let parsed = DeviceHeaders::parse(pairs(headers))?;
+    let claim = parsed.claim();
+    let device = app.find_device(peer, claim.org(), claim.device()).await?;
+    Ok((parsed, device))
+}
+
+/// A request that comes from a device and was signed within the window.
+struct Timely {
+    sender: Sender,
+    nonce: NonceDigest,
+    /// What it holds, or what is wrong with it beside the nonce.
+    admitted: Result<Admitted, Reject>,
+}
+
+fn verify(
+    app: &App,
+    received: Received<'_>,
+    device: Option<DeviceRecord>,
+    now: Timestamp,
+) -> Result<Timely, Reject> {
+    let key = device
+        .as_ref()
+        .map(|device| DeviceKey::from_secret_bytes(*device.key.expose_bytes()));
+    let credentials = device.as_ref().zip(key.as_ref()).map(|(device, key)| {
+        let credentials = DeviceCredentials::new(device.agent, AuthProfile::Hmac, key);
+        if device.is_revoked {
+            credentials.revoked()
+        } else {
+            credentials
+        }
+    });
+    let mut scratch = app.scratch.take();
+    let timely = received
+        .authenticate(credentials.as_ref(), BodyForm::Accept, &mut scratch)
+        .and_then(|authenticated| authenticated.timely(now))
+        .map(|timely| {
+            let nonce = timely.nonce();
+            let fresh = timely.fresh(NonceVerdict::AtCommit, &app.audience);
+            (nonce, fresh.and_then(|fresh| fresh.admit()))
+        });
+    app.scratch.give_back(scratch);
+    let (nonce, admitted) = timely?;
+    // Cannot be None: no unknown device authenticates.
+    let device = device.ok_or(Reject::UnauthorizedDevice)?;
+    let sender = Sender {
+        tenant: device.tenant,
+        agent: device.agent,
+    };
+    Ok(Timely {
+        sender,
+        nonce,
+        admitted,
+    })
+}
+
+/// Uses up the nonce of a request that is refused for something else.
+async fn spend_nonce(
+    app: &App,
+    sender: Sender,
+    nonce: NonceDigest,
+    at: Timestamp,
+) -> Result<(), Reject> {
+    let spent = NonceUse {
+        tenant: sender.tenant,
+        agent: sender.agent,
+        nonce,
+        at,
+    };
+    let outcome = app.store.spend_nonce(&spent).await;
+    match outcome.map_err(|error| app.store_reject(&error))? {
+        NonceOutcome::Spent => Ok(()),
+        NonceOutcome::Used => Err(Reject::Replay),
+        NonceOutcome::Full { retry_after_s } => Err(Reject::ReplayCapacity { retry_after_s }),
+    }
+}

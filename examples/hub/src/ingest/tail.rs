@@ -1,0 +1,100 @@
+//! What both profiles have in common, once a payload is known to come from whom it claims.
+
+use std::time::Instant;
+
+use monsys_core::id::{AgentId, TenantId};
+use monsys_core::signal::{Rule, Violation, Violations};
+use monsys_core::store::{
+    IngestBatch, IngestOutcome, IngestStore, Payload, SignatureStatus, VersionSeen,
+};
+use monsys_core::time::Timestamp;
+use monsys_integrity::{finding_signal, version};
+use monsys_wire::answer::Acknowledgement;
+use monsys_wire::{Admitted, Reject, schema};
+
+use crate::app::App;
+
+/// Who sent a payload, as the store knows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender {
+    pub(super) tenant: TenantId,
+    pub(super) agent: AgentId,
+}
+
+/// Checks what is left of the schema, then the limit of the organisation.
+pub(super) fn batch(
+    app: &App,
+    admitted: Admitted,
+    sender: Sender,
+    received_at: Timestamp,
+) -> Result<IngestBatch, Reject> {
+    let payload = match admitted.payload {
+        schema::Payload::Metrics(sample) => Payload::Metrics(sample),
+        schema::Payload::Signals(drafts) => {
+            let admitted = monsys_signals::agent::admit(drafts, sender.agent, received_at);
+            Payload::Signals(admitted.map_err(|violations| Reject::InvalidSignal { violations })?)
+        }
+        schema::Payload::Endpoint(snapshot) => Payload::Endpoint(snapshot),
+        _ => return Err(Reject::WrongProfile),
+    };
+    app.org_limit.take(sender.tenant, Instant::now())?;
+    let is_unpinned = admitted.signature == SignatureStatus::Unpinned;
+    let finding = is_unpinned.then(|| {
+        let finding = monsys_integrity::detect::unsigned_payload::no_pinned_key();
+        let signal = finding_signal(sender.agent, &finding, received_at);
+        (finding, signal)
+    });
+    let triple = version::triple(admitted.agent_version.as_str());
+    Ok(IngestBatch {
+        tenant: sender.tenant,
+        agent: sender.agent,
+        received_at,
+        captured_at: admitted.captured_at,
+        sent_at: admitted.sent_at,
+        nonce: admitted.nonce,
+        position: admitted.position,
+        content: admitted.content_hash,
+        signature: admitted.signature,
+        version: VersionSeen {
+            text: admitted.agent_version,
+            triple,
+        },
+        payload,
+        finding,
+    })
+}
+
+/// Stores a payload, unless its nonce or position says no.
+pub(super) async fn commit(app: &App, batch: IngestBatch) -> Result<IngestOutcome, Reject> {
+    let outcomes = app.store.commit(std::slice::from_ref(&batch)).await;
+    let outcomes = outcomes.map_err(|error| app.store_reject(&error))?;
+    // Cannot be None: a store answers each payload.
+    let outcome = outcomes.into_iter().next();
+    outcome.ok_or(Reject::StoreUnavailable { retry_after_s: 5 })
+}
+
+/// Tells the sender what became of its payload.
+pub(super) fn acknowledge(outcome: IngestOutcome) -> Result<Acknowledgement, Reject> {
+    match outcome {
+        IngestOutcome::Accepted => Ok(Acknowledgement::Accepted),
+        IngestOutcome::Duplicate => Ok(Acknowledgement::Duplicate),
+        IngestOutcome::NonceUsed | IngestOutcome::Replay => Err(Reject::Replay),
+        IngestOutcome::NoncesFull { retry_after_s } => {
+            Err(Reject::ReplayCapacity { retry_after_s })
+        }
+        IngestOutcome::StaleEpoch { min_epoch } => Err(Reject::StaleEpoch { min_epoch }),
+        IngestOutcome::TooManyKeys { index } => {
+            let mut violations = Violations::default();
+            violations.push(Violation {
+                index,
+                rule: Rule::LiveKeys,
+            });
+            Err(Reject::InvalidSignal { violations })
+        }
+        IngestOutcome::OutOfRange => Err(Reject::OutOfRange {
+            pointer: "/epoch".into(),
+            expected: "an epoch that follows the current one",
+        }),
+        _ => Err(Reject::StoreUnavailable { retry_after_s: 5 }),
+    }
+}
