@@ -167,6 +167,109 @@ fn an_enrolment_prints_what_the_agent_needs() {
 }
 
 #[test]
+fn an_enrolment_of_a_device_prints_its_key_once() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let enrol = ["agent", "enrol", "--org", "acme", "--profile", "hmac"];
+    let enrolled = data.json(&[&enrol[..], &["--name", "web-1"]].concat());
+    let members: Vec<_> = enrolled.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["aud", "device", "key", "org"]);
+    assert_eq!(enrolled["org"], "acme");
+    assert_eq!(enrolled["device"], "web-1");
+    let key = enrolled["key"].as_str().unwrap();
+    let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    assert!(key.len() == 64 && key.bytes().all(is_digit), "{key}");
+    let printed = printed(&data.run(&[&enrol[..], &["--name", "web-2"]].concat()));
+    for line in [
+        "org       acme",
+        "device    web-2",
+        "key       ",
+        "aud       ",
+    ] {
+        assert!(printed.contains(line), "{printed}");
+    }
+    assert!(!printed.contains(key), "each device has a key of its own");
+    let listed = data.json(&["agent", "list"]);
+    let device = &listed["items"][0];
+    assert_eq!(device["profile"], "hmac");
+    assert!(device["pinned"].is_null() && !listed.to_string().contains(key));
+    let text = data.run(&["agent", "list"]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("  acme/web-1  hmac  shared key"), "{text}");
+}
+
+#[test]
+fn what_belongs_to_the_other_profile_or_to_no_header_is_a_usage_error() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    data.add_org("Acme Inc.");
+    let enrol = |org: &str, name: &str, more: &[&str]| {
+        let start = [
+            "agent",
+            "enrol",
+            "--profile",
+            "hmac",
+            "--org",
+            org,
+            "--name",
+            name,
+        ];
+        data.run(&[&start[..], more].concat())
+    };
+    for more in [["--public-key", KEY], ["--pin-within", "24h"]] {
+        let said = assert_ends(&enrol("acme", "web-1", &more), USAGE);
+        assert!(said.contains(more[0]) && said.contains("ed25519"), "{said}");
+    }
+    let long = "a".repeat(65);
+    for (org, name) in [
+        ("acme", "web 1"),
+        ("acme", "a/b"),
+        ("acme", &long),
+        ("Acme Inc.", "web-1"),
+    ] {
+        let said = assert_ends(&enrol(org, name, &[]), USAGE);
+        assert!(
+            said.contains("expected 1 to 64 of A-Z a-z 0-9 . _ -"),
+            "{said}"
+        );
+        let is_org = said.contains("organisation name");
+        assert_eq!(is_org, org != "acme", "{said}");
+    }
+    let agents = "SELECT count(*) FROM agents";
+    assert_eq!(number(&data, agents, []), 0);
+    assert_ends(&enrol("nobody", "web-1", &[]), USAGE);
+}
+
+#[test]
+fn a_device_is_revoked_by_its_names_or_its_identifier() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    data.enrol_device("acme", "web-1");
+    data.enrol_device("acme", "web-2");
+    let agent = data.enrol("acme", "alpha");
+    for unknown in [
+        "acme/web-3",
+        "nobody/web-1",
+        "acme/alpha",
+        "web-1",
+        "/",
+        "acme/web-1/",
+    ] {
+        let said = assert_ends(&data.run(&["agent", "revoke", unknown]), USAGE);
+        assert!(said.contains("ORG/DEVICE"), "{said}");
+    }
+    data.json(&["agent", "revoke", "acme/web-1"]);
+    let listed = data.json(&["agent", "list"]);
+    let second = listed["items"][2]["agent_id"].as_str().unwrap();
+    data.json(&["agent", "revoke", second]);
+    let listed = data.json(&["agent", "list"]);
+    let items = listed["items"].as_array().unwrap();
+    let revoked: Vec<_> = items.iter().map(|item| item["revoked"].as_bool()).collect();
+    assert_eq!(revoked, [Some(false), Some(true), Some(true)]);
+    assert_eq!(items[0]["agent_id"], agent.id.to_string());
+}
+
+#[test]
 fn a_key_that_verifiers_disagree_about_is_not_pinned() {
     let data = DataDir::new();
     data.add_org("acme");

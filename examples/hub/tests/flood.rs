@@ -12,6 +12,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use monsys_wire::header::MAC;
+
 use support::refusal::assert_refusal;
 use support::store::{Stored, anomalies, commits, number, open_occurrences};
 use support::{DataDir, Hub, TestAgent, poll};
@@ -164,6 +166,37 @@ fn guessing_tokens_is_limited_by_address_and_writes_nothing() {
     assert_refusal(limited, 429, "rate_limited");
     assert_eq!(Stored::of(&data), before);
     assert_eq!(commits(&data), commits_before);
+}
+
+#[test]
+fn what_no_device_proves_counts_against_its_address_and_what_one_does_is_given_back() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let device = data.enrol_device("acme", "web-1");
+    let hub = Hub::start_with(&data, &[("MONSYS_ADDRESS_RATE", "1")]);
+    for seq in 1..=20 {
+        device.report(&hub, (1, seq), 4.2);
+    }
+    let captured = device.request(&device.metrics((1, 21), 4.2), &device.stamp());
+    captured.send(&hub).accepted();
+    let stale = device.stamp_ahead(-3_600);
+    let stale = device.request(&device.metrics((1, 22), 4.2), &stale);
+    let forged = captured.clone().with(MAC, Some(&[b'0'; 64]));
+    for (request, status) in [(captured, 409), (stale, 401), (forged, 401)] {
+        let (before, commits_before) = (Stored::of(&data), commits(&data));
+        // Far more than the burst and what is refilled in between let through.
+        let limited = (0..2_000).find_map(|_| {
+            let answer = request.send(&hub);
+            (answer.status != status).then_some(answer)
+        });
+        assert_refusal(&limited.unwrap(), 429, "rate_limited");
+        assert_eq!(Stored::of(&data), before);
+        assert_eq!(commits(&data), commits_before, "nothing is written");
+    }
+    assert_eq!(
+        number(&data, "SELECT count(*) FROM integrity_anomalies", []),
+        0
+    );
 }
 
 #[test]

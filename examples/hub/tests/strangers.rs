@@ -51,3 +51,26 @@ fn half_bodies_of_strangers_keep_nobody_out() {
     hub.assert_alive();
     drop(held);
 }
+
+#[test]
+fn half_bodies_of_strangers_keep_out_neither_devices_nor_agents() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let agent = data.enrol("acme", "alpha");
+    let device = data.enrol_device("acme", "web-1");
+    let mut hub = Hub::start(&data);
+    // Whoever knows the form of the headers is read, because nothing is proved before the MAC is.
+    let forged = device.request("{}", &device.stamp()).headers;
+    let forged = forged.iter().map(|(name, value)| {
+        let value = std::str::from_utf8(value).unwrap();
+        format!("{name}: {value}\r\n")
+    });
+    let headers: String = forged.collect();
+    let held = hold(&hub, "/ingest", &headers, 524_288, 524_000);
+    device.report(&hub, (1, 1), 4.2);
+    let large = agent.metrics((1, 1), 12.5);
+    let large = format!("{}{}", large.as_str(), " ".repeat(500_000));
+    assert_eq!(agent.send(&hub, large.as_bytes()).status, 202);
+    hub.assert_alive();
+    drop(held);
+}

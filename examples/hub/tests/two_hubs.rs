@@ -1,4 +1,4 @@
-//! Two hubs on one store: a position is used up once, whichever hub it comes to.
+//! Two hubs on one store: a position or nonce is used up once, whichever hub it comes to.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -86,6 +86,50 @@ fn other_content_under_the_same_position_is_accepted_once_and_a_replay_once() {
             rows(&scene.data, sql, [seq], |row| row.get::<_, f64>(0)),
             [cpu]
         );
+    }
+}
+
+#[test]
+fn the_same_nonce_to_both_at_once_passes_once() {
+    let scene = Scene::new();
+    let device = scene.data.enrol_device("acme", "web-1");
+    let barrier = Barrier::new(2);
+    for round in 1..=100 {
+        let stamp = device.stamp();
+        // Other positions, so that only the nonce tells the two apart from honest ones.
+        let sent = [(0, 2 * round), (1, 2 * round + 1)].map(|(hub, seq)| {
+            let request = device.request(&device.metrics((1, seq), 4.2), &stamp);
+            (request, scene.hubs[hub].addr)
+        });
+        let answers = std::thread::scope(|scope| {
+            let threads = sent.each_ref().map(|(request, addr)| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    request.send_to(*addr)
+                })
+            });
+            threads.map(|thread| thread.join().unwrap())
+        });
+        let mut statuses = answers.each_ref().map(|answer| answer.status);
+        statuses.sort_unstable();
+        assert_eq!(statuses, [202, 409], "{round}: {answers:?}");
+    }
+    let sql = "SELECT count(*) FROM metrics";
+    assert_eq!(number(&scene.data, sql, []), 100);
+}
+
+#[test]
+fn a_captured_request_is_refused_by_the_other_hub() {
+    let scene = Scene::new();
+    let device = scene.data.enrol_device("acme", "web-1");
+    let [first, second] = &scene.hubs;
+    let wrong = device.metrics((1, 1), 4.2).replace("\"v\":1", "\"v\":2");
+    for (body, status) in [(device.metrics((1, 1), 4.2), 202), (wrong, 422)] {
+        let captured = device.request(&body, &device.stamp());
+        assert_eq!(captured.send(first).status, status);
+        for hub in [second, first] {
+            assert_refusal(&captured.send(hub), 409, "replay");
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod browser;
+pub(crate) mod device;
 pub(crate) mod hub;
 pub(crate) mod person;
 pub(crate) mod raw;
