@@ -74,7 +74,7 @@ pub const REQUEST_WINDOW_S: i64 = 300;
 /// How long a nonce is remembered, in seconds (contract §3): the window both ways and a minute.
 pub const NONCE_KEPT_S: i64 = 660;
 /// Most nonces remembered for one device: the backlog of a day (5,760 payloads) drains in two such
-/// windows, and a device that leaks its key makes a store keep half a megabyte.
+/// windows, and a device that leaks its key makes a store keep about a megabyte.
 pub const NONCES_PER_DEVICE_MAX: u16 = 4_096;
 
 /// Most open gaps in the positions of one agent (contract §2).

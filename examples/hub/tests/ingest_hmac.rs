@@ -218,6 +218,58 @@ fn a_nonce_stays_used_over_a_restart() {
 }
 
 #[test]
+fn a_cycle_forgets_nonces_that_may_be_used_again_and_no_others() {
+    let scene = Scene::new();
+    for seq in 1..=3 {
+        scene.device.report(&scene.hub, (1, seq), 4.2);
+    }
+    let connection = open_writable(&scene.data);
+    let move_to = |change: &str, seq: i64| {
+        let sql = "UPDATE ingest_nonces SET used_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', \
+                   substr(used_at, 1, 19), ?1) WHERE nonce = \
+                   (SELECT nonce FROM ingest_nonces ORDER BY nonce LIMIT 1 OFFSET ?2)";
+        assert_eq!(connection.execute(sql, (change, seq)).unwrap(), 1);
+    };
+    move_to("-12 minutes", 0);
+    // As a clock that ran ahead leaves it behind.
+    move_to("+1 day", 1);
+    scene.data.cycle();
+    let left = "SELECT count(*) FROM ingest_nonces";
+    assert_eq!(number(&scene.data, left, []), 2);
+}
+
+#[test]
+fn no_agent_holds_the_credentials_of_both_profiles() {
+    let scene = Scene::new();
+    scene.data.enrol("acme", "alpha");
+    let connection = open_writable(&scene.data);
+    for (change, rule) in [
+        (
+            "token_digest = zeroblob(32) WHERE name = 'web-1'",
+            "one_credential",
+        ),
+        (
+            "public_key = zeroblob(32) WHERE name = 'web-1'",
+            "one_credential",
+        ),
+        (
+            "device_key = zeroblob(32) WHERE name = 'alpha'",
+            "one_credential",
+        ),
+        ("device_key = NULL WHERE name = 'web-1'", "one_credential"),
+        (
+            "device_key = zeroblob(31) WHERE name = 'web-1'",
+            "device_key_size",
+        ),
+        ("name = 'web 1' WHERE name = 'web-1'", "device_word"),
+    ] {
+        let refused = connection.execute(&format!("UPDATE agents SET {change}"), []);
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(rule), "{change}: {refused}");
+    }
+}
+
+#[test]
 fn two_devices_may_use_the_same_nonce() {
     let scene = Scene::new();
     scene.data.add_org("other");

@@ -18,7 +18,7 @@ use monsys_wire::envelope::{BodyForm, Credentials};
 use monsys_wire::reject::SignatureFault;
 use monsys_wire::{Admitted, Received, Reject, RequestHeaders};
 
-use super::tail::{self, Sender};
+use super::batch::{self, Sender};
 use super::{answer, body, pairs};
 use crate::app::App;
 
@@ -64,8 +64,8 @@ async fn accept(
         tenant: agent.tenant,
         agent: agent.agent,
     };
-    let batch = tail::batch(app, admitted, sender, received_at)?;
-    tail::acknowledge(tail::commit(app, batch).await?)
+    let batch = batch::build(app, admitted, sender, received_at)?;
+    batch::acknowledge(batch::commit(app, batch).await?)
 }
 
 async fn look_up(

@@ -29,7 +29,7 @@ use monsys_wire::envelope::hmac::{DeviceCredentials, NonceVerdict, Received};
 use monsys_wire::header::DeviceHeaders;
 use monsys_wire::{Admitted, DeviceKey, Reject};
 
-use super::tail::{self, Sender};
+use super::batch::{self, Sender};
 use super::{answer, body, pairs};
 use crate::app::App;
 
@@ -63,7 +63,7 @@ async fn accept(
     let timely = verify(app, received, device, received_at)?;
     let checked = timely
         .admitted
-        .and_then(|admitted| tail::batch(app, admitted, timely.sender, received_at));
+        .and_then(|admitted| batch::build(app, admitted, timely.sender, received_at));
     let batch = match checked {
         Ok(batch) => batch,
         Err(reject) => {
@@ -72,7 +72,7 @@ async fn accept(
             return Err(reject);
         }
     };
-    let outcome = tail::commit(app, batch).await?;
+    let outcome = batch::commit(app, batch).await?;
     let is_nonce_new = !matches!(
         outcome,
         IngestOutcome::NonceUsed | IngestOutcome::NoncesFull { .. }
@@ -80,7 +80,7 @@ async fn accept(
     if is_nonce_new {
         app.authenticated(peer);
     }
-    tail::acknowledge(outcome)
+    batch::acknowledge(outcome)
 }
 
 /// Reads what the request claims and looks for the device; that there is none is no answer yet.

@@ -1,15 +1,15 @@
 //! One payload on its way from bytes to a durable acknowledgement.
 //!
 //! The order of checks is that of contract §3, in both profiles: `ed25519` and `hmac` hold what each
-//! has of its own, `tail` what comes after a payload is known to come from whom it claims. Everything
+//! has of its own, `batch` what comes after a payload is known to come from whom it claims. Everything
 //! decided here is decided by the pure crates; these files only read, ask, store and answer.
 
+mod batch;
 mod body;
 mod ed25519;
 mod gate;
 mod hmac;
 mod limiter;
-mod tail;
 
 use std::sync::atomic::Ordering;
 

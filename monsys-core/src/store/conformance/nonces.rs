@@ -1,5 +1,7 @@
 //! Promises about devices and their nonces.
 
+use core::future::poll_fn;
+use core::task::Poll;
 use std::vec::Vec;
 
 use super::fixture::{name, now, position};
@@ -10,13 +12,14 @@ use crate::name::DisplayName;
 use crate::position::ContentHash;
 use crate::store::{
     IngestBatch, IngestOutcome, KeyState, NewAgent, NewCredential, NonceDigest, NonceOutcome,
-    NonceUse, PublicKey, SharedKey, SignatureStatus, StoreError,
+    NonceUse, PublicKey, SharedKey, SignatureStatus, StoreError, StoreFuture,
 };
 use crate::time::{Span, Timestamp};
 
 pub(super) fn suite<W: BlockOn>(f: &Fixture<'_, W>) {
     devices_are_found_by_their_names_and_have_no_token(f);
     a_nonce_is_used_once_per_device(f);
+    a_nonce_that_comes_many_times_at_once_passes_once(f);
     a_nonce_that_passed_stays_used_whatever_the_outcome(f);
     a_nonce_is_forgotten_after_660_seconds_and_not_before(f);
     a_request_that_is_refused_later_spends_its_nonce(f);
@@ -119,6 +122,25 @@ fn a_nonce_is_used_once_per_device<W: BlockOn>(f: &Fixture<'_, W>) {
     );
     let facts = f.facts(0, device);
     assert!(facts.last_verified_at.is_some(), "a MAC verifies");
+}
+
+fn a_nonce_that_comes_many_times_at_once_passes_once<W: BlockOn>(f: &Fixture<'_, W>) {
+    let device = f.enrol_device(0, 54);
+    let requests: Vec<_> = (1..=16).map(|seq| f.request(device, seq, 1)).collect();
+    let commits = requests
+        .iter()
+        .map(|batch| f.store.commit(core::slice::from_ref(batch)))
+        .collect();
+    let outcomes = f.wait.block_on(all_at_once(commits));
+    let outcomes = outcomes.expect("a store that takes payloads").concat();
+    let count = |wanted| {
+        outcomes
+            .iter()
+            .filter(|outcome| **outcome == wanted)
+            .count()
+    };
+    assert_eq!(count(IngestOutcome::Accepted), 1);
+    assert_eq!(count(IngestOutcome::NonceUsed), 15);
 }
 
 fn a_nonce_that_passed_stays_used_whatever_the_outcome<W: BlockOn>(f: &Fixture<'_, W>) {
@@ -270,6 +292,29 @@ impl<W: BlockOn> Fixture<'_, W> {
         let outcome = self.wait.block_on(self.store.spend_nonce(&spent));
         outcome.expect("a store that takes nonces")
     }
+}
+
+/// Waits for all answers together, so that a store is asked again before it has answered.
+fn all_at_once<'a, T: Send + Unpin + 'a>(
+    asked: Vec<StoreFuture<'a, T>>,
+) -> StoreFuture<'a, Vec<T>> {
+    let mut asked: Vec<_> = asked.into_iter().map(|future| (future, None)).collect();
+    Box::pin(poll_fn(move |context| {
+        for (future, answer) in asked.iter_mut().filter(|(_, answer)| answer.is_none()) {
+            if let Poll::Ready(answered) = future.as_mut().poll(context) {
+                *answer = Some(answered);
+            }
+        }
+        if asked.iter().any(|(_, answer)| answer.is_none()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(
+            asked
+                .iter_mut()
+                .filter_map(|(_, answer)| answer.take())
+                .collect(),
+        )
+    }))
 }
 
 fn digest(nonce: u32) -> NonceDigest {

@@ -8,6 +8,7 @@ use monsys_core::store::{
     IngestBatch, IngestOutcome, IngestStore, Payload, SignatureStatus, VersionSeen,
 };
 use monsys_core::time::Timestamp;
+use monsys_integrity::detect::unsigned_payload;
 use monsys_integrity::{finding_signal, version};
 use monsys_wire::answer::Acknowledgement;
 use monsys_wire::{Admitted, Reject, schema};
@@ -21,8 +22,9 @@ pub(super) struct Sender {
     pub(super) agent: AgentId,
 }
 
-/// Checks what is left of the schema, then the limit of the organisation.
-pub(super) fn batch(
+/// Checks what is left of the schema, then the limit of the organisation; what passes both can be
+/// stored.
+pub(super) fn build(
     app: &App,
     admitted: Admitted,
     sender: Sender,
@@ -40,7 +42,7 @@ pub(super) fn batch(
     app.org_limit.take(sender.tenant, Instant::now())?;
     let is_unpinned = admitted.signature == SignatureStatus::Unpinned;
     let finding = is_unpinned.then(|| {
-        let finding = monsys_integrity::detect::unsigned_payload::no_pinned_key();
+        let finding = unsigned_payload::no_pinned_key();
         let signal = finding_signal(sender.agent, &finding, received_at);
         (finding, signal)
     });
