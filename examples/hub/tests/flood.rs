@@ -200,6 +200,22 @@ fn what_no_device_proves_counts_against_its_address_and_what_one_does_is_given_b
 }
 
 #[test]
+fn a_captured_request_uses_up_nothing_of_what_its_organisation_may_send() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let device = data.enrol_device("acme", "web-1");
+    let settings = [("MONSYS_ORG_RATE", "1"), ("MONSYS_ADDRESS_RATE", "0")];
+    let hub = Hub::start_with(&data, &settings);
+    // Of a burst of two, one is left.
+    let captured = device.request(&device.metrics((1, 1), 4.2), &device.stamp());
+    captured.send(&hub).accepted();
+    for _ in 0..100 {
+        assert_refusal(&captured.send(&hub), 409, "replay");
+    }
+    device.report(&hub, (1, 2), 4.2);
+}
+
+#[test]
 fn requests_that_come_at_once_do_not_slip_under_the_limit_together() {
     const N_AT_ONCE: usize = 32;
     const RATE: usize = 10;

@@ -14,6 +14,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -79,6 +80,11 @@ async fn accept(
     );
     if is_nonce_new {
         app.authenticated(peer);
+    } else {
+        // The nonce comes before this limit in the order of checks: whoever sends a captured
+        // request again must not use up what the organisation may send.
+        app.org_limit
+            .give_back(&timely.sender.tenant, Instant::now());
     }
     batch::acknowledge(outcome)
 }
