@@ -5,4 +5,5 @@ mod device;
 pub mod payload;
 pub mod race;
 pub mod report;
+pub mod serialize;
 pub mod wire;

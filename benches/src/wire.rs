@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{device, payload};
+use crate::{device, payload, serialize};
 use crate::race::{Race, Times};
 use crate::report::Figure;
 use crate::report::Target::{AtMost, Part, TimesFaster};
@@ -25,6 +25,7 @@ pub fn figures() -> Vec<Figure> {
     let (batch, nanos_per_byte) = canonicalize_batch();
     figures.push(batch);
     figures.push(check_doubles());
+    figures.extend(serialize::figures());
     figures.extend(envelope());
     figures.extend(device::figures());
     figures.extend(worst(nanos_per_byte));

@@ -21,11 +21,11 @@ use super::{Profile, literal, name, number, string};
 /// They grow to the largest text seen, and 72 bytes a member of its open objects.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    out: String,
-    permuted: String,
-    members: Vec<Member>,
+    pub(super) out: String,
+    pub(super) permuted: String,
+    pub(super) members: Vec<Member>,
     levels: Vec<Level>,
-    order: MemberOrder,
+    pub(super) order: MemberOrder,
 }
 
 impl Scratch {
@@ -41,7 +41,7 @@ impl Scratch {
         }
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.out.clear();
         self.members.clear();
         self.levels.clear();

@@ -4,7 +4,8 @@
 //! same to every implementation: members in UTF-16 order, numbers as ECMAScript prints them, one
 //! spelling per string, no white space. [`check`] says whether bytes are in that form already,
 //! [`canonicalize`] brings any spelling into it, [`Cursor`] reads the result with types, and
-//! [`ObjectText`] writes the small objects which this project shows to people.
+//! [`ObjectText`] writes the small objects which this project shows to people. With the feature
+//! `serde`, `to_canonical` writes the form of any value that serde can serialize.
 //!
 //! What is refused is the I-JSON profile ([`Profile::i_json`]): not UTF-8, nested deeper than
 //! [`JSON_DEPTH_MAX`], a name twice in one object, half a surrogate pair, a number that is not
@@ -42,6 +43,8 @@ mod name;
 mod number;
 mod object_text;
 mod pointer;
+#[cfg(feature = "serde")]
+mod serialize;
 mod string;
 mod text;
 mod word;
@@ -53,6 +56,8 @@ pub use cursor::{Cursor, Kind};
 pub use error::{JsonCode, JsonError};
 pub use object_text::ObjectText;
 pub use pointer::{POINTER_BYTES_MAX, pointer_at};
+#[cfg(feature = "serde")]
+pub use serialize::{SerializeError, to_canonical};
 pub use text::{Canonical, CanonicalText, append_number, append_text};
 
 /// Deepest nesting of arrays and objects that the I-JSON profile accepts, the body counting as 1.

@@ -352,7 +352,7 @@ fn settle_tie(value: f64, exponent: i32, digits: &mut NumberText) {
 }
 
 /// How many bits a positive finite number has behind the binary point; none or fewer for integers.
-fn n_fraction_bits(value: f64) -> i32 {
+pub(super) fn n_fraction_bits(value: f64) -> i32 {
     let bits = value.to_bits();
     let fraction = bits & ((1 << 52) - 1);
     let exponent = i32::try_from(bits >> 52).unwrap_or_default();

@@ -15,6 +15,7 @@ const PURE_DEPENDENCIES: [(&str, &[&str]); 4] = [
         &[
             "chrono",
             "postgres-types",
+            "serde_core",
             "thiserror",
             "uuid",
             "zeroize",
