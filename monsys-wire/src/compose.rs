@@ -30,7 +30,7 @@ use crate::audience::Audience;
 use crate::device::DeviceIdentity;
 use crate::header::SignedHeaders;
 use crate::schema::{LAYOUT_VERSION, PayloadKind};
-use crate::sign::{Claim, DeviceKey, Message, Signature, SigningKey};
+use crate::sign::{Claim, DeviceKey, Message, Sign, Signature, SigningKey};
 use member::Object;
 
 /// A payload to be sent.
@@ -174,6 +174,14 @@ impl OutgoingBody {
     #[must_use]
     pub fn sign(&self, key: &SigningKey) -> Signature {
         key.sign(&Message::ingest(self.as_bytes()))
+    }
+
+    /// Signs the body with a key of another implementation.
+    ///
+    /// # Errors
+    /// Those of the implementation.
+    pub fn sign_with<S: Sign + ?Sized>(&self, signer: &S) -> Result<Signature, S::Error> {
+        signer.sign(&Message::ingest(self.as_bytes()))
     }
 
     /// Signs the body for one request in the hmac profile. Each attempt takes another claim: a hub

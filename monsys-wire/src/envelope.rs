@@ -14,6 +14,8 @@
 //! Cost: one look over the headers; a pass over the body to check or make its canonical form; one
 //! signature (about 40 µs, which is nearly all of it); a walk over the members; one SHA-256.
 
+use core::fmt;
+
 use monsys_core::id::AgentId;
 use monsys_core::json::{self, Canonical, JsonCode, JsonError};
 use monsys_core::limit;
@@ -27,7 +29,7 @@ use crate::audience::Audience;
 use crate::header::{RequestHeaders, SignatureHeader};
 use crate::reject::{Reject, SignatureFault};
 use crate::schema::{Head, Payload};
-use crate::sign::{Message, VerifyingKey};
+use crate::sign::{Message, Verify};
 
 pub mod hmac;
 
@@ -39,11 +41,11 @@ pub struct Received<'b> {
 }
 
 /// Who the caller found the token to belong to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Credentials<'k> {
     agent_id: AgentId,
     standing: Standing,
-    pinned: Option<&'k VerifyingKey>,
+    pinned: Option<&'k dyn Verify>,
 }
 
 /// How the hub stands to an agent, whatever it proves.
@@ -209,9 +211,10 @@ impl<'k> Credentials<'k> {
         }
     }
 
-    /// The agent's pinned key.
+    /// The agent's pinned key: a [`VerifyingKey`](crate::VerifyingKey), or one of another
+    /// implementation.
     #[must_use]
-    pub const fn with_pinned_key(mut self, key: &'k VerifyingKey) -> Self {
+    pub const fn with_pinned_key(mut self, key: &'k dyn Verify) -> Self {
         self.pinned = Some(key);
         self
     }
@@ -221,6 +224,16 @@ impl<'k> Credentials<'k> {
     pub const fn revoked(mut self) -> Self {
         self.standing.is_revoked = true;
         self
+    }
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("agent_id", &self.agent_id)
+            .field("standing", &self.standing)
+            .field("is_pinned", &self.pinned.is_some())
+            .finish()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::audience::Audience;
 use crate::envelope::malformed;
 use crate::reject::{Reject, SignatureFault};
 use crate::schema::field;
-use crate::sign::{Message, Signature, SigningKey, VerifyingKey};
+use crate::sign::{Message, Sign, Signature, SigningKey, VerifyingKey};
 
 /// The body of a request to pin a key; nothing is proved yet.
 #[derive(Debug, Clone)]
@@ -25,12 +25,27 @@ impl PinRequest {
     /// Writes the body by which the owner of `key` asks to pin it.
     #[must_use]
     pub fn compose(key: &SigningKey, audience: &Audience, agent_id: AgentId) -> String {
-        let public = key.verifying_key();
-        let signature = key.sign(&Message::pin(audience, agent_id, &public));
-        ObjectText::new()
+        match Self::compose_with(key, audience, agent_id) {
+            Ok(body) => body,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Writes the same body with a key of another implementation.
+    ///
+    /// # Errors
+    /// Those of the implementation.
+    pub fn compose_with<S: Sign + ?Sized>(
+        signer: &S,
+        audience: &Audience,
+        agent_id: AgentId,
+    ) -> Result<String, S::Error> {
+        let public = signer.verifying_key();
+        let signature = signer.sign(&Message::pin(audience, agent_id, &public))?;
+        Ok(ObjectText::new()
             .text("public_key", &alloc::format!("{public}"))
             .text("signature", &alloc::format!("{signature}"))
-            .finish()
+            .finish())
     }
 
     /// Reads the body of a request.

@@ -6,8 +6,9 @@
 //! Every message begins with the line that names its purpose, so that a signature made for one
 //! purpose is worth nothing for another; its parts are joined by line feeds, which none of them can
 //! contain. Verification is the `verify_strict` set of ed25519-dalek: canonical S and R, no point
-//! of small order. There is no batch verification, because batches accept what strict refuses
-//! (measured: up to 200 of 400 signatures with a torsioned R).
+//! of small order. There is no batch verification, because batches accept what strict refuses; see
+//! [`VerifyingKey::verify`]. Another implementation takes the place of ours by [`Verify`] and
+//! [`Sign`].
 //!
 //! ```
 //! use monsys_wire::{SigningKey, VerifyingKey, sign::Message};
@@ -19,11 +20,14 @@
 //! assert!(VerifyingKey::parse_hex(&"0".repeat(64)).is_err()); // a point of small order
 //! ```
 
+mod backend;
+pub mod conformance;
 mod ed25519;
 pub(crate) mod hmac;
 mod message;
 
 // The public interface is
+pub use backend::{Sign, Verify};
 pub use ed25519::{KeyError, Mismatch, Signature, SigningKey, VerifyingKey};
 pub use hmac::{Claim, DeviceKey, Mac};
 pub use message::Message;
