@@ -17,7 +17,7 @@
 //! [`conformance`](super::conformance) checks the second promise; run it in a test. Libraries that
 //! follow RFC 8032 to the letter, ring among them, lack only the check of R when keys were judged
 //! at pinning: then [`Signature::has_weak_r`] is what is missing. Those that multiply by the
-//! cofactor, as batches do, cannot be made strict from outside.
+//! cofactor, or verify in batches, cannot be made strict from outside.
 //!
 //! Cost: one call through a table a payload, which is nothing beside a signature.
 //!
