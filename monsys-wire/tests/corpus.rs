@@ -12,25 +12,57 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[path = "../../fuzz/src/lib.rs"]
 mod bodies;
 
 #[test]
-fn the_corpus_of_canonical_holds() {
-    replay("canonical", bodies::canonical);
+fn the_corpus_of_check_holds() {
+    replay("check", bodies::check);
 }
 
 #[test]
-fn the_corpus_of_envelope_holds() {
-    replay("envelope", bodies::envelope);
+fn the_corpus_of_canonicalize_holds() {
+    replay("canonicalize", bodies::canonicalize);
+}
+
+#[test]
+fn the_corpus_of_schemas_holds() {
+    replay("schemas", bodies::schemas);
+}
+
+#[test]
+fn the_corpus_of_headers_holds() {
+    replay("headers", bodies::headers);
+}
+
+#[test]
+fn the_corpus_of_envelope_ed25519_holds() {
+    replay("envelope_ed25519", bodies::envelope_ed25519);
+}
+
+#[test]
+fn the_corpus_of_envelope_hmac_holds() {
+    replay("envelope_hmac", bodies::envelope_hmac);
+}
+
+#[test]
+fn every_target_has_a_corpus_that_is_replayed() {
+    let here = fs::read_to_string(file_of("monsys-wire/tests/corpus.rs")).unwrap();
+    let targets = fs::read_dir(file_of("fuzz/fuzz_targets")).unwrap();
+    for target in targets {
+        let path = target.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            here.contains(&format!("replay(\"{name}\", bodies::{name})")),
+            "{name}"
+        );
+    }
 }
 
 fn replay(target: &str, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target);
+    let folder = file_of("fuzz/corpus").join(target);
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -44,4 +76,8 @@ fn replay(target: &str, body: fn(&[u8])) {
         let outcome = std::panic::catch_unwind(|| body(&bytes));
         assert!(outcome.is_ok(), "{name}");
     }
+}
+
+fn file_of(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
