@@ -25,6 +25,8 @@ pub mod conformance;
 mod ed25519;
 pub(crate) mod hmac;
 mod message;
+#[cfg(test)]
+mod wycheproof_tests;
 
 // The public interface is
 pub use backend::{Sign, Verify};
