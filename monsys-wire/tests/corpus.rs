@@ -78,6 +78,9 @@ fn replay(target: &str, body: fn(&[u8])) {
     }
 }
 
+/// A path from the root, also for a package deeper down that runs the same file.
 fn file_of(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let root = folders.find(|folder| folder.join("fuzz/corpus").is_dir());
+    root.unwrap().join(path)
 }
