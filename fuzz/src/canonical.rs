@@ -18,13 +18,11 @@ pub fn check(bytes: &[u8]) {
         Err(error) => {
             is_inside(bytes, error);
             let made = json::canonicalize(bytes, &mut scratch);
-            match error.code {
-                JsonCode::NotCanonical => assert_ne!(
-                    made.map(Canonical::as_bytes),
-                    Ok(bytes),
-                    "what is made of another spelling differs from it"
-                ),
-                _ => assert_eq!(made, Err(error), "both refuse alike"),
+            if error.code == JsonCode::NotCanonical {
+                let bytes_made = made.map(Canonical::as_bytes);
+                assert_ne!(bytes_made, Ok(bytes), "another spelling is made another");
+            } else {
+                assert_eq!(made, Err(error), "both refuse alike");
             }
         }
     }
