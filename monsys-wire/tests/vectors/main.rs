@@ -20,9 +20,11 @@ mod nonces;
 mod positions;
 mod requests;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
+use monsys_wire::Code;
 use serde_json::Value;
 
 #[test]
@@ -63,6 +65,50 @@ fn positions_are_decided() {
 #[test]
 fn nonces_are_decided() {
     nonces::verify(&kept("nonces", &nonces::make()));
+}
+
+/// What no bytes of a request can bring about, with the reason.
+const STATE_OF_THE_HUB: [(&str, &str); 3] = [
+    ("pin_refused", "another key is pinned, or time has run out"),
+    ("rate_limited", "others were served before"),
+    ("store_unavailable", "the hub cannot write"),
+];
+
+#[test]
+fn every_code_has_a_case_that_brings_it_about_or_a_reason_why_none_can() {
+    let mut found = BTreeSet::new();
+    for made in [requests::make(), canonical::make()] {
+        for case in cases(&made) {
+            let codes = [&case["code"], &case["refused"]["code"]];
+            found.extend(
+                codes
+                    .into_iter()
+                    .filter_map(|code| code.as_str().map(str::to_owned)),
+            );
+        }
+    }
+    for made in [positions::make(), nonces::make()] {
+        for case in cases(&made) {
+            for step in case["steps"].as_array().unwrap() {
+                let answer = text_of(step, "answer")
+                    .split(':')
+                    .next()
+                    .unwrap_or_default();
+                found.insert(answer.to_owned());
+            }
+        }
+    }
+    for code in Code::ALL {
+        let reason = STATE_OF_THE_HUB
+            .iter()
+            .find(|(name, _)| *name == code.as_str());
+        assert_eq!(
+            found.contains(code.as_str()),
+            reason.is_none(),
+            "{}: {reason:?}",
+            code.as_str()
+        );
+    }
 }
 
 /// The file as it is on disk, which is what the program writes.

@@ -70,10 +70,23 @@ pub(crate) fn make() -> Value {
             .collect();
         json!({"name": name, "steps": steps})
     });
+    let transcripts = transcripts.chain([full()]);
     json!({
-        "about": "requests of one device with good MACs; seconds count from the start of a memory that was lost; unused means accepted as far as the nonce goes",
+        "about": "requests of one device with good MACs; seconds count from the start of a memory that was lost; unused means accepted as far as the nonce goes; the memory holds 40 nonces of a device",
         "cases": transcripts.collect::<Vec<_>>(),
     })
+}
+
+/// A memory that is full forgets nothing for the sake of one more.
+fn full() -> Value {
+    let step = |nonce: u32, answer: &str| {
+        let nonce = format!("nonce-of-request-{nonce}");
+        json!({"signed_s": 1_000, "now_s": 1_000, "nonce": nonce, "answer": answer})
+    };
+    let mut steps: Vec<Value> = (1..=40).map(|nonce| step(nonce, "unused")).collect();
+    steps.push(step(41, "replay_capacity"));
+    steps.push(step(1, "replay"));
+    json!({"name": "a full memory refuses and forgets nothing", "steps": steps})
 }
 
 pub(crate) fn verify(file: &Value) {
