@@ -1,11 +1,10 @@
-//! The number file that RFC 8785 appendix B refers to: its recipe, and the published digests of
-//! its beginnings.
+//! The number file of the reference project of RFC 8785's authors: its recipe, and the published
+//! digests of its beginnings.
 //!
 //! A line is the bits of a double in hexadecimal, a comma, its spelling, a line feed. The doubles
 //! are 168 chosen ones, 2,000 that follow each other from the smallest normal one, and then the
 //! finite ones of a chain of SHA-256 digests, each the digest of the one before. Recipe, chosen
-//! doubles and digests are those of the reference project of the RFC's authors
-//! (cyberphone/json-canonicalization, testdata).
+//! doubles and digests are facts of that project (cyberphone/json-canonicalization, testdata).
 
 use sha2::{Digest as _, Sha256};
 
