@@ -11,9 +11,7 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
 use monsys_core::id::TenantId;
-use monsys_core::store::{
-    AgentRecord, AgentStore, DeviceRecord, IngestFinding, IngestStore, StoreError, TokenDigest,
-};
+use monsys_core::store::{AgentRecord, DeviceRecord, IngestFinding, StoreError, TokenDigest};
 use monsys_integrity::finding_signal;
 use monsys_wire::envelope::Scratch;
 use monsys_wire::{Audience, Reject, VerifyingKey};
@@ -24,13 +22,13 @@ use crate::ingest::{FindingGate, InFlight, Limiter, Rate};
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
-use crate::store::SqliteStore;
+use crate::store::HubStore;
 use crate::{api, ingest, web};
 
 /// A running hub.
 pub(crate) struct App {
     /// The database.
-    pub(crate) store: SqliteStore,
+    pub(crate) store: Arc<dyn HubStore>,
     /// What stamps payloads and cycles.
     pub(crate) clock: Clock,
     /// Who this hub is, which every payload must name.
@@ -95,7 +93,7 @@ impl App {
     /// # Errors
     /// When the store does not answer, or holds an identity that is none.
     pub(crate) async fn open(
-        store: SqliteStore,
+        store: Arc<dyn HubStore>,
         clock: Clock,
         config: HubConfig,
     ) -> Result<Arc<Self>, StoreError> {

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory;
@@ -24,7 +25,7 @@ use crate::config::{Choices, default_data_dir};
 use crate::error::{Failure, FailureKind};
 use crate::random::random_bytes;
 use crate::server::{self, STORE_FILE, make_login_link, open_store, refuse_postgres};
-use crate::store::{NewUser, SqliteStore};
+use crate::store::{HubStore, NewUser};
 use crate::{demo, output, worker};
 
 /// Carries out a command.
@@ -73,13 +74,13 @@ fn say(as_json: bool, value: &serde_json::Value, text: impl std::fmt::Display) {
     }
 }
 
-fn store_of(args: &StoreArgs) -> Result<SqliteStore, Failure> {
+fn store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
     refuse_postgres()?;
     open_store(&data_of(args)?)
 }
 
 /// Opens a store that is there; a mistyped directory must not become an empty hub.
-fn existing_store_of(args: &StoreArgs) -> Result<SqliteStore, Failure> {
+fn existing_store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
     let file = data_of(args)?.join(STORE_FILE);
     refuse_postgres()?;
     if matches!(file.try_exists(), Ok(false)) {
@@ -173,7 +174,7 @@ async fn list_orgs(args: &StoreArgs) -> Result<(), Failure> {
 }
 
 /// Finds an organisation by name; an unknown one is an error, never a new one.
-async fn tenant_named(store: &SqliteStore, name: &str) -> Result<TenantId, Failure> {
+async fn tenant_named(store: &dyn HubStore, name: &str) -> Result<TenantId, Failure> {
     let orgs = store.tenant_names().await?;
     let found = orgs.iter().find(|(_, known)| known.as_str() == name);
     found.map(|(id, _)| *id).ok_or_else(|| {
@@ -188,7 +189,7 @@ async fn tenant_named(store: &SqliteStore, name: &str) -> Result<TenantId, Failu
 
 async fn add_user(args: &UserArgs) -> Result<(), Failure> {
     let store = existing_store_of(&args.store)?;
-    let tenant = tenant_named(&store, &args.org).await?;
+    let tenant = tenant_named(&*store, &args.org).await?;
     let email = display_name("e-mail", &args.email)?.as_str().to_owned();
     let user = UserId::from_random_bytes(random_bytes());
     match store
@@ -208,12 +209,12 @@ async fn add_user(args: &UserArgs) -> Result<(), Failure> {
         }
         added => added?,
     }
-    print_link(&store, user, args).await
+    print_link(&*store, user, args).await
 }
 
 async fn reset_user(args: &UserArgs) -> Result<(), Failure> {
     let store = existing_store_of(&args.store)?;
-    let tenant = tenant_named(&store, &args.org).await?;
+    let tenant = tenant_named(&*store, &args.org).await?;
     let found = store.user_by_email(tenant, args.email.clone()).await?;
     let user = found.ok_or_else(|| {
         Failure::new(
@@ -221,10 +222,10 @@ async fn reset_user(args: &UserArgs) -> Result<(), Failure> {
             "no such person: expected the login name of one",
         )
     })?;
-    print_link(&store, user, args).await
+    print_link(&*store, user, args).await
 }
 
-async fn print_link(store: &SqliteStore, user: UserId, args: &UserArgs) -> Result<(), Failure> {
+async fn print_link(store: &dyn HubStore, user: UserId, args: &UserArgs) -> Result<(), Failure> {
     let link = make_login_link(store, user).await?;
     let url = format!(
         "{}/login/{}",

@@ -20,7 +20,7 @@ use crate::clock::{Clock, wall_now};
 use crate::error::{Failure, FailureKind};
 use crate::security::secret::Secret;
 use crate::security::session::LINK_S;
-use crate::store::{LoginLink, SqliteStore};
+use crate::store::{HubStore, LoginLink, SqliteStore};
 use crate::{listen, output, worker};
 
 /// Name of the store in the data directory.
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         tracing::warn!("REDIS_URL is ignored: this hub needs no Redis");
     }
     if app.store.user_count().await? == 0 {
-        let link = make_link(&app.store, LoginLink::SetUp).await?;
+        let link = make_link(&*app.store, LoginLink::SetUp).await?;
         output::line(format_args!(
             "set up  http://{addr}/setup/{}   (one use, 30 minutes)",
             link.expose()
@@ -74,10 +74,13 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Opens the store of a data directory, making both if need be.
-pub(crate) fn open_store(data: &Path) -> Result<SqliteStore, Failure> {
+pub(crate) fn open_store(data: &Path) -> Result<Arc<dyn HubStore>, Failure> {
     make_private_dir(data)?;
     let file = data.join(STORE_FILE);
-    SqliteStore::open(&file).map_err(|error| Failure::from(error).about(file.display()))
+    match SqliteStore::open(&file) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) => Err(Failure::from(error).about(file.display())),
+    }
 }
 
 /// Makes a directory that only its owner enters.
@@ -91,7 +94,7 @@ pub(crate) fn make_private_dir(path: &Path) -> Result<(), Failure> {
 }
 
 /// Stores a new one-time link and returns its secret.
-pub(crate) async fn make_link(store: &SqliteStore, link: LoginLink) -> Result<Secret, StoreError> {
+pub(crate) async fn make_link(store: &dyn HubStore, link: LoginLink) -> Result<Secret, StoreError> {
     let secret = Secret::random();
     let expires_at = wall_now().saturating_add(Span::from_secs(LINK_S));
     store.add_link(secret.digest(), link, expires_at).await?;
@@ -100,7 +103,7 @@ pub(crate) async fn make_link(store: &SqliteStore, link: LoginLink) -> Result<Se
 
 /// Stores a new one-time login link for a person and returns its secret.
 pub(crate) async fn make_login_link(
-    store: &SqliteStore,
+    store: &dyn HubStore,
     user: UserId,
 ) -> Result<Secret, StoreError> {
     make_link(store, LoginLink::Login(user)).await
@@ -144,7 +147,7 @@ impl Hub {
             }
         }
         self.app.write_last_findings().await;
-        let store = self.app.store.clone();
+        let store = Arc::clone(&self.app.store);
         if tokio::task::spawn_blocking(move || store.close())
             .await
             .is_err()

@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
 use monsys_core::limit;
 use monsys_core::name::DisplayName;
-use monsys_core::store::{AgentStore, AnomalyFilter, AnomalyStore, StoreError};
+use monsys_core::store::{AnomalyFilter, StoreError};
 use serde::Deserialize;
 
 use crate::app::App;

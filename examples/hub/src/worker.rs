@@ -10,7 +10,7 @@ use monsys_core::anomaly::Transition;
 use monsys_core::facts::AgentFacts;
 use monsys_core::id::TenantId;
 use monsys_core::limit;
-use monsys_core::store::{CycleCommit, CycleStore, StoreError};
+use monsys_core::store::{CycleCommit, StoreError};
 use monsys_core::time::{Span, Timestamp};
 use monsys_integrity::{Config, Cycle, reconcile};
 use serde::Serialize;

@@ -8,7 +8,7 @@ use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use monsys_core::id::AgentId;
-use monsys_core::store::{AgentRecord, AgentStore, AgentSummary, PinOutcome, PublicKey};
+use monsys_core::store::{AgentRecord, AgentSummary, PinOutcome, PublicKey};
 use monsys_core::time::Timestamp;
 use monsys_integrity::detect::signature_invalid;
 use monsys_wire::Reject;

@@ -11,7 +11,7 @@ use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, AnomalyId};
 use monsys_core::limit;
 use monsys_core::severity::Severity;
-use monsys_core::store::{AnomalyFilter, AnomalyRow, AnomalyState, AnomalyStore};
+use monsys_core::store::{AnomalyFilter, AnomalyRow, AnomalyState};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::store::{
-    AgentStore, AuthProfile, KeyState, NewAgent, NewCredential, PublicKey, SharedKey, StoreError,
-    TokenDigest,
+    AuthProfile, KeyState, NewAgent, NewCredential, PublicKey, SharedKey, StoreError, TokenDigest,
 };
 use monsys_core::time::Span;
 use monsys_wire::{BearerToken, DeviceIdentity, DeviceKey, VerifyingKey};
@@ -22,7 +21,7 @@ use crate::config::Choices;
 use crate::error::{Failure, FailureKind};
 use crate::output;
 use crate::random::random_bytes;
-use crate::store::SqliteStore;
+use crate::store::HubStore;
 
 /// How long an agent may pin a key by itself, unless `--pin-within` says otherwise.
 const PIN_WITHIN: &str = "24h";
@@ -102,7 +101,7 @@ async fn store_agent(
 ) -> Result<(Arc<App>, AgentId), Failure> {
     let name = display_name("agent name", &args.name)?;
     let store = existing_store_of(&args.store)?;
-    let tenant = tenant_named(&store, &args.org).await?;
+    let tenant = tenant_named(&*store, &args.org).await?;
     let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
     let agent = AgentId::from_random_bytes(random_bytes());
     let new = NewAgent {
@@ -118,7 +117,7 @@ async fn store_agent(
         }
         enrolled => enrolled?,
     }
-    audit(&app.store, tenant, "agent enrolled", agent).await?;
+    audit(&*app.store, tenant, "agent enrolled", agent).await?;
     Ok((app, agent))
 }
 
@@ -157,10 +156,10 @@ pub(super) async fn list(args: &StoreArgs) -> Result<(), Failure> {
 /// `agent revoke`: of an agent by its identifier, of a device by `ORG/DEVICE` too.
 pub(super) async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
     let store = existing_store_of(args)?;
-    let revoked = revoke_named(&store, id).await?;
+    let revoked = revoke_named(&*store, id).await?;
     let (tenant, agent) = revoked
         .ok_or_else(|| usage("expected the identifier of an agent, or ORG/DEVICE of a device"))?;
-    audit(&store, tenant, "agent revoked", agent).await?;
+    audit(&*store, tenant, "agent revoked", agent).await?;
     let shown = json!({"agent_id": agent.to_string(), "revoked": true});
     say(args.json, &shown, format_args!("agent {id} revoked"));
     store.close();
@@ -168,7 +167,7 @@ pub(super) async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
 }
 
 async fn revoke_named(
-    store: &SqliteStore,
+    store: &dyn HubStore,
     id: &str,
 ) -> Result<Option<(TenantId, AgentId)>, StoreError> {
     if let Some((org, device)) = id.split_once('/') {
@@ -192,7 +191,7 @@ async fn revoke_named(
 }
 
 async fn audit(
-    store: &SqliteStore,
+    store: &dyn HubStore,
     tenant: TenantId,
     action: &'static str,
     agent: AgentId,

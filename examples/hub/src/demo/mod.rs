@@ -19,7 +19,7 @@ use std::time::Duration;
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::name::DisplayName;
-use monsys_core::store::{AgentStore, NewAgent, NewCredential, PublicKey, TokenDigest};
+use monsys_core::store::{NewAgent, NewCredential, PublicKey, TokenDigest};
 use monsys_core::time::{Span, Timestamp};
 use monsys_wire::{BearerToken, SigningKey};
 use tokio::sync::watch;
@@ -37,7 +37,7 @@ use crate::random::random_bytes;
 use crate::server::{
     Hub, STORE_FILE, bind_or_free, end_of_service, make_login_link, make_private_dir, open_store,
 };
-use crate::store::{NewUser, Role, SqliteStore};
+use crate::store::{HubStore, NewUser, Role};
 
 pub(crate) use self::real::agent_process;
 
@@ -81,8 +81,8 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     let store = open_store(&place.path)?;
     store.meta_or_insert("is_demo", "true".into()).await?;
     let app = App::open(store, clock, config).await?;
-    let (tenant, user) = add_people(&app.store).await?;
-    let link = make_login_link(&app.store, user).await?;
+    let (tenant, user) = add_people(&*app.store).await?;
+    let link = make_login_link(&*app.store, user).await?;
     let hub = Hub::start(Arc::clone(&app), listener);
     let screen = Screen::start(
         &place.path.join(STORE_FILE),
@@ -209,7 +209,7 @@ async fn look_until_end(
     }
 }
 
-async fn add_people(store: &SqliteStore) -> Result<(TenantId, UserId), Failure> {
+async fn add_people(store: &dyn HubStore) -> Result<(TenantId, UserId), Failure> {
     let tenant = TenantId::from_random_bytes(random_bytes());
     let user = UserId::from_random_bytes(random_bytes());
     store.add_tenant(tenant, display_name("demo")?).await?;

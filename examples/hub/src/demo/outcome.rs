@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
-use monsys_core::store::{AnomalyFilter, AnomalyStore, CycleStore, KindCount};
+use monsys_core::store::{AnomalyFilter, KindCount};
 use serde::Serialize;
 
 use super::{AgentRole, Participant};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, TenantId};
-use monsys_core::store::{AgentStore, AnomalyFilter, AnomalyRow, AnomalyStore};
+use monsys_core::store::{AnomalyFilter, AnomalyRow};
 
 use super::outcome::Outcome;
 use super::{AgentRole, Participant};

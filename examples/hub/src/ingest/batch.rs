@@ -4,9 +4,7 @@ use std::time::Instant;
 
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::signal::{Rule, Violation, Violations};
-use monsys_core::store::{
-    IngestBatch, IngestOutcome, IngestStore, Payload, SignatureStatus, VersionSeen,
-};
+use monsys_core::store::{IngestBatch, IngestOutcome, Payload, SignatureStatus, VersionSeen};
 use monsys_core::time::Timestamp;
 use monsys_integrity::detect::unsigned_payload;
 use monsys_integrity::{finding_signal, version};

@@ -21,7 +21,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use monsys_core::store::{
-    AuthProfile, DeviceRecord, IngestOutcome, IngestStore, NonceDigest, NonceOutcome, NonceUse,
+    AuthProfile, DeviceRecord, IngestOutcome, NonceDigest, NonceOutcome, NonceUse,
 };
 use monsys_core::time::Timestamp;
 use monsys_wire::answer::Acknowledgement;

@@ -1,5 +1,17 @@
 //! The hub's database. Only this folder knows SQL.
+//!
+//! A hub sees its database through [`HubStore`]: the storage contract of `monsys-core` and the
+//! hub's own accounts. Each back end is written natively.
 
+mod account;
 pub(crate) mod sqlite;
 
-pub(crate) use self::sqlite::{LoginLink, NewUser, Role, SessionUser, SqliteStore};
+use monsys_core::store::Store;
+
+pub(crate) use self::account::{AccountStore, LoginLink, NewUser, Role, SessionUser};
+pub(crate) use self::sqlite::SqliteStore;
+
+/// All that a hub asks of its database.
+pub(crate) trait HubStore: Store + AccountStore {}
+
+impl<T: Store + AccountStore> HubStore for T {}

@@ -1,6 +1,4 @@
 //! Organisations, people, login links and sessions.
-//!
-//! Secrets are stored as SHA-256 digests only. Times here are those of the wall clock.
 
 use monsys_core::id::{TenantId, UserId};
 use monsys_core::name::DisplayName;
@@ -12,65 +10,16 @@ use super::SqliteStore;
 use super::column::{OrStoreError, TextColumn, first, optional, rows, text};
 use crate::clock::wall_now;
 use crate::random::random_bytes;
-
-/// What a person may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Reads and changes.
-    Admin,
-    /// Reads.
-    ReadOnly,
-}
-
-impl Role {
-    /// Returns the word used in SQL, JSON and on the command line.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::ReadOnly => "read_only",
-        }
-    }
-}
+use crate::store::{AccountStore, LoginLink, NewUser, Role, SessionUser};
 
 impl TextColumn for Role {
     fn from_text(text: &str) -> Option<Self> {
-        [Self::Admin, Self::ReadOnly]
-            .into_iter()
-            .find(|role| role.as_str() == text)
+        Self::from_word(text)
     }
 }
 
-/// A person about to be added.
-#[derive(Debug, Clone)]
-pub(crate) struct NewUser {
-    pub(crate) user: UserId,
-    pub(crate) tenant: TenantId,
-    pub(crate) email: String,
-    pub(crate) role: Role,
-}
-
-/// Who a session belongs to.
-#[derive(Debug, Clone)]
-pub(crate) struct SessionUser {
-    pub(crate) user: UserId,
-    pub(crate) tenant: TenantId,
-    pub(crate) tenant_name: DisplayName,
-    pub(crate) email: String,
-    pub(crate) role: Role,
-}
-
-/// What a one-time link lets its holder do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LoginLink {
-    /// Log in as this person.
-    Login(UserId),
-    /// Make the first organisation and person of an empty hub.
-    SetUp,
-}
-
-impl SqliteStore {
-    /// Reads a named value of the hub itself.
-    pub(crate) fn meta(&self, name: &'static str) -> StoreFuture<'_, Option<String>> {
+impl AccountStore for SqliteStore {
+    fn meta(&self, name: &'static str) -> StoreFuture<'_, Option<String>> {
         self.read(move |connection| {
             let sql = "SELECT value FROM meta WHERE name = ?1";
             let mut statement = connection.prepare_cached(sql).or_store_error()?;
@@ -78,12 +27,7 @@ impl SqliteStore {
         })
     }
 
-    /// Writes a named value of the hub itself unless there is one, and returns what is stored.
-    pub(crate) fn meta_or_insert(
-        &self,
-        name: &'static str,
-        value: String,
-    ) -> StoreFuture<'_, String> {
+    fn meta_or_insert(&self, name: &'static str, value: String) -> StoreFuture<'_, String> {
         self.write(move |connection| {
             let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
             connection
@@ -96,13 +40,11 @@ impl SqliteStore {
         })
     }
 
-    /// Adds an organisation and the service user that closes its findings.
-    pub(crate) fn add_tenant(&self, tenant: TenantId, name: DisplayName) -> StoreFuture<'_, ()> {
+    fn add_tenant(&self, tenant: TenantId, name: DisplayName) -> StoreFuture<'_, ()> {
         self.write(move |connection| insert_tenant(connection, tenant, &name))
     }
 
-    /// Lists organisations by name.
-    pub(crate) fn tenant_names(&self) -> StoreFuture<'_, Vec<(TenantId, DisplayName)>> {
+    fn tenant_names(&self) -> StoreFuture<'_, Vec<(TenantId, DisplayName)>> {
         self.read(|connection| {
             let sql = "SELECT id, name FROM tenants ORDER BY name";
             let mut statement = connection.prepare_cached(sql).or_store_error()?;
@@ -110,22 +52,15 @@ impl SqliteStore {
         })
     }
 
-    /// Adds a person.
-    pub(crate) fn add_user(&self, user: NewUser) -> StoreFuture<'_, ()> {
+    fn add_user(&self, user: NewUser) -> StoreFuture<'_, ()> {
         self.write(move |connection| insert_user(connection, &user))
     }
 
-    /// Counts people who can log in.
-    pub(crate) fn user_count(&self) -> StoreFuture<'_, u64> {
+    fn user_count(&self) -> StoreFuture<'_, u64> {
         self.read(count_users)
     }
 
-    /// Finds a person of an organisation by login name.
-    pub(crate) fn user_by_email(
-        &self,
-        tenant: TenantId,
-        email: String,
-    ) -> StoreFuture<'_, Option<UserId>> {
+    fn user_by_email(&self, tenant: TenantId, email: String) -> StoreFuture<'_, Option<UserId>> {
         self.read(move |connection| {
             let sql = "SELECT id FROM users \
                        WHERE tenant_id = ?1 AND email = ?2 AND role <> 'service'";
@@ -136,8 +71,7 @@ impl SqliteStore {
         })
     }
 
-    /// Stores a one-time link by the digest of its secret.
-    pub(crate) fn add_link(
+    fn add_link(
         &self,
         digest: [u8; 32],
         link: LoginLink,
@@ -157,17 +91,11 @@ impl SqliteStore {
         })
     }
 
-    /// Looks at a link without using it up; `None` when it is unknown, used or expired.
-    pub(crate) fn link(
-        &self,
-        digest: [u8; 32],
-        now: Timestamp,
-    ) -> StoreFuture<'_, Option<LoginLink>> {
+    fn link(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<LoginLink>> {
         self.read(move |connection| find_link(connection, digest, now))
     }
 
-    /// Uses up a login link and opens a session for its person.
-    pub(crate) fn log_in(
+    fn log_in(
         &self,
         link: [u8; 32],
         session: [u8; 32],
@@ -184,9 +112,7 @@ impl SqliteStore {
         })
     }
 
-    /// Uses up a set-up link: makes an organisation and its first person, and opens a session.
-    /// `None` when the link is not valid, or when there is a person already.
-    pub(crate) fn set_up(
+    fn set_up(
         &self,
         link: [u8; 32],
         name: DisplayName,
@@ -214,12 +140,7 @@ impl SqliteStore {
         })
     }
 
-    /// Finds who a session belongs to; `None` when it is unknown or expired.
-    pub(crate) fn session(
-        &self,
-        digest: [u8; 32],
-        now: Timestamp,
-    ) -> StoreFuture<'_, Option<SessionUser>> {
+    fn session(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<SessionUser>> {
         self.read(move |connection| {
             let sql = "SELECT u.id, u.tenant_id, t.name, u.email, u.role FROM sessions s \
                        JOIN users u ON u.tenant_id = s.tenant_id AND u.id = s.user_id \
@@ -239,8 +160,7 @@ impl SqliteStore {
         })
     }
 
-    /// Ends a session.
-    pub(crate) fn log_out(&self, digest: [u8; 32]) -> StoreFuture<'_, ()> {
+    fn log_out(&self, digest: [u8; 32]) -> StoreFuture<'_, ()> {
         self.write(move |connection| {
             let sql = "DELETE FROM sessions WHERE digest = ?1";
             connection
@@ -250,8 +170,7 @@ impl SqliteStore {
         })
     }
 
-    /// Writes an audit entry for an action that is not itself a method of this store.
-    pub(crate) fn add_audit(
+    fn add_audit(
         &self,
         tenant: Option<TenantId>,
         actor: String,
@@ -259,6 +178,14 @@ impl SqliteStore {
         subject: String,
     ) -> StoreFuture<'_, ()> {
         self.write(move |connection| audit(connection, tenant, &actor, action, &subject))
+    }
+
+    fn check_writable(&self) -> StoreFuture<'_, ()> {
+        self.write(|_| Ok(()))
+    }
+
+    fn close(&self) {
+        self.writer.close();
     }
 }
 

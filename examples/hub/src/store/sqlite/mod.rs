@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 use monsys_core::store::{StoreError, StoreFuture};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-pub(crate) use self::account::{LoginLink, NewUser, Role, SessionUser};
 pub(crate) use self::migrate::OpenError;
 use self::writer::Writer;
 
@@ -83,16 +82,6 @@ impl SqliteStore {
             });
             task.await.unwrap_or(Err(StoreError::Unavailable))
         })
-    }
-
-    /// Asks the writing thread for a transaction: the future is ready when the store can store.
-    pub(crate) fn check_writable(&self) -> StoreFuture<'_, ()> {
-        self.write(|_| Ok(()))
-    }
-
-    /// Waits until all that was queued is durable, and closes the file.
-    pub(crate) fn close(&self) {
-        self.writer.close();
     }
 }
 
@@ -185,6 +174,7 @@ mod tests {
     use monsys_core::store::conformance::{BlockOn, Fixture, suite};
 
     use super::*;
+    use crate::store::{AccountStore, NewUser, Role};
 
     struct Runtime(tokio::runtime::Runtime);
 

@@ -1,0 +1,138 @@
+//! Organisations, people, login links and sessions: what every back end of the hub keeps.
+//!
+//! Secrets are stored as SHA-256 digests only. Times here are those of the wall clock.
+
+use monsys_core::id::{TenantId, UserId};
+use monsys_core::name::DisplayName;
+use monsys_core::store::StoreFuture;
+use monsys_core::time::Timestamp;
+
+/// What a person may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Reads and changes.
+    Admin,
+    /// Reads.
+    ReadOnly,
+}
+
+impl Role {
+    /// Finds the role of a word.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        [Self::Admin, Self::ReadOnly]
+            .into_iter()
+            .find(|role| role.as_str() == word)
+    }
+
+    /// Returns the word used in SQL, JSON and on the command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::ReadOnly => "read_only",
+        }
+    }
+}
+
+/// A person about to be added.
+#[derive(Debug, Clone)]
+pub(crate) struct NewUser {
+    pub(crate) user: UserId,
+    pub(crate) tenant: TenantId,
+    pub(crate) email: String,
+    pub(crate) role: Role,
+}
+
+/// Who a session belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionUser {
+    pub(crate) user: UserId,
+    pub(crate) tenant: TenantId,
+    pub(crate) tenant_name: DisplayName,
+    pub(crate) email: String,
+    pub(crate) role: Role,
+}
+
+/// What a one-time link lets its holder do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoginLink {
+    /// Log in as this person.
+    Login(UserId),
+    /// Make the first organisation and person of an empty hub.
+    SetUp,
+}
+
+/// What a hub keeps of organisations, people and itself, beside the storage contract.
+pub(crate) trait AccountStore: Send + Sync {
+    /// Reads a named value of the hub itself.
+    fn meta(&self, name: &'static str) -> StoreFuture<'_, Option<String>>;
+
+    /// Writes a named value of the hub itself unless there is one, and returns what is stored.
+    fn meta_or_insert(&self, name: &'static str, value: String) -> StoreFuture<'_, String>;
+
+    /// Adds an organisation and the service user that closes its findings.
+    fn add_tenant(&self, tenant: TenantId, name: DisplayName) -> StoreFuture<'_, ()>;
+
+    /// Lists organisations by name.
+    fn tenant_names(&self) -> StoreFuture<'_, Vec<(TenantId, DisplayName)>>;
+
+    /// Adds a person.
+    fn add_user(&self, user: NewUser) -> StoreFuture<'_, ()>;
+
+    /// Counts people who can log in.
+    fn user_count(&self) -> StoreFuture<'_, u64>;
+
+    /// Finds a person of an organisation by login name.
+    fn user_by_email(&self, tenant: TenantId, email: String) -> StoreFuture<'_, Option<UserId>>;
+
+    /// Stores a one-time link by the digest of its secret.
+    fn add_link(
+        &self,
+        digest: [u8; 32],
+        link: LoginLink,
+        expires_at: Timestamp,
+    ) -> StoreFuture<'_, ()>;
+
+    /// Looks at a link without using it up; `None` when it is unknown, used or expired.
+    fn link(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<LoginLink>>;
+
+    /// Uses up a login link and opens a session for its person.
+    fn log_in(
+        &self,
+        link: [u8; 32],
+        session: [u8; 32],
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> StoreFuture<'_, Option<()>>;
+
+    /// Uses up a set-up link: makes an organisation and its first person, and opens a session.
+    /// `None` when the link is not valid, or when there is a person already.
+    fn set_up(
+        &self,
+        link: [u8; 32],
+        name: DisplayName,
+        user: NewUser,
+        session: [u8; 32],
+        now_and_expiry: (Timestamp, Timestamp),
+    ) -> StoreFuture<'_, Option<()>>;
+
+    /// Finds who a session belongs to; `None` when it is unknown or expired.
+    fn session(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<SessionUser>>;
+
+    /// Ends a session.
+    fn log_out(&self, digest: [u8; 32]) -> StoreFuture<'_, ()>;
+
+    /// Writes an audit entry for an action that is not itself a method of this store.
+    fn add_audit(
+        &self,
+        tenant: Option<TenantId>,
+        actor: String,
+        action: &'static str,
+        subject: String,
+    ) -> StoreFuture<'_, ()>;
+
+    /// Asks for a transaction: the future is ready when the store can store.
+    fn check_writable(&self) -> StoreFuture<'_, ()>;
+
+    /// Waits until all that was queued is durable, and lets go of the database. May block.
+    fn close(&self);
+}
