@@ -18,50 +18,70 @@
 //! The crate is `no_std` with `alloc` and allocates nothing for a payload that is refused before
 //! its schema, apart from buffers which the caller keeps.
 //!
-//! # Example
+//! # Examples
+//! An agent composes a body, which is canonical as it is written, and signs it. Random bytes and
+//! the time come from outside.
 //! ```
-//! use monsys_core::id::AgentId;
-//! use monsys_core::name::AgentVersion;
-//! use monsys_core::position::Position;
-//! use monsys_core::sample::{CpuPercent, MetricSample};
-//! use monsys_core::time::Timestamp;
+//! # use monsys_core::{id::AgentId, name::AgentVersion, position::Position};
+//! # use monsys_core::{sample::{CpuPercent, MetricSample}, time::Timestamp};
 //! use monsys_wire::compose::{Outbound, OutgoingBody, OutgoingPayload};
-//! use monsys_wire::envelope::{AuthProfile, BodyForm, Credentials, Received, Scratch};
-//! use monsys_wire::header::{AUTHORIZATION, BearerToken, SIGNATURE};
 //! use monsys_wire::{Audience, SigningKey};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // The agent. Random bytes and the time come from outside.
-//! let (key, token) = (SigningKey::from_secret_bytes([7; 32]), BearerToken::from_random_bytes([9; 32]));
-//! let agent_id = AgentId::from_random_bytes([3; 16]);
-//! let audience = Audience::parse("hub-1")?;
 //! let now = Timestamp::parse_rfc3339("2026-11-21T01:15:41Z")?;
 //! let body = OutgoingBody::compose(&OutgoingPayload {
-//!     audience: &audience,
-//!     agent_id,
+//!     audience: &Audience::parse("hub-1")?,
+//!     agent_id: AgentId::from_random_bytes([3; 16]),
 //!     agent_version: &AgentVersion::parse("0.1.0")?,
 //!     position: Position::new(1, 17)?,
 //!     captured_at: now,
 //!     sent_at: now,
 //!     data: Outbound::Metrics(&MetricSample::of_cpu(CpuPercent::new(12.5)?)),
 //! })?;
-//! let (authorization, signature) = (token.to_header_value(), body.sign(&key).to_string());
+//! let signature = body.sign(&SigningKey::from_secret_bytes([7; 32])).to_string();
+//! # assert_eq!(signature.len(), 128);
+//! # Ok(())
+//! # }
+//! ```
 //!
-//! // The hub. Between two steps it looks up whose token this is.
-//! let headers = [
-//!     (AUTHORIZATION, authorization.as_bytes()),
-//!     (SIGNATURE, signature.as_bytes()),
-//! ];
-//! let mut scratch = Scratch::new();
-//! let received = Received::new(body.as_bytes(), headers)?;
-//! assert_eq!(received.token_digest(), token.digest());
-//! let pinned = key.verifying_key();
-//! let owner = Credentials::new(agent_id, AuthProfile::Ed25519).with_pinned_key(&pinned);
-//! let admitted = received
-//!     .authenticate(&owner, BodyForm::Accept, &mut scratch)?
-//!     .fresh(&audience)?
-//!     .admit()?;
-//! assert_eq!(admitted.position.seq(), 17);
+//! A hub takes headers and body, looks up whose token it is, and goes on until a step refuses.
+//! ```
+//! # use monsys_core::id::AgentId;
+//! use monsys_wire::envelope::{AuthProfile, BodyForm, Credentials, Received, Scratch};
+//! use monsys_wire::{Admitted, Audience, Reject, VerifyingKey};
+//!
+//! fn admit(body: &[u8], headers: &[(&str, &[u8])], hub: &Audience) -> Result<Admitted, Reject> {
+//!     let received = Received::new(body, headers.iter().copied())?;
+//!     let (agent, key) = owner_of(received.token_digest()).ok_or(Reject::Unauthorized)?;
+//!     let owner = Credentials::new(agent, AuthProfile::Ed25519).with_pinned_key(&key);
+//!     received
+//!         .authenticate(&owner, BodyForm::Accept, &mut Scratch::new())?
+//!         .fresh(hub)?
+//!         .admit()
+//! }
+//! # fn owner_of(_: [u8; 32]) -> Option<(AgentId, VerifyingKey)> { None }
+//! # let hub = Audience::parse("hub-1").unwrap();
+//! # let token = monsys_wire::BearerToken::from_random_bytes([9; 32]).to_header_value();
+//! # let known = [("authorization", token.as_bytes())];
+//! # assert_eq!(admit(b"{}", &known, &hub), Err(Reject::Unauthorized));
+//! ```
+//!
+//! A device signs with the key it shares with its hub; [`envelope::hmac`] is the other end.
+//! ```
+//! # use monsys_core::time::Timestamp;
+//! use monsys_wire::device::Nonce;
+//! use monsys_wire::header::SignedHeaders;
+//! use monsys_wire::sign::{Claim, DeviceKey};
+//! use monsys_wire::{DeviceIdentity, canonical};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = DeviceKey::parse_secret_hex(&"0b".repeat(32))?;
+//! let identity = DeviceIdentity::parse("acme", "web-1")?;
+//! let nonce = Nonce::from_random_bytes([5; 16]);
+//! let claim = Claim::new(&identity, &nonce, Timestamp::parse_rfc3339("2026-11-21T01:15:41Z")?);
+//! let body = canonical::check(br#"{"v":1}"#)?;
+//! let headers = SignedHeaders::new(&claim, &key.mac(&claim, body.as_bytes()));
+//! assert_eq!(headers.iter().count(), 5);
 //! # Ok(())
 //! # }
 //! ```
