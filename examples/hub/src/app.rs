@@ -211,7 +211,9 @@ impl App {
 
     /// Tells a sender what an error of the store means to it.
     pub(crate) fn store_reject(&self, error: &StoreError) -> Reject {
-        tracing::error!(%error, "store did not take a payload");
+        if *error != StoreError::Outdated {
+            tracing::error!(%error, "store did not take a payload");
+        }
         Reject::StoreUnavailable {
             retry_after_s: RETRY_AFTER_S,
         }

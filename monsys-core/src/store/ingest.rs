@@ -141,9 +141,9 @@ pub trait IngestStore: Send + Sync {
     /// that lay in an open gap and that [`IngestBatch::is_late`] is stored as spooled.
     ///
     /// # Errors
-    /// `Unavailable`: nothing of the call was stored; also when a key was pinned or the agent
-    /// revoked since the payload was checked. `NotFound`: an agent is gone. `Refused`: a payload
-    /// of a device without a nonce, or of another agent with one; nothing of the call was stored.
+    /// Nothing of the call was stored after any. `Unavailable`: try again. `Outdated`: a key was
+    /// pinned or the agent revoked since a payload was checked. `NotFound`: an agent is gone.
+    /// `Refused`: a payload of a device without a nonce, or of another agent with one.
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>>;
 
     /// Uses up the nonce of a request that is refused for something else, and tells whether it had

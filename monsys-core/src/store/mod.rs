@@ -11,6 +11,7 @@
 
 mod agent;
 mod anomaly;
+mod batcher;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod credential;
@@ -34,6 +35,7 @@ pub use self::agent::{
 pub use self::anomaly::{
     AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount,
 };
+pub use self::batcher::{Answered, Batch, Batcher, BatcherLimits, Busy};
 pub use self::credential::{AuthProfile, KeyState, NewCredential, SharedKey};
 pub use self::cycle::{CycleCommit, CycleStore, FactsPage, Lease};
 pub use self::ingest::{
@@ -59,6 +61,10 @@ pub enum StoreError {
         /// The rule by its name in the schema.
         constraint: String,
     },
+    /// What a payload was checked against changed before it could be stored: a key was pinned or the
+    /// agent revoked. Nothing was stored; checking it again is right.
+    #[error("outdated: expected a payload checked against the present key of its agent")]
+    Outdated,
     /// No such row under this tenant.
     #[error("not found: expected the identifier of a row of this tenant")]
     NotFound,

@@ -202,7 +202,7 @@ fn pinning_happens_once_and_resets_positions<W: BlockOn>(f: &Fixture<'_, W>) {
         .block_on(f.store.commit(core::slice::from_ref(&checked_before)));
     assert_eq!(
         refused,
-        Err(StoreError::Unavailable),
+        Err(StoreError::Outdated),
         "a key was pinned since it was checked"
     );
     let again = f.metrics(agent, 7, 2);

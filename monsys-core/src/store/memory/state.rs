@@ -133,7 +133,7 @@ impl State {
         let agent = self.agent(batch.tenant, batch.agent)?;
         let is_unpinned = batch.signature == SignatureStatus::Unpinned;
         if agent.is_revoked || (is_unpinned && agent.key_state().can_verify()) {
-            return Err(StoreError::Unavailable);
+            return Err(StoreError::Outdated);
         }
         agent.check_nonce(batch.nonce)
     }

@@ -118,7 +118,7 @@ fn positions_of(connection: &Connection, batch: &IngestBatch) -> Result<Position
         let [is_pinned, is_revoked, is_device] = [flag(row, 1)?, flag(row, 2)?, flag(row, 3)?];
         let can_verify = is_pinned || is_device;
         if is_revoked || (can_verify && batch.signature == SignatureStatus::Unpinned) {
-            return Err(StoreError::Unavailable);
+            return Err(StoreError::Outdated);
         }
         check_profile(is_device, batch.nonce)?;
         PositionSet::from_bytes(bytes).map_err(|_| StoreError::Damaged)
