@@ -18,7 +18,7 @@ use monsys_wire::{Audience, Reject, VerifyingKey};
 
 use crate::clock::Clock;
 use crate::config::HubConfig;
-use crate::ingest::{FindingGate, InFlight, Limiter, Rate};
+use crate::ingest::{FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
@@ -29,6 +29,8 @@ use crate::{api, ingest, web};
 pub(crate) struct App {
     /// The database.
     pub(crate) store: Arc<dyn HubStore>,
+    /// The queue of payloads before it.
+    pub(crate) group: GroupCommit,
     /// What stamps payloads and cycles.
     pub(crate) clock: Clock,
     /// Who this hub is, which every payload must name.
@@ -101,6 +103,7 @@ impl App {
         let hub_id = store.meta_or_insert("hub_id", fresh).await?;
         let audience = Audience::parse(&hub_id).map_err(|_| StoreError::Damaged)?;
         Ok(Arc::new(Self {
+            group: GroupCommit::new(Arc::clone(&store)),
             store,
             clock,
             audience,

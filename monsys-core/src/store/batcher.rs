@@ -67,7 +67,8 @@ struct Waiting<T> {
     ticket: T,
 }
 
-/// Payloads for one transaction. It must come back to [`Batcher::finish`], whatever became of it.
+/// Payloads for one transaction. It must come back to [`Batcher::finish`], whatever became of
+/// it; where it cannot, [`Batcher::abandon`] says so.
 #[derive(Debug)]
 #[must_use = "its payloads are answered when it comes back to Batcher::finish"]
 pub struct Batch<T> {
@@ -156,6 +157,12 @@ impl<T> Batcher<T> {
             }
             Err(error) => batch.failed(&error),
         }
+    }
+
+    /// Frees the writer of a batch that was lost with the task which carried it. What became of its
+    /// payloads is unknown; they come again under their positions.
+    pub fn abandon(&mut self) {
+        self.n_under_way = self.n_under_way.saturating_sub(1);
     }
 
     /// How many payloads wait, those of halved batches included.

@@ -66,11 +66,8 @@ pub(super) fn build(
 
 /// Stores a payload, unless its nonce or position says no.
 pub(super) async fn commit(app: &App, batch: IngestBatch) -> Result<IngestOutcome, Reject> {
-    let outcomes = app.store.commit(std::slice::from_ref(&batch)).await;
-    let outcomes = outcomes.map_err(|error| app.store_reject(&error))?;
-    // Cannot be None: a store answers each payload.
-    let outcome = outcomes.into_iter().next();
-    outcome.ok_or(Reject::StoreUnavailable { retry_after_s: 5 })
+    let outcome = app.group.commit(batch).await;
+    outcome.map_err(|error| app.store_reject(&error))
 }
 
 /// Tells the sender what became of its payload.

@@ -8,6 +8,7 @@ mod batch;
 mod body;
 mod ed25519;
 mod gate;
+mod group;
 mod hmac;
 mod limiter;
 
@@ -22,6 +23,7 @@ use monsys_wire::header::JSON_TYPE;
 pub(crate) use self::body::InFlight;
 pub(crate) use self::ed25519::ingest;
 pub(crate) use self::gate::FindingGate;
+pub(crate) use self::group::GroupCommit;
 pub(crate) use self::hmac::ingest_of_device;
 pub(crate) use self::limiter::{Limiter, Rate};
 use crate::api::problem;

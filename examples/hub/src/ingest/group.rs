@@ -1,0 +1,83 @@
+//! Carries payloads to the store in groups: the tasks around a [`Batcher`].
+//!
+//! Whoever brings a payload starts a batch if a writer is free; the task of a batch that has ended
+//! starts the next. So there is no task that waits, nothing to stop, and a lone payload is stored
+//! at once.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use monsys_core::store::{
+    Answered, Batch, Batcher, BatcherLimits, IngestBatch, IngestOutcome, StoreError,
+};
+use tokio::sync::oneshot;
+
+use crate::store::HubStore;
+
+/// The queue before the store.
+#[derive(Clone)]
+pub(crate) struct GroupCommit {
+    store: Arc<dyn HubStore>,
+    batcher: Arc<Mutex<Batcher<Ticket>>>,
+}
+
+/// Who waits for the outcome of a payload.
+#[derive(Debug)]
+struct Ticket(oneshot::Sender<Result<IngestOutcome, StoreError>>);
+
+impl GroupCommit {
+    pub(crate) fn new(store: Arc<dyn HubStore>) -> Self {
+        let batcher = Batcher::new(BatcherLimits::standard());
+        Self {
+            store,
+            batcher: Arc::new(Mutex::new(batcher)),
+        }
+    }
+
+    /// Stores a payload together with others that wait; the future is ready when that is durable.
+    ///
+    /// A caller that goes away takes nothing back: the payload is stored all the same.
+    pub(crate) async fn commit(&self, payload: IngestBatch) -> Result<IngestOutcome, StoreError> {
+        let (ticket, outcome) = oneshot::channel();
+        let pushed = self.lock().push(payload, Ticket(ticket));
+        pushed.map_err(|_| StoreError::Unavailable)?;
+        self.start_batches();
+        outcome.await.unwrap_or(Err(StoreError::Unavailable))
+    }
+
+    fn start_batches(&self) {
+        loop {
+            let Some(batch) = self.lock().start() else {
+                return;
+            };
+            let group = self.clone();
+            tokio::spawn(async move {
+                group.carry(batch).await;
+                group.start_batches();
+            });
+        }
+    }
+
+    /// Brings a batch to the store and tells everyone what became of theirs.
+    async fn carry(&self, batch: Batch<Ticket>) {
+        // In a task of its own: a panic of the store must not leave a writer taken for ever. Those
+        // whose payloads were lost with it hear that the store is away.
+        let store = Arc::clone(&self.store);
+        let stored = tokio::spawn(async move {
+            let outcomes = store.commit(batch.payloads()).await;
+            (batch, outcomes)
+        });
+        let Ok((batch, outcomes)) = stored.await else {
+            self.lock().abandon();
+            return;
+        };
+        let answered = self.lock().finish(batch, outcomes);
+        for Answered { ticket, outcome } in answered {
+            // Nobody waits any more: the payload is stored all the same.
+            let _ = ticket.0.send(outcome);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Batcher<Ticket>> {
+        self.batcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
