@@ -300,3 +300,82 @@ fn required_time(field: &Field<Cow<'_, str>>, pointer: &str) -> Result<Timestamp
     let text = field.required(pointer, "a string")?;
     Timestamp::parse_rfc3339(text).map_err(|error| bad_time(error, String::from(pointer)))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use monsys_core::json::{Scratch, canonicalize};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Each member as a good body has it, otherwise, or not at all; the first is the good one.
+    const MEMBERS: [(&str, [&str; 3]); 10] = [
+        ("agent_id", ["\"a-1\"", "7", "\"a\\n1\""]),
+        ("agent_version", ["\"0.1.0\"", "null", "\"\""]),
+        ("aud", ["\"hub-1\"", "[]", "\"hub-2\""]),
+        ("captured_at", ["\"2026-11-21T01:15:41Z\"", "1", "\"then\""]),
+        (
+            "data",
+            [
+                "{\"cpu_usage_percent\":4.2}",
+                "{\"cpu_usage_percent\":true}",
+                "{\"cpu_usage_percent\":4,\"epoch\":1}",
+            ],
+        ),
+        ("epoch", ["3", "0", "\"3\""]),
+        ("sent_at", ["\"2026-11-21T01:15:41Z\"", "{}", "\"\\u00e9\""]),
+        ("seq", ["17", "-1", "1.5"]),
+        ("type", ["\"metrics\"", "\"endpoint\"", "false"]),
+        ("v", ["1", "2", "\"1\""]),
+    ];
+    const UNKNOWN: [&str; 7] = ["", "aa", "d", "data0", "e", "sep", "w"];
+
+    /// All that the envelope finds out by a head, in its order.
+    fn judge(head: Result<Head<'_>, Reject>) -> Result<(ContentHash, Payload), Reject> {
+        let mut head = head?;
+        head.check_audience(&Audience::parse("hub-1").unwrap())?;
+        head.check_agent(|agent| agent == "a-1")?;
+        head.position()?;
+        let kind = head.payload_kind()?;
+        let good = head.good_payload(kind)?;
+        head.refuse_unknown()?;
+        head.agent_version()?;
+        head.captured_at()?;
+        head.sent_at()?;
+        let payload = match good {
+            Some(payload) => payload,
+            None => head.payload(kind)?,
+        };
+        Ok((head.content_hash(), payload))
+    }
+
+    proptest! {
+        /// A body that is read from both ends is judged as one that is walked.
+        #[test]
+        fn both_ways_of_reading_say_the_same(
+            spellings in prop::collection::vec(
+                prop_oneof![12 => Just(0_usize), 1 => Just(1), 1 => Just(2), 1 => Just(3)],
+                MEMBERS.len(),
+            ),
+            unknown in prop::collection::vec(prop::sample::select(&UNKNOWN), 0..2),
+        ) {
+            let known = MEMBERS.iter().zip(&spellings);
+            let mut members: Vec<String> = known
+                .filter_map(|((name, values), spelling)| {
+                    let value = values.get(*spelling)?;
+                    Some(alloc::format!("\"{name}\":{value}"))
+                })
+                .collect();
+            members.extend(unknown.iter().map(|name| alloc::format!("\"{name}\":{{}}")));
+            let text = alloc::format!("{{{}}}", members.join(","));
+            let mut scratch = Scratch::new();
+            let body = canonicalize(text.as_bytes(), &mut scratch).unwrap();
+            prop_assert_eq!(judge(Head::read(body)), judge(Head::walk(body)), "{}", text);
+            let is_good = spellings.iter().all(|spelling| *spelling == 0) && unknown.is_empty();
+            prop_assert_eq!(judge(Head::read(body)).is_ok(), is_good);
+            prop_assert!(!is_good || Head::around_data(body).is_some(), "read from both ends");
+        }
+    }
+}
