@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use monsys_wire::envelope::BodyForm;
 use serde::Deserialize;
 
 use crate::error::{Failure, FailureKind};
@@ -25,6 +26,8 @@ pub(crate) struct HubConfig {
     pub(crate) org_rate: u32,
     /// Unauthenticated requests a second of an address; 0 lifts the limit.
     pub(crate) address_rate: u32,
+    /// Which spellings of a payload are taken.
+    pub(crate) body_form: BodyForm,
     /// Whether people may log in over plain HTTP from elsewhere than this machine.
     pub(crate) allow_plain_login: bool,
     /// Whether this is a demonstration.
@@ -47,9 +50,31 @@ pub(crate) struct Choices {
     /// Unauthenticated requests a second of an address, 0 for no limit [default: 100]
     #[arg(long, env = "MONSYS_ADDRESS_RATE", value_name = "N")]
     pub(crate) address_rate: Option<u32>,
+    /// Spellings of a payload that are taken: any, or the canonical one only [default: accept]
+    #[arg(long, env = "MONSYS_BODY_FORM", value_name = "FORM")]
+    pub(crate) body_form: Option<BodyFormWord>,
     /// Allow logins over plain HTTP from other machines [default: false]
     #[arg(long, env = "MONSYS_ALLOW_PLAIN_LOGIN", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) allow_plain_login: Option<bool>,
+}
+
+/// The word of a [`BodyForm`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BodyFormWord {
+    /// Any spelling; what is not canonical is made so
+    Accept,
+    /// The canonical spelling only
+    Require,
+}
+
+impl From<BodyFormWord> for BodyForm {
+    fn from(word: BodyFormWord) -> Self {
+        match word {
+            BodyFormWord::Accept => Self::Accept,
+            BodyFormWord::Require => Self::Require,
+        }
+    }
 }
 
 impl Choices {
@@ -70,6 +95,11 @@ impl Choices {
                 .address_rate
                 .or(file.address_rate)
                 .unwrap_or(ADDRESS_RATE),
+            body_form: self
+                .body_form
+                .or(file.body_form)
+                .unwrap_or(BodyFormWord::Accept)
+                .into(),
             allow_plain_login: self
                 .allow_plain_login
                 .or(file.allow_plain_login)
@@ -128,11 +158,12 @@ fn place_of(text: &str, at: usize) -> String {
     format!("line {}: {key}: ", number + 1)
 }
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
     "addr",
     "data",
     "org_rate",
     "address_rate",
+    "body_form",
     "allow_plain_login",
 ];
 

@@ -91,6 +91,31 @@ fn an_honest_payload_is_accepted_and_a_second_delivery_is_a_duplicate() {
 }
 
 #[test]
+fn a_hub_that_requires_the_canonical_form_takes_no_other() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let device = data.enrol_device("acme", "web-1");
+    let agent = data.enrol("acme", "alpha");
+    let hub = Hub::start_with(&data, &[("MONSYS_BODY_FORM", "require")]);
+    let of_device = device.metrics((1, 1), 4.2);
+    let of_agent = agent.metrics((1, 1), 4.2);
+    let respell = |body: &str| body.replace("4.2", "42e-1");
+    assert_refusal(
+        &device.send(&hub, &respell(&of_device)),
+        400,
+        "not_canonical",
+    );
+    let respelled = respell(of_agent.as_str());
+    assert_refusal(
+        &agent.send(&hub, respelled.as_bytes()),
+        400,
+        "not_canonical",
+    );
+    device.send(&hub, &of_device).accepted();
+    agent.send(&hub, of_agent.as_bytes()).accepted();
+}
+
+#[test]
 fn a_device_says_signals_about_itself_by_the_identifier_of_the_hub() {
     let scene = Scene::new();
     let body = scene.device.metrics((1, 1), 4.2);

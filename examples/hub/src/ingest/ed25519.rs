@@ -14,7 +14,7 @@ use monsys_core::anomaly::Finding;
 use monsys_core::store::{AgentRecord, AuthProfile};
 use monsys_integrity::detect::{signature_invalid, unsigned_payload};
 use monsys_wire::answer::Acknowledgement;
-use monsys_wire::envelope::{BodyForm, Credentials};
+use monsys_wire::envelope::Credentials;
 use monsys_wire::reject::SignatureFault;
 use monsys_wire::{Admitted, Received, Reject, RequestHeaders};
 
@@ -93,7 +93,7 @@ fn authenticate(
     }
     let mut scratch = app.scratch.take();
     let admitted = received
-        .authenticate(&owner, BodyForm::Accept, &mut scratch)
+        .authenticate(&owner, app.config.body_form, &mut scratch)
         .and_then(|authenticated| authenticated.fresh(&app.audience))
         .and_then(|fresh| fresh.admit());
     app.scratch.give_back(scratch);

@@ -25,7 +25,6 @@ use monsys_core::store::{
 };
 use monsys_core::time::Timestamp;
 use monsys_wire::answer::Acknowledgement;
-use monsys_wire::envelope::BodyForm;
 use monsys_wire::envelope::hmac::{DeviceCredentials, NonceVerdict, Received};
 use monsys_wire::header::DeviceHeaders;
 use monsys_wire::{Admitted, DeviceKey, Reject};
@@ -128,7 +127,7 @@ fn verify(
     });
     let mut scratch = app.scratch.take();
     let timely = received
-        .authenticate(credentials.as_ref(), BodyForm::Accept, &mut scratch)
+        .authenticate(credentials.as_ref(), app.config.body_form, &mut scratch)
         .and_then(|authenticated| authenticated.timely(now))
         .map(|timely| {
             let nonce = timely.nonce();
