@@ -120,7 +120,7 @@ pub(crate) fn visible_names() -> Vec<String> {
 }
 
 /// Every text file that people write here. Build output, the history of the repository, fuzz
-/// inputs and lock files are left out.
+/// inputs and Cargo's lock files are left out.
 pub(crate) fn files() -> Vec<File> {
     let root = root();
     let mut folders = vec![root.clone()];
@@ -188,7 +188,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 fn is_skipped_folder(name: &str) -> bool {
     matches!(
         name,
-        "target" | ".git" | "corpus" | "artifacts" | "node_modules" | "__pycache__"
+        "target" | ".git" | "corpus" | "artifacts" | "node_modules" | "__pycache__" | "venv"
     )
 }
 
@@ -207,6 +207,8 @@ fn is_text(name: &str, path: &Path) -> bool {
                 | "sql"
                 | "yml"
                 | "yaml"
+                | "json"
+                | "txt"
         ),
         _ => fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"#!")),
     }
@@ -226,6 +228,8 @@ mod tests {
             "examples/hub/Cargo.toml",
             ".ci/run",
             ".deny.toml",
+            "examples/third-party-agent/agent.py",
+            "examples/third-party-agent/package-lock.json",
         ] {
             assert!(files.iter().any(|file| file.path == wanted), "{wanted}");
         }

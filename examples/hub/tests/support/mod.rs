@@ -14,6 +14,7 @@ pub(crate) mod agent;
 pub(crate) mod browser;
 pub(crate) mod device;
 pub(crate) mod hub;
+pub(crate) mod interpreter;
 pub(crate) mod person;
 pub(crate) mod raw;
 pub(crate) mod refusal;
