@@ -25,8 +25,8 @@ async function call(path, body, own) {
     const signal = AbortSignal.timeout(10_000);
     const answer = await fetch(HUB + path, { method, headers, body, signal, redirect: "error" });
     const text = await answer.text();
-    const isOfPayload = text.startsWith("{") && [400, 409, 413, 415, 422].includes(answer.status);
-    if (answer.ok || isOfPayload) return JSON.parse(text);
+    const isFinal = text.includes('"code"') && [400, 409, 413, 415, 422].includes(answer.status);
+    if (answer.ok || isFinal) return JSON.parse(text);
     fail(`${path} was refused with ${answer.status}: ${text}`);
   } catch (problem) {
     fail(`expected a hub at ${HUB}: ${problem.cause?.message || problem}`);

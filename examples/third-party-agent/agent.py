@@ -27,7 +27,7 @@ def call(path, body=None, **headers):
             return json.load(answer)
     except error.HTTPError as refusal:
         text = refusal.read(65_536).decode(errors="replace")
-        if text.startswith("{") and refusal.code in (400, 409, 413, 415, 422):  # of this payload
+        if '"code"' in text and refusal.code in (400, 409, 413, 415, 422):  # the payload's fault
             return json.loads(text)
         sys.exit(f"{path} was refused with {refusal.code}: {text}")
     except (OSError, ValueError, http.client.HTTPException) as problem:
