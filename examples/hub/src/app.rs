@@ -118,8 +118,8 @@ impl App {
         }))
     }
 
-    /// Finds the agent of a token. The request counts against its address as one that is not
-    /// authenticated, until [`Self::authenticated`] says that it is.
+    /// Finds the agent of a token. An unknown token counts against its address; what else proves
+    /// nothing is charged by [`Self::unproved`].
     ///
     /// # Errors
     /// `RateLimited` for an address with too many of them, `Unauthorized` for an unknown token.
@@ -128,15 +128,18 @@ impl App {
         peer: IpAddr,
         token: [u8; 32],
     ) -> Result<AgentRecord, Reject> {
-        self.address_limit.take(peer, Instant::now())?;
+        let address = address_key(peer);
+        self.address_limit.check(&address, Instant::now())?;
         let found = self.store.agent_by_token(&TokenDigest(token)).await;
-        found
-            .map_err(|error| self.store_reject(&error))?
-            .ok_or(Reject::Unauthorized)
+        let found = found.map_err(|error| self.store_reject(&error))?;
+        if found.is_none() {
+            self.unproved(peer);
+        }
+        found.ok_or(Reject::Unauthorized)
     }
 
-    /// Finds the device that a request claims to come from. It counts against its address as
-    /// [`Self::find_agent`] says; that there is no such device is not an error yet.
+    /// Finds the device that a request claims to come from; that there is none is not an error
+    /// yet, and counts when the request proves nothing.
     ///
     /// # Errors
     /// `RateLimited` for an address with too many of them.
@@ -146,18 +149,26 @@ impl App {
         org: &str,
         device: &str,
     ) -> Result<Option<DeviceRecord>, Reject> {
-        self.address_limit.take(peer, Instant::now())?;
+        self.address_limit
+            .check(&address_key(peer), Instant::now())?;
         let found = self.store.agent_by_device(org, device).await;
         found.map_err(|error| self.store_reject(&error))
     }
 
-    /// Takes note that the request which found its agent comes from it.
-    pub(crate) fn authenticated(&self, peer: IpAddr) {
-        self.address_limit.give_back(&peer, Instant::now());
+    /// Counts a request against its address that did not prove to come from an agent.
+    ///
+    /// Counted afterwards, because what is under way is mostly honest: many agents may share one
+    /// address, behind a proxy, and send together.
+    pub(crate) fn unproved(&self, peer: IpAddr) {
+        self.address_limit.charge(address_key(peer), Instant::now());
     }
 
     /// Records what a refused request says about its agent, at most once a second per kind.
+    /// A revoked agent is trusted in nothing any more, and nothing is found out about it.
     pub(crate) async fn record_finding(&self, agent: &AgentRecord, finding: Finding) {
+        if agent.is_revoked {
+            return;
+        }
         let at = self.clock.now();
         let signal = finding_signal(agent.agent, &finding, at);
         let (tenant, agent) = (agent.tenant, agent.agent);
@@ -219,6 +230,18 @@ impl App {
         }
         Reject::StoreUnavailable {
             retry_after_s: RETRY_AFTER_S,
+        }
+    }
+}
+
+/// Whose bucket an address is: its own, or for IPv6 that of its network of 64 bits, of which one
+/// machine may use every address.
+fn address_key(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(peer) => {
+            let network = u128::from(peer) >> 64 << 64;
+            IpAddr::V6(network.into())
         }
     }
 }

@@ -52,14 +52,13 @@ async fn accept(
     let admitted = match authenticate(app, received, &agent) {
         Ok(admitted) => admitted,
         Err(reject) => {
-            match finding_of(&reject) {
-                Some(finding) => app.record_finding(&agent, finding).await,
-                None => app.authenticated(peer),
+            if let Some(finding) = finding_of(&reject) {
+                app.unproved(peer);
+                app.record_finding(&agent, finding).await;
             }
             return Err(reject);
         }
     };
-    app.authenticated(peer);
     let sender = Sender {
         tenant: agent.tenant,
         agent: agent.agent,

@@ -60,26 +60,33 @@ async fn accept(
     let body = body::read(&app.bodies_of_strangers, headers, body).await?;
     let received_at = app.clock.now();
     let received = Received::with_headers(&body.bytes, claim)?;
-    let timely = verify(app, received, device, received_at)?;
+    let timely = match verify(app, received, device, received_at) {
+        Ok(timely) => timely,
+        Err(reject) => {
+            app.unproved(peer);
+            return Err(reject);
+        }
+    };
     let checked = timely
         .admitted
         .and_then(|admitted| batch::build(app, admitted, timely.sender, received_at));
     let batch = match checked {
         Ok(batch) => batch,
         Err(reject) => {
-            spend_nonce(app, timely.sender, timely.nonce, received_at).await?;
-            app.authenticated(peer);
-            return Err(reject);
+            let spent = spend_nonce(app, timely.sender, timely.nonce, received_at).await;
+            if let Err(Reject::Replay | Reject::ReplayCapacity { .. }) = spent {
+                app.unproved(peer);
+            }
+            return Err(spent.err().unwrap_or(reject));
         }
     };
     let outcome = batch::commit(app, batch).await?;
-    let is_nonce_new = !matches!(
+    let is_captured = matches!(
         outcome,
         IngestOutcome::NonceUsed | IngestOutcome::NoncesFull { .. }
     );
-    if is_nonce_new {
-        app.authenticated(peer);
-    } else {
+    if is_captured {
+        app.unproved(peer);
         // The nonce comes before this limit in the order of checks: whoever sends a captured
         // request again must not use up what the organisation may send.
         app.org_limit

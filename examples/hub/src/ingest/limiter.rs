@@ -1,8 +1,10 @@
 //! Token buckets: so many requests a second, with a burst of twice that.
 //!
-//! What: a bucket per key (an organisation, an address), full at first. The number of buckets is
-//! bounded: full ones are forgotten first, and a full bucket is the same as none. Cost: a map
-//! look-up under a lock. Time is an argument.
+//! What: a bucket per key (an organisation, an address), full at first. Where it is known before
+//! the work whether a request counts, it is taken from the bucket; where that shows only
+//! afterwards, an empty bucket refuses and a request that counted is charged, into debt if need be.
+//! The number of buckets is bounded: full ones are forgotten first, and a full bucket is the same
+//! as none. Cost: a map look-up under a lock. Time is an argument.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +15,7 @@ use monsys_wire::Reject;
 /// Most keys that are remembered at once.
 const KEYS_MAX: usize = 65_536;
 /// A request in thousandths, so that slow refills are not lost in rounding.
-const REQUEST: u64 = 1_000;
+const REQUEST: i64 = 1_000;
 
 /// Requests per second; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,8 @@ pub(crate) struct Limiter<K> {
 
 #[derive(Clone, Copy)]
 struct Bucket {
-    level: u64,
+    /// Below zero by what was charged when nothing was left.
+    level: i64,
     at: Instant,
 }
 
@@ -52,26 +55,36 @@ impl<K: Ord + Clone> Limiter<K> {
             return Ok(());
         };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= KEYS_MAX && !buckets.contains_key(&key) {
-            forget(&mut buckets, now, rate);
-        }
-        let full = || Bucket {
-            level: capacity(rate),
-            at: now,
-        };
-        let bucket = buckets.entry(key).or_insert_with(full);
+        let bucket = bucket_of(&mut buckets, key, now, rate);
         let level = bucket.level_at(now, rate);
-        let Some(rest) = level.checked_sub(REQUEST) else {
-            let missing = (REQUEST - level).div_ceil(u64::from(rate) * REQUEST).max(1);
-            return Err(Reject::RateLimited {
-                retry_after_s: u32::try_from(missing).unwrap_or(u32::MAX),
-            });
-        };
+        refuse_below_one(level, rate)?;
         *bucket = Bucket {
-            level: rest,
+            level: level - REQUEST,
             at: now,
         };
         Ok(())
+    }
+
+    /// Refuses when the bucket of a key is empty, and takes nothing.
+    pub(crate) fn check(&self, key: &K, now: Instant) -> Result<(), Reject> {
+        let Some(rate) = self.rate.0 else {
+            return Ok(());
+        };
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        match buckets.get(key) {
+            Some(bucket) => refuse_below_one(bucket.level_at(now, rate), rate),
+            None => Ok(()),
+        }
+    }
+
+    /// Charges a request that turned out to count. Many that are under way together may drive the
+    /// bucket into debt, by one burst at most, so that they gain nothing by coming together.
+    pub(crate) fn charge(&self, key: K, now: Instant) {
+        let Some(rate) = self.rate.0 else { return };
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = bucket_of(&mut buckets, key, now, rate);
+        let level = (bucket.level_at(now, rate) - REQUEST).max(-capacity(rate));
+        *bucket = Bucket { level, at: now };
     }
 
     /// Gives back what was taken for a request that turned out not to count.
@@ -86,15 +99,43 @@ impl<K: Ord + Clone> Limiter<K> {
 }
 
 impl Bucket {
-    fn level_at(&self, now: Instant, rate: u32) -> u64 {
+    fn level_at(&self, now: Instant, rate: u32) -> i64 {
         let elapsed_us = now
             .saturating_duration_since(self.at)
             .as_micros()
             .min(60_000_000);
-        let elapsed_us = u64::try_from(elapsed_us).unwrap_or(0);
-        let refilled = elapsed_us.saturating_mul(u64::from(rate)) * REQUEST / 1_000_000;
+        let elapsed_us = i64::try_from(elapsed_us).unwrap_or(0);
+        let refilled = elapsed_us.saturating_mul(i64::from(rate)) / (1_000_000 / REQUEST);
         (self.level + refilled).min(capacity(rate))
     }
+}
+
+fn bucket_of<K: Ord>(
+    buckets: &mut BTreeMap<K, Bucket>,
+    key: K,
+    now: Instant,
+    rate: u32,
+) -> &mut Bucket {
+    if buckets.len() >= KEYS_MAX && !buckets.contains_key(&key) {
+        forget(buckets, now, rate);
+    }
+    buckets.entry(key).or_insert_with(|| Bucket {
+        level: capacity(rate),
+        at: now,
+    })
+}
+
+fn refuse_below_one(level: i64, rate: u32) -> Result<(), Reject> {
+    let missing = REQUEST - level;
+    if missing <= 0 {
+        return Ok(());
+    }
+    let refill_a_second = i64::from(rate) * REQUEST;
+    // Rounded up, and never zero.
+    let seconds = (missing + refill_a_second - 1) / refill_a_second;
+    Err(Reject::RateLimited {
+        retry_after_s: u32::try_from(seconds).unwrap_or(u32::MAX),
+    })
 }
 
 /// Forgets full buckets; when none is full, all: a flood of addresses must not fill the memory.
@@ -105,8 +146,8 @@ fn forget<K: Ord>(buckets: &mut BTreeMap<K, Bucket>, now: Instant, rate: u32) {
     }
 }
 
-fn capacity(rate: u32) -> u64 {
-    2 * u64::from(rate) * REQUEST
+fn capacity(rate: u32) -> i64 {
+    2 * i64::from(rate) * REQUEST
 }
 
 #[cfg(test)]
@@ -145,6 +186,19 @@ mod tests {
             limiter.take("b", start).is_ok(),
             "an unknown key is a full bucket"
         );
+    }
+
+    #[test]
+    fn what_is_only_checked_is_free_and_what_is_charged_is_owed() {
+        let (limiter, start) = (Limiter::new(Rate::per_second(100)), Instant::now());
+        assert!((0..10_000).all(|_| limiter.check(&"a", start).is_ok()));
+        // Nobody of a thousand that came together was refused; all are charged.
+        (0..1_000).for_each(|_| limiter.charge("a", start));
+        let refused = |after: u64| limiter.check(&"a", start + Duration::from_millis(after));
+        assert_eq!(refused(0), Err(Reject::RateLimited { retry_after_s: 3 }));
+        assert!(refused(2_000).is_err(), "a burst is owed, and no more");
+        assert!(refused(2_010).is_ok());
+        assert!(limiter.check(&"b", start).is_ok());
     }
 
     #[test]

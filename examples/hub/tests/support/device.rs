@@ -153,10 +153,11 @@ impl DeviceRequest {
     }
 
     pub(crate) fn send_to(&self, addr: SocketAddr) -> Answer {
-        Wire::open(addr).send(&self.bytes()).answer().answer()
+        Wire::open(addr).send(&self.raw()).answer().answer()
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// The request as bytes, to be sent by hand.
+    pub(crate) fn raw(&self) -> Vec<u8> {
         let mut bytes = format!("POST {} HTTP/1.1\r\nHost: hub\r\n", self.path).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
