@@ -3,6 +3,7 @@
 use core::cmp::Ordering;
 
 use super::error::{JsonCode, JsonError};
+use super::marks::{Ahead, Marks};
 use super::string::NameToken;
 use super::text::Canonical;
 use super::{JSON_DEPTH_CEILING, Profile, literal, name, number, string};
@@ -50,64 +51,205 @@ pub(super) fn respelled_value(
     Ok((!is_canonical).then_some(found.value))
 }
 
-/// One loop, in which objects and arrays are a bit of the place and not the call stack. What is
-/// rare is in functions of its own, because the loop is short of registers.
+/// One loop, in which objects and arrays are bits of a number and not the call stack. What is rare
+/// is in functions of its own, because the loop is short of registers.
+///
+/// Where a token ends is read off the marks ahead, and believed when the bytes there say the same.
 fn read_document(text: &str, profile: Profile) -> Result<(), JsonError> {
     let bytes = text.as_bytes();
+    let mut marks = Marks::EMPTY;
     let mut outer: Outer = [LastName::NONE; JSON_DEPTH_CEILING];
-    let mut place = Place::START;
+    let mut place = Place {
+        at: 0,
+        ahead: marks.from(bytes, 0),
+        level: Level::START,
+        last: LastName::NONE,
+    };
     loop {
-        // Before a value.
-        match bytes.get(place.at) {
-            Some(b'"') => place.at = string::check(bytes, place.at)?.end,
-            Some(b'-' | b'0'..=b'9') => {
-                let token = number::scan(bytes, place.at)?;
-                if !token.is_canonical {
-                    check_value(token, text, place.at, profile)?;
-                }
-                place.at = token.end;
-            }
-            Some(b'{' | b'[') => {
-                let Opened { inside, is_empty } = place.open(bytes, profile, &mut outer)?;
-                place = inside;
-                if !is_empty {
-                    continue;
+        let mut next = match bytes.get(place.at).copied() {
+            Some(b'0'..=b'9') => place.pass_number(text, profile, &mut marks)?,
+            Some(b'"') => place.pass_string(bytes, &mut marks)?,
+            Some(b'{') => {
+                place.enter(b'}', profile, &mut outer)?;
+                match bytes.get(place.at) {
+                    Some(b'"') => Next::Name,
+                    Some(b'}') => Next::Separator,
+                    _ => return Err(unexpected(bytes, place.at)),
                 }
             }
-            Some(b't') => place.at = literal::scan(bytes, place.at, b"true")?,
-            Some(b'f') => place.at = literal::scan(bytes, place.at, b"false")?,
-            Some(b'n') => place.at = literal::scan(bytes, place.at, b"null")?,
-            _ => return Err(unexpected(bytes, place.at)),
+            Some(b'[') => {
+                place.enter(b']', profile, &mut outer)?;
+                match bytes.get(place.at) {
+                    Some(b']') => Next::Separator,
+                    _ => Next::Value,
+                }
+            }
+            _ => place.pass_other(text, profile, &mut marks)?,
+        };
+        while let Next::Separator = next {
+            next = match bytes.get(place.at).copied() {
+                Some(b',') => place.pass_comma(bytes)?,
+                Some(bracket) if bracket == place.level.bracket => place.leave(&outer),
+                None if place.level.depth == 0 => return Ok(()),
+                _ => return Err(unexpected(bytes, place.at)),
+            };
         }
-        // Behind a value.
-        loop {
-            if place.is_in_object() {
-                if bytes.get(place.at..place.at + 2) == Some(b",\"") {
-                    place.pass_next_name(bytes)?;
-                    break;
-                }
-            } else if place.depth > 0 && bytes.get(place.at) == Some(&b',') {
-                place.at += 1;
-                break;
-            }
-            match place.close(bytes, &outer)? {
-                Some(outside) => place = outside,
-                None => return Ok(()),
-            }
+        if let Next::Name = next {
+            place.pass_name(bytes, &mut marks)?;
         }
     }
 }
 
+/// What comes next in a document that is well-formed.
+enum Next {
+    Value,
+    /// A comma or a closing bracket, or the end of the text.
+    Separator,
+    Name,
+}
+
 /// Where the pass stands.
-#[derive(Clone, Copy)]
 struct Place {
     at: usize,
-    depth: usize,
-    /// Bit by bit the open containers, the innermost lowest: 1 is an object.
-    objects: u64,
+    /// The marks from `at` on.
+    ahead: Ahead,
+    level: Level,
     /// The last name of the innermost container.
     last: LastName,
 }
+
+impl Place {
+    /// Passes a number without sign.
+    #[inline(always)]
+    fn pass_number(
+        &mut self,
+        text: &str,
+        profile: Profile,
+        marks: &mut Marks,
+    ) -> Result<Next, JsonError> {
+        let bytes = text.as_bytes();
+        if self.ahead.is_empty() {
+            self.ahead = marks.from(bytes, self.at);
+        }
+        let end = self.ahead.first();
+        if number::is_plain(bytes, self.at, end) {
+            self.at = end;
+        } else {
+            self.at = check_number(text, self.at, profile)?;
+            self.ahead = marks.from(bytes, self.at);
+        }
+        Ok(Next::Separator)
+    }
+
+    #[inline(always)]
+    fn pass_string(&mut self, bytes: &[u8], marks: &mut Marks) -> Result<Next, JsonError> {
+        let closing = self.ahead.next();
+        let end = closing.first();
+        if !closing.is_empty() && bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            self.ahead = closing.next();
+        } else {
+            self.at = check_string(bytes, self.at, marks)?;
+            self.ahead = marks.from(bytes, self.at);
+        }
+        Ok(Next::Separator)
+    }
+
+    /// Passes a negative number or a word.
+    #[inline(always)]
+    fn pass_other(
+        &mut self,
+        text: &str,
+        profile: Profile,
+        marks: &mut Marks,
+    ) -> Result<Next, JsonError> {
+        self.at = check_other(text, self.at, profile)?;
+        self.ahead = marks.from(text.as_bytes(), self.at);
+        Ok(Next::Separator)
+    }
+
+    /// Enters the container that begins here.
+    #[inline(always)]
+    fn enter(&mut self, bracket: u8, profile: Profile, outer: &mut Outer) -> Result<(), JsonError> {
+        if self.level.depth >= profile.depth_max() {
+            return Err(JsonError::new(JsonCode::Depth, self.at));
+        }
+        if let Some(slot) = outer.get_mut(self.level.depth) {
+            *slot = self.last;
+        }
+        self.last = LastName::NONE;
+        self.level = self.level.entered(bracket);
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Leaves the innermost container.
+    #[inline(always)]
+    fn leave(&mut self, outer: &Outer) -> Next {
+        self.level = self.level.left();
+        self.last = outer
+            .get(self.level.depth)
+            .copied()
+            .unwrap_or(LastName::NONE);
+        self.at += 1;
+        self.ahead = self.ahead.next();
+        Next::Separator
+    }
+
+    #[inline(always)]
+    fn pass_comma(&mut self, bytes: &[u8]) -> Result<Next, JsonError> {
+        let next = match self.level.bracket {
+            b'}' => Next::Name,
+            b']' => Next::Value,
+            _ => return Err(unexpected(bytes, self.at)),
+        };
+        self.at += 1;
+        self.ahead = self.ahead.next();
+        Ok(next)
+    }
+
+    /// Passes a name, which must sort behind the former one, and its colon.
+    #[inline(always)]
+    fn pass_name(&mut self, bytes: &[u8], marks: &mut Marks) -> Result<(), JsonError> {
+        let start = self.at;
+        let mut closing = self.ahead.next();
+        let mut behind = closing.next();
+        if behind.is_empty() {
+            closing = marks.from(bytes, start).next();
+            behind = closing.next();
+        }
+        let end = closing.first();
+        // What is behind the mark of the name's end is asked for, so that there is one.
+        if !behind.is_empty()
+            && let Some(chunk) = bytes.get(start..).and_then(|rest| rest.first_chunk::<9>())
+            && chunk[0] == b'"'
+            && bytes.get(end..end + 2) == Some(b"\":")
+        {
+            let key = name::key_of(chunk, end - start - 1);
+            self.last.check_order(key, bytes, start, end + 1)?;
+            self.last = LastName { key, start };
+            self.at = end + 2;
+            self.ahead = behind;
+        } else {
+            (self.last, self.at) = check_name(bytes, start, self.last)?;
+            self.ahead = marks.from(bytes, self.at);
+        }
+        Ok(())
+    }
+}
+
+/// Which containers are open.
+#[derive(Clone, Copy)]
+struct Level {
+    depth: usize,
+    /// What closes the innermost one; a comma outside of all.
+    bracket: u8,
+    /// Bit by bit the containers, the innermost lowest: 1 is an object.
+    objects: u64,
+}
+
+/// The last names of the containers around the innermost one.
+type Outer = [LastName; JSON_DEPTH_CEILING];
 
 /// The name behind which the next one must sort.
 #[derive(Clone, Copy)]
@@ -117,132 +259,113 @@ struct LastName {
     start: usize,
 }
 
-/// The last names of the containers around the innermost one.
-type Outer = [LastName; JSON_DEPTH_CEILING];
-
-/// A container that was opened.
-struct Opened {
-    /// Before its first value, or behind it if it is empty.
-    inside: Place,
-    is_empty: bool,
-}
-
-impl Place {
+impl Level {
     const START: Self = Self {
-        at: 0,
         depth: 0,
+        bracket: b',',
         objects: 0,
-        last: LastName::NONE,
     };
 
     #[inline(always)]
-    const fn is_in_object(&self) -> bool {
-        self.objects & 1 == 1
-    }
-
-    /// Enters the container that begins here, and passes the first name of an object.
-    #[inline(always)]
-    fn open(
-        mut self,
-        bytes: &[u8],
-        profile: Profile,
-        outer: &mut Outer,
-    ) -> Result<Opened, JsonError> {
-        if self.depth >= profile.depth_max() {
-            return Err(JsonError::new(JsonCode::Depth, self.at));
-        }
-        if let Some(slot) = outer.get_mut(self.depth) {
-            *slot = self.last;
-        }
-        let is_object = bytes.get(self.at) == Some(&b'{');
-        let bracket = if is_object { b'}' } else { b']' };
-        self.objects = self.objects << 1 | u64::from(is_object);
-        self.depth += 1;
-        self.at += 1;
-        let is_empty = bytes.get(self.at) == Some(&bracket);
-        if is_empty {
-            self.leave(outer);
-        } else if is_object {
-            self.pass_name(self.read_name(bytes)?, bytes)?;
-        }
-        Ok(Opened {
-            inside: self,
-            is_empty,
-        })
-    }
-
-    /// Leaves the innermost container; None at the end of the text.
-    #[inline(always)]
-    fn close(mut self, bytes: &[u8], outer: &Outer) -> Result<Option<Self>, JsonError> {
-        let bracket = if self.is_in_object() { b'}' } else { b']' };
-        match bytes.get(self.at) {
-            None if self.depth == 0 => return Ok(None),
-            Some(found) if self.depth > 0 && *found == bracket => {}
-            // A name must follow.
-            Some(b',') if self.depth > 0 => return Err(unexpected(bytes, self.at + 1)),
-            _ => return Err(unexpected(bytes, self.at)),
-        }
-        self.leave(outer);
-        Ok(Some(self))
-    }
-
-    #[inline(always)]
-    fn leave(&mut self, outer: &Outer) {
-        self.at += 1;
-        self.depth -= 1;
-        self.objects >>= 1;
-        if let Some(last) = outer.get(self.depth) {
-            self.last = *last;
+    const fn entered(self, bracket: u8) -> Self {
+        Self {
+            depth: self.depth + 1,
+            bracket,
+            objects: self.objects << 1 | (bracket == b'}') as u64,
         }
     }
 
-    /// From a comma before a name to behind the colon; the name must sort behind the former one.
     #[inline(always)]
-    fn pass_next_name(&mut self, bytes: &[u8]) -> Result<(), JsonError> {
-        self.at += 1;
-        let token = match string::plain_name(bytes, self.at) {
-            Some(token) => token,
-            None => self.read_name(bytes)?,
+    const fn left(self) -> Self {
+        let objects = self.objects >> 1;
+        let bracket = if self.depth == 1 {
+            b','
+        } else if objects & 1 == 1 {
+            b'}'
+        } else {
+            b']'
         };
-        let is_decisive = name::is_decisive(token.key | self.last.key);
-        if !(is_decisive && self.last.key < token.key) {
-            compare_names(bytes, self.last.start, self.at, token.end)?;
+        Self {
+            depth: self.depth - 1,
+            bracket,
+            objects,
         }
-        self.pass_name(token, bytes)
     }
+}
 
-    #[inline(never)]
-    fn read_name(self, bytes: &[u8]) -> Result<NameToken, JsonError> {
-        if bytes.get(self.at) != Some(&b'"') {
-            return Err(unexpected(bytes, self.at));
-        }
-        string::check_name(bytes, self.at)
+/// Reads any name; also returns the index behind its colon.
+#[inline(never)]
+fn check_name(bytes: &[u8], start: usize, last: LastName) -> Result<(LastName, usize), JsonError> {
+    if bytes.get(start) != Some(&b'"') {
+        return Err(unexpected(bytes, start));
     }
+    let NameToken { key, end } = string::check_name(bytes, start)?;
+    last.check_order(key, bytes, start, end)?;
+    if bytes.get(end) != Some(&b':') {
+        return Err(unexpected(bytes, end));
+    }
+    Ok((LastName { key, start }, end + 1))
+}
 
-    /// Keeps the name that begins here for the next one, and passes it and the colon.
-    #[inline(always)]
-    fn pass_name(&mut self, token: NameToken, bytes: &[u8]) -> Result<(), JsonError> {
-        self.last = LastName {
-            key: token.key,
-            start: self.at,
-        };
-        if bytes.get(token.end) != Some(&b':') {
-            return Err(unexpected(bytes, token.end));
+/// Reads any string.
+#[inline(never)]
+fn check_string(bytes: &[u8], start: usize, marks: &mut Marks) -> Result<usize, JsonError> {
+    let mut at = start + 1;
+    loop {
+        let mut ahead = marks.from(bytes, at);
+        while !ahead.is_empty() {
+            let end = ahead.first();
+            match bytes.get(end) {
+                Some(b'"') => return Ok(end + 1),
+                // Nothing in a string.
+                Some(b',' | b']' | b'|' | b'}') => ahead = ahead.next(),
+                _ => return Ok(string::check_interrupted(bytes, end)?.end),
+            }
         }
-        self.at = token.end + 1;
-        Ok(())
+        at += Marks::SEEN_BYTES;
+    }
+}
+
+/// Reads a negative number or a word.
+#[inline(never)]
+fn check_other(text: &str, at: usize, profile: Profile) -> Result<usize, JsonError> {
+    let bytes = text.as_bytes();
+    match bytes.get(at) {
+        Some(b'-') => check_number(text, at, profile),
+        Some(b't') => literal::scan(bytes, at, b"true"),
+        Some(b'f') => literal::scan(bytes, at, b"false"),
+        Some(b'n') => literal::scan(bytes, at, b"null"),
+        _ => Err(unexpected(bytes, at)),
     }
 }
 
 impl LastName {
-    /// Before the first name, and in arrays.
+    /// Before the first name, and in arrays: no name begins where the text does.
     const NONE: Self = Self { key: 0, start: 0 };
+
+    /// Whether the name in `start..end` sorts behind this one.
+    #[inline(always)]
+    fn check_order(
+        self,
+        key: u64,
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+    ) -> Result<(), JsonError> {
+        if name::is_decisive(key | self.key) && self.key < key {
+            return Ok(());
+        }
+        compare_names(bytes, self.start, start, end)
+    }
 }
 
 /// Compares the name in `start..end` with the one that begins at `former`, where the keys do not
 /// say that the order is right.
 #[inline(never)]
 fn compare_names(bytes: &[u8], former: usize, start: usize, end: usize) -> Result<(), JsonError> {
+    if former == LastName::NONE.start {
+        return Ok(());
+    }
     let former_end = string::skip(bytes, former).end;
     let name = |start: usize, end: usize| bytes.get(start + 1..end - 1).unwrap_or_default();
     match name::compare(name(former, former_end), name(start, end)) {
@@ -252,18 +375,14 @@ fn compare_names(bytes: &[u8], former: usize, start: usize, end: usize) -> Resul
     }
 }
 
-/// Judges a number whose grammar does not prove it canonical.
+/// Reads a number that is long or has a sign, an exponent or another spelling.
 #[inline(never)]
-fn check_value(
-    token: number::Token,
-    text: &str,
-    start: usize,
-    profile: Profile,
-) -> Result<(), JsonError> {
-    match respelled_value(token, text, start, profile)? {
-        None => Ok(()),
-        Some(_) => Err(JsonError::new(JsonCode::NotCanonical, start)),
+fn check_number(text: &str, start: usize, profile: Profile) -> Result<usize, JsonError> {
+    let token = number::scan_any(text.as_bytes(), start)?;
+    if token.is_canonical || respelled_value(token, text, start, profile)?.is_none() {
+        return Ok(token.end);
     }
+    Err(JsonError::new(JsonCode::NotCanonical, start))
 }
 
 /// White space between tokens is JSON, only not canonical.

@@ -38,6 +38,7 @@ mod cursor;
 mod decimal;
 mod error;
 mod literal;
+mod marks;
 mod member_order;
 mod name;
 mod number;

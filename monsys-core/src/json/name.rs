@@ -29,6 +29,13 @@ pub(super) fn key(bytes: &[u8], start: usize, end: usize, has_escape: bool) -> u
     }
 }
 
+/// The same key for a name of `n_bytes` without escapes behind the first byte of a chunk.
+#[inline(always)]
+pub(super) fn key_of(chunk: &[u8; 9], n_bytes: usize) -> u64 {
+    let [_, name @ ..] = *chunk;
+    u64::from_be_bytes(name) & KEPT[n_bytes & 63]
+}
+
 /// Whether a key can decide.
 #[inline(always)]
 pub(super) const fn is_decisive(key: u64) -> bool {
@@ -108,6 +115,17 @@ const fn raised(byte: u8) -> u8 {
         _ => byte,
     }
 }
+
+/// What a key keeps of eight bytes, by the length of the name; looked up, which is two steps.
+const KEPT: [u64; 64] = {
+    let mut kept = [!0xFF; 64];
+    let mut n_bytes = 0;
+    while n_bytes < 7 {
+        kept[n_bytes] = !(u64::MAX >> (8 * n_bytes));
+        n_bytes += 1;
+    }
+    kept
+};
 
 #[cfg(test)]
 mod tests {

@@ -70,7 +70,8 @@ fn scan_short(bytes: &[u8], [first, second]: [u64; 2], start: usize) -> Option<T
     })
 }
 
-fn scan_any(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
+/// As [`scan`], for what is seldom short.
+pub(super) fn scan_any(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
     let is_negative = bytes.get(start) == Some(&b'-');
     let first = start + usize::from(is_negative);
     let int_end = skip_digits(bytes, first);
@@ -94,6 +95,36 @@ fn scan_any(bytes: &[u8], start: usize) -> Result<Token, JsonError> {
             })
         }
     }
+}
+
+/// Whether `start..end`, behind which no byte of a number stands, is a canonical number without
+/// sign of up to sixteen bytes.
+#[inline(always)]
+pub(super) fn is_plain(bytes: &[u8], start: usize, end: usize) -> bool {
+    let Some(chunk) = bytes.get(start..).and_then(|rest| rest.first_chunk::<16>()) else {
+        return false;
+    };
+    let n_bytes = end.wrapping_sub(start);
+    let Some([first, second]) = word::load_pair(chunk, 0) else {
+        return false;
+    };
+    let others = word::joined(
+        word::other_than_digit_marks(first),
+        word::other_than_digit_marks(second),
+    );
+    let int_end = word::first_mark_of_pair(others);
+    let is_below_one = chunk[0] == b'0';
+    if int_end == n_bytes {
+        return n_bytes < 16 && (n_bytes == 1 || !is_below_one);
+    }
+    let behind = others & others.wrapping_sub(1);
+    if word::first_mark_of_pair(behind) != n_bytes {
+        return false;
+    }
+    let last = chunk[n_bytes.wrapping_sub(1) & 15];
+    let may_be_respelled = is_below_one && (int_end > 1 || n_bytes > TINY_FRACTION.len() + 2);
+    // Neither a zero nor the point, which are the bytes below.
+    chunk[int_end & 15] == b'.' && last > b'0' && !may_be_respelled
 }
 
 /// The integer without sign at `start` of canonical text and the index behind it, if it ends within

@@ -78,7 +78,7 @@ pub(super) fn plain_name(bytes: &[u8], start: usize) -> Option<NameToken> {
 
 /// The rest of a canonical string from a byte that may end it, or be an escape.
 #[inline(never)]
-fn check_interrupted(bytes: &[u8], mut at: usize) -> Result<Token, JsonError> {
+pub(super) fn check_interrupted(bytes: &[u8], mut at: usize) -> Result<Token, JsonError> {
     let mut has_escape = false;
     loop {
         match bytes.get(at) {
