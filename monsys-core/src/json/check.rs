@@ -57,7 +57,7 @@ pub(super) fn respelled_value(
 /// Where a token ends is read off the marks ahead, and believed when the bytes there say the same.
 fn read_document(text: &str, profile: Profile) -> Result<(), JsonError> {
     let bytes = text.as_bytes();
-    let mut marks = Marks::EMPTY;
+    let mut marks = Marks::new();
     let mut outer: Outer = [LastName::NONE; JSON_DEPTH_CEILING];
     let mut place = Place {
         at: 0,
@@ -65,47 +65,50 @@ fn read_document(text: &str, profile: Profile) -> Result<(), JsonError> {
         level: Level::START,
         last: LastName::NONE,
     };
-    loop {
-        let mut next = match bytes.get(place.at).copied() {
-            Some(b'0'..=b'9') => place.pass_number(text, profile, &mut marks)?,
-            Some(b'"') => place.pass_string(bytes, &mut marks)?,
-            Some(b'{') => {
-                place.enter(b'}', profile, &mut outer)?;
-                match bytes.get(place.at) {
-                    Some(b'"') => Next::Name,
-                    Some(b'}') => Next::Separator,
+    'value: loop {
+        'name: {
+            match bytes.get(place.at).copied() {
+                Some(b'0'..=b'9') => place.pass_number(text, profile, &mut marks)?,
+                Some(b'"') => place.pass_string(bytes, &mut marks)?,
+                Some(b'{') => {
+                    place.enter(b'}', profile, &mut outer)?;
+                    match bytes.get(place.at) {
+                        Some(b'"') => break 'name,
+                        Some(b'}') => {}
+                        _ => return Err(unexpected(bytes, place.at)),
+                    }
+                }
+                Some(b'[') => {
+                    place.enter(b']', profile, &mut outer)?;
+                    if bytes.get(place.at) != Some(&b']') {
+                        continue 'value;
+                    }
+                }
+                _ => place.pass_other(text, profile, &mut marks)?,
+            }
+            // Behind a value.
+            loop {
+                match (bytes.get(place.at).copied(), place.level.bracket) {
+                    (Some(b','), b'}') => {
+                        place.pass_separator();
+                        break 'name;
+                    }
+                    (Some(b','), b']') => {
+                        place.pass_separator();
+                        continue 'value;
+                    }
+                    // Outside of all containers the bracket is a comma.
+                    (Some(found), bracket) if found == bracket && place.level.depth > 0 => {
+                        place.pass_separator();
+                        place.leave(&outer);
+                    }
+                    (None, _) if place.level.depth == 0 => return Ok(()),
                     _ => return Err(unexpected(bytes, place.at)),
                 }
             }
-            Some(b'[') => {
-                place.enter(b']', profile, &mut outer)?;
-                match bytes.get(place.at) {
-                    Some(b']') => Next::Separator,
-                    _ => Next::Value,
-                }
-            }
-            _ => place.pass_other(text, profile, &mut marks)?,
-        };
-        while let Next::Separator = next {
-            next = match bytes.get(place.at).copied() {
-                Some(b',') => place.pass_comma(bytes)?,
-                Some(bracket) if bracket == place.level.bracket => place.leave(&outer),
-                None if place.level.depth == 0 => return Ok(()),
-                _ => return Err(unexpected(bytes, place.at)),
-            };
         }
-        if let Next::Name = next {
-            place.pass_name(bytes, &mut marks)?;
-        }
+        place.pass_name(bytes, &mut marks)?;
     }
-}
-
-/// What comes next in a document that is well-formed.
-enum Next {
-    Value,
-    /// A comma or a closing bracket, or the end of the text.
-    Separator,
-    Name,
 }
 
 /// Where the pass stands.
@@ -126,7 +129,7 @@ impl Place {
         text: &str,
         profile: Profile,
         marks: &mut Marks,
-    ) -> Result<Next, JsonError> {
+    ) -> Result<(), JsonError> {
         let bytes = text.as_bytes();
         if self.ahead.is_empty() {
             self.ahead = marks.from(bytes, self.at);
@@ -138,11 +141,11 @@ impl Place {
             self.at = check_number(text, self.at, profile)?;
             self.ahead = marks.from(bytes, self.at);
         }
-        Ok(Next::Separator)
+        Ok(())
     }
 
     #[inline(always)]
-    fn pass_string(&mut self, bytes: &[u8], marks: &mut Marks) -> Result<Next, JsonError> {
+    fn pass_string(&mut self, bytes: &[u8], marks: &mut Marks) -> Result<(), JsonError> {
         let closing = self.ahead.next();
         let end = closing.first();
         if !closing.is_empty() && bytes.get(end) == Some(&b'"') {
@@ -152,7 +155,7 @@ impl Place {
             self.at = check_string(bytes, self.at, marks)?;
             self.ahead = marks.from(bytes, self.at);
         }
-        Ok(Next::Separator)
+        Ok(())
     }
 
     /// Passes a negative number or a word.
@@ -162,10 +165,10 @@ impl Place {
         text: &str,
         profile: Profile,
         marks: &mut Marks,
-    ) -> Result<Next, JsonError> {
+    ) -> Result<(), JsonError> {
         self.at = check_other(text, self.at, profile)?;
         self.ahead = marks.from(text.as_bytes(), self.at);
-        Ok(Next::Separator)
+        Ok(())
     }
 
     /// Enters the container that begins here.
@@ -183,29 +186,19 @@ impl Place {
         Ok(())
     }
 
-    /// Leaves the innermost container.
+    /// Leaves the innermost container, whose bracket was passed.
     #[inline(always)]
-    fn leave(&mut self, outer: &Outer) -> Next {
+    fn leave(&mut self, outer: &Outer) {
         self.level = self.level.left();
-        self.last = outer
-            .get(self.level.depth)
-            .copied()
-            .unwrap_or(LastName::NONE);
-        self.at += 1;
-        self.ahead = self.ahead.next();
-        Next::Separator
+        let last = outer.get(self.level.depth).copied();
+        self.last = last.unwrap_or(LastName::NONE);
     }
 
+    /// Passes a comma or a closing bracket.
     #[inline(always)]
-    fn pass_comma(&mut self, bytes: &[u8]) -> Result<Next, JsonError> {
-        let next = match self.level.bracket {
-            b'}' => Next::Name,
-            b']' => Next::Value,
-            _ => return Err(unexpected(bytes, self.at)),
-        };
+    const fn pass_separator(&mut self) {
         self.at += 1;
         self.ahead = self.ahead.next();
-        Ok(next)
     }
 
     /// Passes a name, which must sort behind the former one, and its colon.

@@ -21,10 +21,13 @@ impl Marks {
     pub(super) const SEEN_BYTES: usize = 57;
 
     /// Those of an empty stretch: the first call of [`Self::from`] looks at the text.
-    pub(super) const EMPTY: Self = Self {
-        base: usize::MAX / 2,
-        bits: [0; BITS_BYTES],
-    };
+    #[inline(always)]
+    pub(super) const fn new() -> Self {
+        Self {
+            base: usize::MAX / 2,
+            bits: [0; BITS_BYTES],
+        }
+    }
 
     /// The marks from `at`: those of [`Self::SEEN_BYTES`] at least, no false ones behind them.
     /// `at` must not lie before that of an earlier call.
@@ -133,7 +136,7 @@ const fn is_marked(byte: u8) -> bool {
 }
 
 const BLOCK_BYTES: usize = 64;
-const N_BLOCKS: usize = 32;
+const N_BLOCKS: usize = 64;
 const BITS_BYTES: usize = 8 * N_BLOCKS;
 
 #[cfg(test)]
@@ -163,7 +166,7 @@ mod tests {
             let text: Vec<u8> = (0..len)
                 .map(|i| if i % 37 % 13 == 5 { b'"' } else { b'a' })
                 .collect();
-            let mut marks = Marks::EMPTY;
+            let mut marks = Marks::new();
             for at in 0..=len {
                 let mut ahead = marks.from(&text, at);
                 let is_near = |place: &usize| *place < at + Marks::SEEN_BYTES;
