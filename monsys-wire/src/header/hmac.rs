@@ -32,10 +32,7 @@ impl<'h> DeviceHeaders<'h> {
         let mut fields = NAMES.map(|name| (name, Field::Absent));
         let mut is_plain_json = Ok(());
         for (name, value) in headers {
-            let known = fields
-                .iter_mut()
-                .find(|(known, _)| name.eq_ignore_ascii_case(known));
-            if let Some((_, field)) = known {
+            if let Some((_, field)) = index_of(name).and_then(|index| fields.get_mut(index)) {
                 *field = field.and(value);
             } else if let Err(reject) = plain_json(name, value) {
                 is_plain_json = Err(reject);
@@ -91,6 +88,20 @@ impl SignedHeaders {
     }
 }
 
+/// Which of [`NAMES`] this is. HTTP libraries hand over lower case, which is compared at once.
+fn index_of(name: &str) -> Option<usize> {
+    match name {
+        ORG => Some(0),
+        DEVICE => Some(1),
+        TIMESTAMP => Some(2),
+        NONCE => Some(3),
+        MAC => Some(4),
+        _ => NAMES
+            .iter()
+            .position(|known| name.eq_ignore_ascii_case(known)),
+    }
+}
+
 /// A header that must come once, in a form that `parse` takes.
 fn read<'h, T>(
     (header, field): (&'static str, Field<'h>),
@@ -106,16 +117,17 @@ fn read<'h, T>(
 /// Seconds of Unix time in the one spelling that a number has: digits, no sign, no leading zero.
 /// The MAC covers the number, so two spellings would be two requests with one MAC.
 fn unix_seconds(text: &[u8]) -> Option<u64> {
-    let is_plain = match text {
-        [b'0'] => true,
-        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    let digits = core::str::from_utf8(text).ok().filter(|_| is_plain)?;
-    digits.parse().ok().filter(|unix_s| *unix_s <= UNIX_S_MAX)
+    let is_plain = matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.len() <= UNIX_S_DIGITS_MAX;
+    text.iter()
+        .try_fold(0, |number, digit| match digit {
+            b'0'..=b'9' if is_plain => Some(number * 10 + u64::from(digit - b'0')),
+            _ => None,
+        })
+        .filter(|unix_s| is_plain && *unix_s <= UNIX_S_MAX)
 }
 
 const NAMES: [&str; 5] = [ORG, DEVICE, TIMESTAMP, NONCE, MAC];
 
 /// The last second of the year 9999, where RFC 3339 ends.
 const UNIX_S_MAX: u64 = 253_402_300_799;
+const UNIX_S_DIGITS_MAX: usize = 12;

@@ -1,10 +1,13 @@
 //! HMAC-SHA256 (RFC 2104) under the key of a device, over the request and its canonical body.
 
 use core::fmt::{self, Write};
+use core::hint::black_box;
 
+use hmac::digest::{CtOutput, Update};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use monsys_core::limit;
 use monsys_core::time::Timestamp;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{KeyError, Mismatch};
@@ -14,6 +17,8 @@ use crate::hex;
 /// The key that a device shares with its hub. It is wiped when dropped and never printed.
 pub struct DeviceKey {
     bytes: Zeroizing<[u8; 32]>,
+    /// What every MAC under this key begins with, which is two of the 38 blocks of a usual one.
+    keyed: Hmac<Sha256>,
 }
 
 /// What a request says about itself and its MAC covers: who, when, and which request.
@@ -37,7 +42,7 @@ impl DeviceKey {
     pub fn from_secret_bytes(mut secret: [u8; 32]) -> Self {
         let bytes = Zeroizing::new(secret);
         secret.zeroize();
-        Self { bytes }
+        Self::of(bytes)
     }
 
     /// Reads the 64 lower-case hexadecimal digits that the enrolment printed.
@@ -46,7 +51,12 @@ impl DeviceKey {
     /// [`KeyError::Form`] for any other text.
     pub fn parse_secret_hex(text: &str) -> Result<Self, KeyError> {
         let bytes = Zeroizing::new(hex::decode::<32>(text.as_bytes()).ok_or(KeyError::Form)?);
-        Ok(Self { bytes })
+        Ok(Self::of(bytes))
+    }
+
+    fn of(bytes: Zeroizing<[u8; 32]>) -> Self {
+        let keyed = keyed(&bytes);
+        Self { bytes, keyed }
     }
 
     /// The key as 64 lower-case hexadecimal digits, to be shown once to who enrols the device.
@@ -64,12 +74,9 @@ impl DeviceKey {
     /// The MAC of a request.
     #[must_use]
     pub fn mac(&self, claim: &Claim<'_>, canonical_body: &[u8]) -> Mac {
+        let state = absorb(self.keyed.clone(), claim, canonical_body);
         Mac {
-            bytes: self
-                .absorb(claim, canonical_body)
-                .finalize()
-                .into_bytes()
-                .into(),
+            bytes: state.finalize().into_bytes().into(),
         }
     }
 
@@ -83,24 +90,31 @@ impl DeviceKey {
         canonical_body: &[u8],
         mac: &Mac,
     ) -> Result<(), Mismatch> {
-        self.absorb(claim, canonical_body)
+        absorb(self.keyed.clone(), claim, canonical_body)
             .verify(&mac.bytes.into())
             .map_err(|_| Mismatch)
     }
 
-    fn absorb(&self, claim: &Claim<'_>, canonical_body: &[u8]) -> Hmac<Sha256> {
-        let mut state = Absorbing(keyed(&self.bytes));
-        let Claim {
-            org,
-            device,
-            unix_s,
-            nonce,
-        } = claim;
-        // Cannot fail: absorbing does not.
-        let _ = write!(state, "em1\n{org}\n{device}\n{unix_s}\n{nonce}\n");
-        state.0.update(canonical_body);
-        state.0
+    /// The work of [`Self::verify`], block by block, where there is no key: so that how long a
+    /// refusal takes does not tell which devices exist. Its outcome says nothing.
+    /// Not inlined, so that the frame of the caller is as large as with [`Self::verify`].
+    #[inline(never)]
+    pub(crate) fn verify_for_nobody(claim: &Claim<'_>, canonical_body: &[u8], mac: &Mac) {
+        // An HMAC is two digests, each behind a block that a key has absorbed beforehand.
+        let mut state = absorb(Sha256::new(), claim, canonical_body);
+        let inner = state.finalize_reset();
+        Update::update(&mut state, &inner);
+        let outer = CtOutput::<Hmac<Sha256>>::new(state.finalize());
+        let _ = black_box(outer == CtOutput::new(mac.bytes.into()));
     }
+}
+
+/// Absorbs what a MAC covers.
+fn absorb<S: Update>(mut state: S, claim: &Claim<'_>, canonical_body: &[u8]) -> S {
+    // One update for what comes before the body: each costs as much as it holds.
+    state.update(Head::of(claim).as_bytes());
+    state.update(canonical_body);
+    state
 }
 
 impl fmt::Debug for DeviceKey {
@@ -192,21 +206,72 @@ pub(crate) fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     Hmac::new((&*block).into())
 }
 
-/// A MAC that text can be written into.
-struct Absorbing(Hmac<Sha256>);
+/// What is signed before the body: `em1`, organisation, device, timestamp and nonce, a line each.
+struct Head {
+    bytes: [u8; HEAD_BYTES_MAX],
+    len: usize,
+}
 
-impl Write for Absorbing {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
+impl Head {
+    fn of(claim: &Claim<'_>) -> Self {
+        let mut head = Self {
+            bytes: [0; HEAD_BYTES_MAX],
+            len: 0,
+        };
+        let mut digits = [0; UNIX_S_DIGITS_MAX];
+        let unix_s = decimal(claim.unix_s, &mut digits);
+        for line in [
+            b"em1",
+            claim.org.as_bytes(),
+            claim.device.as_bytes(),
+            unix_s,
+            claim.nonce.as_bytes(),
+        ] {
+            head.push(line);
+            head.push(b"\n");
+        }
+        head
+    }
+
+    /// Appends what always fits, by the grammar of its parts.
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        if let Some(slot) = self.bytes.get_mut(self.len..end) {
+            slot.copy_from_slice(bytes);
+            self.len = end;
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
+
+/// Writes a number at the end of a buffer; what is before it is not written.
+fn decimal(mut number: u64, digits: &mut [u8; UNIX_S_DIGITS_MAX]) -> &[u8] {
+    let mut start = digits.len();
+    for (i, digit) in digits.iter_mut().enumerate().rev() {
+        // Cannot fail: a remainder of ten.
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        start = i;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.get(start..).unwrap_or_default()
+}
+
+/// The longest `u64`.
+const UNIX_S_DIGITS_MAX: usize = 20;
+
+/// The version, two words, a number, a nonce, and their line ends.
+const HEAD_BYTES_MAX: usize =
+    3 + 2 * limit::DEVICE_WORD_BYTES_MAX + UNIX_S_DIGITS_MAX + limit::NONCE_BYTES_MAX + 5;
 
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
-
-    use sha2::Digest as _;
 
     use super::*;
 
@@ -292,6 +357,23 @@ mod tests {
         assert_eq!(Mac { bytes: expected }.to_string(), mac.to_string());
         assert_eq!(key.verify(&claim, b"{}", &mac), Ok(()));
         assert_eq!(key.verify(&claim, b"{ }", &mac), Err(Mismatch));
+    }
+
+    #[test]
+    fn numbers_are_signed_as_they_are_printed() {
+        for number in [0, 1, 9, 10, 1_795_223_741, 253_402_300_799, u64::MAX] {
+            let mut digits = [0; UNIX_S_DIGITS_MAX];
+            assert_eq!(decimal(number, &mut digits), number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_longest_parts_are_all_signed() {
+        let word = "w".repeat(limit::DEVICE_WORD_BYTES_MAX);
+        let nonce = "n".repeat(limit::NONCE_BYTES_MAX);
+        let claim = Claim::of_checked(&word, &word, u64::MAX, &nonce);
+        let text = alloc::format!("em1\n{word}\n{word}\n{}\n{nonce}\n", u64::MAX);
+        assert_eq!(Head::of(&claim).as_bytes(), text.as_bytes());
     }
 
     #[test]
