@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::super::word;
 
 /// Appends a text that stands for itself between quotes: no quote, backslash or control character.
-/// The answer is its first eight bytes as [`name::key`](super::super::name::key) has them; None,
+/// The answer is its first seven bytes as [`name::key`](super::super::name::key) has them; None,
 /// and nothing is appended, if the text needs an escape.
 #[inline(always)]
 pub(super) fn push(text: &[u8], out: &mut Vec<u8>) -> Option<u64> {
@@ -23,13 +23,17 @@ pub(super) fn push(text: &[u8], out: &mut Vec<u8>) -> Option<u64> {
             out.extend_from_slice(first);
             out.truncate(last_start);
             out.extend_from_slice(last);
-            Some(u64::from_be_bytes(*first))
+            Some(key_of(*first))
         }
-        (Some(first), Some(last)) => {
-            push_long(text, last, out).then_some(u64::from_be_bytes(*first))
-        }
+        (Some(first), Some(last)) => push_long(text, last, out).then_some(key_of(*first)),
         _ => push_below_eight(text, out),
     }
+}
+
+/// The key of a text of eight bytes or more.
+#[inline(always)]
+const fn key_of(first: [u8; 8]) -> u64 {
+    u64::from_be_bytes(first) & !0xFF
 }
 
 #[inline(always)]
