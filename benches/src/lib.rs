@@ -6,4 +6,5 @@ pub mod payload;
 pub mod race;
 pub mod report;
 pub mod serialize;
+pub mod store;
 pub mod wire;

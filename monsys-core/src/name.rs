@@ -116,7 +116,15 @@ pub fn is_dotted_key(text: &str) -> bool {
 /// Tells whether the text is 1 to `bytes_max` bytes long and free of control characters (C0, DEL
 /// and C1).
 pub fn is_line(text: &str, bytes_max: usize) -> bool {
-    !text.is_empty() && text.len() <= bytes_max && !text.chars().any(char::is_control)
+    !text.is_empty() && text.len() <= bytes_max && !has_control(text)
+}
+
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() {
+        text.bytes().any(|b| b.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    }
 }
 
 fn starts_with_letter(text: &str) -> bool {
@@ -124,12 +132,15 @@ fn starts_with_letter(text: &str) -> bool {
 }
 
 fn is_segment(text: &str) -> bool {
-    text.split('_').all(|word| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    })
+    let mut last = b'_';
+    for byte in text.bytes() {
+        let is_plain = byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        if !is_plain && (byte != b'_' || last == b'_') {
+            return false;
+        }
+        last = byte;
+    }
+    last != b'_'
 }
 
 fn check_snake(text: &str) -> Result<(), NameError> {

@@ -7,20 +7,26 @@
 use std::process::ExitCode;
 
 use monsys_benches::report::Form;
-use monsys_benches::wire;
+use monsys_benches::{store, wire};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let form = match words.as_slice() {
-        ["wire"] => Form::Text,
-        ["wire", "--json"] | ["--json", "wire"] => Form::Json,
+    let is_json = arguments.iter().any(|word| word == "--json");
+    let topics: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|word| *word != "--json")
+        .collect();
+    let figures = match topics.as_slice() {
+        ["wire"] => wire::figures(),
+        ["store"] => store::figures(),
         _ => {
-            eprintln!("usage: ratios wire [--json]");
+            eprintln!("usage: ratios wire|store [--json]");
             return ExitCode::from(2);
         }
     };
-    for figure in wire::figures() {
+    let form = if is_json { Form::Json } else { Form::Text };
+    for figure in figures {
         println!("{}", figure.line(form));
     }
     ExitCode::SUCCESS
