@@ -26,10 +26,15 @@ pub const SIGNAL_TTL_S_MAX: i64 = 315_360_000;
 pub const SIGNAL_FUTURE_S_MAX: i64 = 300;
 /// How long signals are kept, in seconds: 180 days (signals document).
 pub const SIGNAL_RETENTION_S: i64 = 180 * 86_400;
+/// How long raw metrics and endpoint snapshots are kept, in seconds: 14 days. They are most of what
+/// a hub writes, and no score reads them.
+pub const METRICS_RETENTION_S: i64 = 14 * 86_400;
 /// Most signals of one batch (contract §2).
 pub const SIGNALS_PER_BATCH_MAX: usize = 1_000;
 /// Most live keys of one agent and source (contract §6).
 pub const LIVE_KEYS_PER_SOURCE_MAX: usize = 1_000;
+/// Most signals of one file that is stored as a whole: a transaction of some hundred megabytes.
+pub const SIGNALS_PER_FILE_MAX: usize = 200_000;
 /// Most violations an answer names; the rest is counted.
 pub const VIOLATIONS_SHOWN_MAX: usize = 32;
 

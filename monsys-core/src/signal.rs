@@ -90,6 +90,14 @@ impl Signal {
         }
     }
 
+    /// Takes a signal that a store kept: valid when it was written, whatever the time is now.
+    ///
+    /// # Errors
+    /// [`Violations`] when it is not what a store may hold: somebody changed it.
+    pub fn from_stored(draft: &SignalDraft) -> Result<Self, Violations> {
+        Self::validate(draft, draft.observed_at)
+    }
+
     fn check(
         draft: &SignalDraft,
         index: usize,

@@ -16,10 +16,13 @@ mod batcher;
 pub mod conformance;
 mod credential;
 mod cycle;
+mod emitter;
 mod ingest;
+mod maintenance;
 #[cfg(feature = "std")]
 mod memory;
 mod nonce;
+mod signal;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -38,12 +41,17 @@ pub use self::anomaly::{
 pub use self::batcher::{Answered, Batch, Batcher, BatcherLimits, Busy};
 pub use self::credential::{AuthProfile, KeyState, NewCredential, SharedKey};
 pub use self::cycle::{CycleCommit, CycleStore, FactsPage, Lease};
+pub use self::emitter::{EmitError, EmitFuture, Emitter};
 pub use self::ingest::{
     IngestBatch, IngestFinding, IngestOutcome, IngestStore, Payload, SignatureStatus, VersionSeen,
 };
+pub use self::maintenance::{Cutoffs, Maintenance, Retention, Swept};
 #[cfg(feature = "std")]
 pub use self::memory::InMemory;
 pub use self::nonce::{NonceDigest, NonceOutcome, NonceUse, NoncesKept, nonces_kept_since};
+pub use self::signal::{
+    CurrentPage, CursorError, SignalCursor, SignalFilter, SignalPage, SignalSlot, SignalStore,
+};
 
 /// The answer of a store, later: object-safe, and bound to no runtime.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

@@ -3,6 +3,7 @@
 //! What: every trait of the contract behind one lock. What not: durability. Cost: linear scans;
 //! meant for tests, examples and small embedded uses.
 
+mod signal;
 mod state;
 
 use alloc::boxed::Box;
@@ -35,7 +36,7 @@ use crate::time::{Span, Timestamp};
 /// let store = InMemory::new();
 /// let tenant = TenantId::from_random_bytes([1; 16]);
 /// store.add_tenant(tenant, DisplayName::parse("acme")?);
-/// assert!(store.signals(tenant).is_empty());
+/// assert!(store.signal_history(tenant).is_empty());
 /// # Ok::<(), monsys_core::name::NameError>(())
 /// ```
 #[derive(Debug, Default)]
@@ -55,14 +56,13 @@ impl InMemory {
     }
 
     /// Returns the signals stored for a tenant, in order of arrival.
-    pub fn signals(&self, tenant: TenantId) -> Vec<Signal> {
+    pub fn signal_history(&self, tenant: TenantId) -> Vec<Signal> {
         let state = self.lock();
-        state
-            .signals
+        let own = state
+            .history
             .iter()
-            .filter(|(owner, _)| *owner == tenant)
-            .map(|(_, s)| s.clone())
-            .collect()
+            .filter(|stored| stored.tenant == tenant);
+        own.map(|stored| stored.signal.clone()).collect()
     }
 
     /// Returns the endpoint snapshots of an agent, with the time each was received.

@@ -14,7 +14,8 @@ use crate::position::{Admission, ContentHash, Position, PositionSet};
 use crate::signal::Signal;
 use crate::store::{
     AgentSummary, AnomalyRow, IngestBatch, IngestOutcome, KeyState, NewAgent, NewCredential,
-    NonceDigest, NonceOutcome, NoncesKept, Payload, SignatureStatus, StoreError, nonces_kept_since,
+    NonceDigest, NonceOutcome, NoncesKept, Payload, SignalSlot, SignatureStatus, StoreError,
+    nonces_kept_since,
 };
 use crate::time::{Span, Timestamp};
 
@@ -23,9 +24,20 @@ pub(super) struct State {
     pub(super) tenants: BTreeMap<TenantId, DisplayName>,
     pub(super) agents: BTreeMap<AgentId, Agent>,
     pub(super) anomalies: Vec<Anomaly>,
-    pub(super) signals: Vec<(TenantId, Signal)>,
+    /// Signals in order of arrival.
+    pub(super) history: Vec<Stored>,
+    pub(super) n_arrived: u64,
+    pub(super) current: BTreeMap<(TenantId, SignalSlot), Signal>,
     pub(super) lease: Option<([u8; 16], Timestamp)>,
     pub(super) previous_cycle: Option<Timestamp>,
+}
+
+/// A signal of the history.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) tenant: TenantId,
+    pub(super) arrival: u64,
+    pub(super) signal: Signal,
 }
 
 #[derive(Debug)]
@@ -187,8 +199,7 @@ impl State {
                 agent.endpoints.push((batch.received_at, snapshot.clone()));
             }
             Payload::Signals(signals) => {
-                self.signals
-                    .extend(signals.iter().map(|s| (batch.tenant, s.clone())));
+                self.put_all(batch.tenant, signals);
             }
         }
         if let Some((finding, signal)) = &batch.finding {
@@ -212,9 +223,10 @@ impl State {
         };
         let now = batch.received_at;
         let subject = std::format!("{}", batch.agent);
-        let own = self.signals.iter().filter(|(tenant, signal)| {
+        let own = self.current.iter().filter(|((tenant, slot), signal)| {
             *tenant == batch.tenant
-                && signal.subject_id().as_str() == subject
+                && slot.subject_type.as_str() == "agent"
+                && slot.subject_id.as_str() == subject
                 && signal.is_live(now)
         });
         let mut live: BTreeSet<_> = own
@@ -249,7 +261,7 @@ impl State {
                     open.occurrences = open.occurrences.saturating_add(*occurrences);
                     if finding.severity > open.finding.severity {
                         open.finding.severity = finding.severity;
-                        self.signals.push((tenant, signal.clone()));
+                        self.put(tenant, signal.clone());
                     }
                     return false;
                 }
@@ -264,7 +276,7 @@ impl State {
                     occurrences: *occurrences,
                     closed: None,
                 });
-                self.signals.push((tenant, signal.clone()));
+                self.put(tenant, signal.clone());
                 true
             }
             Transition::Resolve {
@@ -286,7 +298,7 @@ impl State {
                         resolution: Resolution::Auto,
                         note: None,
                     });
-                    self.signals.push((tenant, signal.clone()));
+                    self.put(tenant, signal.clone());
                 }
                 false
             }
