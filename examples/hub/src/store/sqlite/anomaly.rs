@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row, named_params, params};
 use super::SqliteStore;
 use super::agent::severity_of_rank;
 use super::column::{OrStoreError, TextColumn, first, optional, rows, text};
-use super::ingest::insert_signal;
+use super::signal::put_signal;
 use crate::random::random_bytes;
 
 impl AnomalyStore for SqliteStore {
@@ -207,7 +207,7 @@ pub(super) fn record(
             occurrences,
         ]);
         inserted.or_store_error()?;
-        insert_signal(connection, tenant, signal)?;
+        put_signal(connection, tenant, signal)?;
         return Ok(true);
     };
     let sql = "UPDATE integrity_anomalies SET last_seen_at = max(last_seen_at, ?3), \
@@ -223,7 +223,7 @@ pub(super) fn record(
     ]);
     updated.or_store_error()?;
     if finding.severity > severity {
-        insert_signal(connection, tenant, signal)?;
+        put_signal(connection, tenant, signal)?;
     }
     Ok(false)
 }

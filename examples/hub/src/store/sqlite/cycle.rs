@@ -12,8 +12,8 @@ use rusqlite::{Connection, Row, params};
 use super::SqliteStore;
 use super::anomaly::record;
 use super::column::{OrStoreError, first, optional, rows, text};
-use super::ingest::insert_signal;
 use super::nonce::forget_nonces;
+use super::signal::put_signal;
 
 impl CycleStore for SqliteStore {
     fn take_lease(
@@ -254,7 +254,7 @@ fn close(
         last_seen_at.to_rfc3339()
     ];
     if statement.execute(parameters).or_store_error()? == 1 {
-        insert_signal(connection, tenant, signal)?;
+        put_signal(connection, tenant, signal)?;
     }
     Ok(())
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use monsys_core::endpoint::{EndpointSnapshot, EndpointText};
-use monsys_core::id::TenantId;
 use monsys_core::json::ObjectText;
 use monsys_core::limit;
 use monsys_core::position::{Admission, ContentHash, PositionSet};
@@ -13,13 +12,13 @@ use monsys_core::store::{
     IngestBatch, IngestFinding, IngestOutcome, IngestStore, NonceOutcome, NonceUse, Payload,
     SignatureStatus, StoreError, StoreFuture,
 };
-use monsys_core::time::Span;
 use rusqlite::{Connection, params};
 
 use super::SqliteStore;
 use super::anomaly::record;
 use super::column::{OrStoreError, bytes32, first, rows, text};
 use super::nonce::{check_profile, spend, use_nonce};
+use super::signal::put_signal;
 
 impl IngestStore for SqliteStore {
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>> {
@@ -79,8 +78,7 @@ fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutc
         Payload::Metrics(sample) => insert_metrics(connection, batch, sample, is_spooled)?,
         Payload::Signals(signals) => {
             for signal in signals {
-                insert_signal(connection, batch.tenant, signal)?;
-                keep_key(connection, batch, signal)?;
+                put_signal(connection, batch.tenant, signal)?;
             }
         }
         Payload::Endpoint(snapshot) => insert_endpoint(connection, batch, snapshot)?,
@@ -326,8 +324,9 @@ fn key_too_many(
 ) -> Result<Option<usize>, StoreError> {
     let ids = (batch.tenant.to_string(), batch.agent.to_string());
     let now = batch.received_at.to_rfc3339();
-    let sql = "SELECT signal_key FROM signal_keys WHERE tenant_id = ?1 AND agent_id = ?2 \
-               AND source = ?3 AND (expires_at IS NULL OR expires_at > ?4)";
+    let sql = "SELECT signal_key FROM signal_current WHERE tenant_id = ?1 \
+               AND subject_type = 'agent' AND subject_id = ?2 AND source = ?3 \
+               AND (expires_at IS NULL OR expires_at > ?4)";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let mut live: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (index, signal) in signals.iter().enumerate() {
@@ -347,59 +346,4 @@ fn key_too_many(
         }
     }
     Ok(None)
-}
-
-/// Keeps until when a key is live, and forgets those of its source that no longer are.
-fn keep_key(
-    connection: &Connection,
-    batch: &IngestBatch,
-    signal: &Signal,
-) -> Result<(), StoreError> {
-    let ids = (batch.tenant.to_string(), batch.agent.to_string());
-    let source = signal.source().as_str();
-    let sql = "DELETE FROM signal_keys WHERE tenant_id = ?1 AND agent_id = ?2 AND source = ?3 \
-               AND expires_at <= ?4";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let now = batch.received_at.to_rfc3339();
-    statement
-        .execute(params![ids.0, ids.1, source, now])
-        .or_store_error()?;
-    let expires_at = signal.ttl_seconds().map(|ttl| {
-        signal
-            .observed_at()
-            .saturating_add(Span::from_secs(ttl))
-            .to_rfc3339()
-    });
-    let sql = "INSERT INTO signal_keys (tenant_id, agent_id, source, signal_key, expires_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET expires_at = ?5";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let key = signal.key().as_str();
-    statement
-        .execute(params![ids.0, ids.1, source, key, expires_at])
-        .or_store_error()
-        .map(drop)
-}
-
-/// Writes one signal.
-pub(super) fn insert_signal(
-    connection: &Connection,
-    tenant: TenantId,
-    signal: &Signal,
-) -> Result<(), StoreError> {
-    let sql = "INSERT INTO signal_streams (tenant_id, source, subject_type, subject_id, \
-               signal_key, signal_value, severity, observed_at, ttl_seconds) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let inserted = statement.execute(params![
-        tenant.to_string(),
-        signal.source().as_str(),
-        signal.subject_type().as_str(),
-        signal.subject_id().as_str(),
-        signal.key().as_str(),
-        signal.value(),
-        signal.severity().map(|severity| severity.as_str()),
-        signal.observed_at().to_rfc3339(),
-        signal.ttl_seconds(),
-    ]);
-    inserted.or_store_error().map(drop)
 }

@@ -11,8 +11,10 @@ mod anomaly;
 mod column;
 mod cycle;
 mod ingest;
+mod maintenance;
 mod migrate;
 mod nonce;
+mod signal;
 mod writer;
 
 use std::path::{Path, PathBuf};

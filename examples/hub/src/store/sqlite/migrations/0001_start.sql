@@ -107,6 +107,8 @@ CREATE TABLE metrics (
 
 CREATE INDEX metrics_by_agent ON metrics (tenant_id, agent_id, time, id);
 
+CREATE INDEX metrics_by_age ON metrics (time);
+
 -- Members are JSON arrays with the members of contract §2.
 CREATE TABLE endpoint_snapshots (
     id INTEGER PRIMARY KEY,
@@ -124,51 +126,110 @@ CREATE TABLE endpoint_snapshots (
 
 CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent_id, time, id);
 
+CREATE INDEX endpoint_snapshots_by_age ON endpoint_snapshots (time);
+
+-- The rules of a signal stand in monsys_core::signal; the constraints of these names say the same,
+-- which monsys-core/vectors/signals.json proves. GLOB, length and instr of a text end at U+0000,
+-- so that character is looked for in the bytes. Values are stored in canonical form, where an
+-- escape that begins with \ud can only be half a surrogate pair; escaped backslashes are taken out
+-- first, because "\\ud800" is plain text.
 CREATE TABLE signal_streams (
     id INTEGER PRIMARY KEY,
     tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
     source TEXT NOT NULL CONSTRAINT source_format CHECK (
         length(CAST(source AS BLOB)) BETWEEN 1 AND 64
+        AND instr(CAST(source AS BLOB), x'00') = 0
         AND source GLOB '[a-z]*' AND source NOT GLOB '*[^a-z0-9_]*'
         AND source NOT GLOB '*__*' AND source NOT GLOB '*_'
     ),
     subject_type TEXT NOT NULL CONSTRAINT subject_type_format CHECK (
         length(CAST(subject_type AS BLOB)) BETWEEN 1 AND 64
+        AND instr(CAST(subject_type AS BLOB), x'00') = 0
         AND subject_type GLOB '[a-z]*' AND subject_type NOT GLOB '*[^a-z0-9_]*'
         AND subject_type NOT GLOB '*__*' AND subject_type NOT GLOB '*_'
     ),
     subject_id TEXT NOT NULL CONSTRAINT subject_id_format CHECK (
         length(CAST(subject_id AS BLOB)) BETWEEN 1 AND 256
+        AND instr(CAST(subject_id AS BLOB), x'00') = 0
+        AND subject_id NOT GLOB
+            ('*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*')
     ),
     signal_key TEXT NOT NULL CONSTRAINT signal_key_format CHECK (
         length(CAST(signal_key AS BLOB)) <= 128
+        AND instr(CAST(signal_key AS BLOB), x'00') = 0
         AND signal_key GLOB '[a-z]*.*' AND signal_key NOT GLOB '*[^a-z0-9_.]*'
         AND signal_key NOT GLOB '*[._][._]*' AND signal_key NOT GLOB '*[._]'
     ),
     signal_value TEXT NOT NULL CONSTRAINT signal_value_object CHECK (
-        json_valid(signal_value) AND json_type(signal_value) = 'object'
+        instr(CAST(signal_value AS BLOB), x'00') = 0
+        AND json_valid(signal_value) AND json_type(signal_value) = 'object'
         AND json_type(signal_value, '$.value') IS NOT NULL
+        AND instr(replace(signal_value, '\\', ''), '\u0000') = 0
+        AND instr(lower(replace(signal_value, '\\', '')), '\ud') = 0
     ),
     severity TEXT CONSTRAINT severity_word CHECK (
         severity IN ('info', 'low', 'medium', 'high', 'critical')
     ),
-    observed_at TEXT NOT NULL,
+    observed_at TEXT NOT NULL CONSTRAINT observed_at_form CHECK (
+        observed_at GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'
+    ),
     ttl_seconds INTEGER CONSTRAINT ttl_seconds_range CHECK (ttl_seconds BETWEEN 1 AND 315360000)
 ) STRICT;
 
-CREATE INDEX signal_streams_by_subject
-    ON signal_streams (tenant_id, subject_type, subject_id, signal_key, observed_at);
+CREATE INDEX signal_streams_listed ON signal_streams (tenant_id, observed_at, id);
 
--- The keys of which agents have said something, and until when it holds; NULL is until superseded.
-CREATE TABLE signal_keys (
-    tenant_id TEXT NOT NULL,
-    agent_id TEXT NOT NULL,
-    source TEXT NOT NULL,
-    signal_key TEXT NOT NULL,
+CREATE INDEX signal_streams_by_subject
+    ON signal_streams (tenant_id, subject_type, subject_id, observed_at, id);
+
+CREATE INDEX signal_streams_by_age ON signal_streams (observed_at);
+
+-- The latest signal of each subject, source and key, which outlives the history it came from.
+-- expires_at is observed_at + ttl_seconds; NULL is until superseded.
+CREATE TABLE signal_current (
+    tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    source TEXT NOT NULL CONSTRAINT source_format CHECK (
+        length(CAST(source AS BLOB)) BETWEEN 1 AND 64
+        AND instr(CAST(source AS BLOB), x'00') = 0
+        AND source GLOB '[a-z]*' AND source NOT GLOB '*[^a-z0-9_]*'
+        AND source NOT GLOB '*__*' AND source NOT GLOB '*_'
+    ),
+    subject_type TEXT NOT NULL CONSTRAINT subject_type_format CHECK (
+        length(CAST(subject_type AS BLOB)) BETWEEN 1 AND 64
+        AND instr(CAST(subject_type AS BLOB), x'00') = 0
+        AND subject_type GLOB '[a-z]*' AND subject_type NOT GLOB '*[^a-z0-9_]*'
+        AND subject_type NOT GLOB '*__*' AND subject_type NOT GLOB '*_'
+    ),
+    subject_id TEXT NOT NULL CONSTRAINT subject_id_format CHECK (
+        length(CAST(subject_id AS BLOB)) BETWEEN 1 AND 256
+        AND instr(CAST(subject_id AS BLOB), x'00') = 0
+        AND subject_id NOT GLOB
+            ('*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*')
+    ),
+    signal_key TEXT NOT NULL CONSTRAINT signal_key_format CHECK (
+        length(CAST(signal_key AS BLOB)) <= 128
+        AND instr(CAST(signal_key AS BLOB), x'00') = 0
+        AND signal_key GLOB '[a-z]*.*' AND signal_key NOT GLOB '*[^a-z0-9_.]*'
+        AND signal_key NOT GLOB '*[._][._]*' AND signal_key NOT GLOB '*[._]'
+    ),
+    signal_value TEXT NOT NULL CONSTRAINT signal_value_object CHECK (
+        instr(CAST(signal_value AS BLOB), x'00') = 0
+        AND json_valid(signal_value) AND json_type(signal_value) = 'object'
+        AND json_type(signal_value, '$.value') IS NOT NULL
+        AND instr(replace(signal_value, '\\', ''), '\u0000') = 0
+        AND instr(lower(replace(signal_value, '\\', '')), '\ud') = 0
+    ),
+    severity TEXT CONSTRAINT severity_word CHECK (
+        severity IN ('info', 'low', 'medium', 'high', 'critical')
+    ),
+    observed_at TEXT NOT NULL CONSTRAINT observed_at_form CHECK (
+        observed_at GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'
+    ),
+    ttl_seconds INTEGER CONSTRAINT ttl_seconds_range CHECK (ttl_seconds BETWEEN 1 AND 315360000),
     expires_at TEXT,
-    PRIMARY KEY (tenant_id, agent_id, source, signal_key),
-    FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT
+    PRIMARY KEY (tenant_id, subject_type, subject_id, source, signal_key)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX signal_current_by_age ON signal_current (observed_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE integrity_anomalies (
     id TEXT PRIMARY KEY NOT NULL,
