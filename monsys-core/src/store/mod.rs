@@ -85,6 +85,12 @@ pub enum StoreError {
 }
 
 /// All that a hub needs of one store.
-pub trait Store: AgentStore + IngestStore + CycleStore + AnomalyStore {}
+pub trait Store:
+    AgentStore + IngestStore + CycleStore + AnomalyStore + SignalStore + Maintenance
+{
+}
 
-impl<T: AgentStore + IngestStore + CycleStore + AnomalyStore> Store for T {}
+impl<T> Store for T where
+    T: AgentStore + IngestStore + CycleStore + AnomalyStore + SignalStore + Maintenance
+{
+}

@@ -2,7 +2,8 @@
 //!
 //! What: the promises of the storage contract that a single process can show: positions, duplicates
 //! and replays, devices and their nonces, tenancy, one open anomaly per kind, frozen evidence, compare-and-set on closing,
-//! the lease, and the order and paging of listings. What not: durability and concurrency of several
+//! the lease, the order and paging of listings, the history of signals, what of them is current, and
+//! what retention leaves. What not: durability and concurrency of several
 //! processes; those need a process to kill. A broken promise is a panic that names it. Not stable:
 //! a new promise is a new test.
 //!
@@ -30,6 +31,7 @@
 
 mod fixture;
 mod nonces;
+mod signals;
 
 use std::task::{Context, Poll, Waker};
 use std::vec::Vec;
@@ -97,6 +99,8 @@ pub fn suite<W: BlockOn>(fixture: &Fixture<'_, W>) {
     listings_are_ordered_and_paged(fixture);
     one_holder_has_the_lease(fixture);
     nonces::suite(fixture);
+    signals::suite(fixture);
+    signals::retention_suite(fixture);
 }
 
 fn positions_are_decided_and_used_up_once<W: BlockOn>(f: &Fixture<'_, W>) {
