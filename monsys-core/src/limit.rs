@@ -33,8 +33,10 @@ pub const METRICS_RETENTION_S: i64 = 14 * 86_400;
 pub const SIGNALS_PER_BATCH_MAX: usize = 1_000;
 /// Most live keys of one agent and source (contract §6).
 pub const LIVE_KEYS_PER_SOURCE_MAX: usize = 1_000;
-/// Most signals of one file that is stored as a whole: a transaction of some hundred megabytes.
-pub const SIGNALS_PER_FILE_MAX: usize = 200_000;
+/// Most signals of one file that is stored as a whole: the transaction stays within seconds.
+pub const SIGNALS_PER_FILE_MAX: usize = 100_000;
+/// Longest line of such a file, in bytes: the largest value fits with every character escaped.
+pub const SIGNAL_LINE_BYTES_MAX: usize = 131_072;
 /// Most violations an answer names; the rest is counted.
 pub const VIOLATIONS_SHOWN_MAX: usize = 32;
 

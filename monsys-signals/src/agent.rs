@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_sources_are_admitted_and_every_other_refused() {
+    fn s11_the_three_sources_are_admitted_and_every_other_refused() {
         for source in SOURCES {
             assert_eq!(admit(vec![draft(source)], CALLER, NOW).unwrap().len(), 1);
         }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn agents_speak_about_agents_only() {
+    fn s11_agents_speak_about_agents_only() {
         let other = SignalDraft {
             subject_type: "endpoint".into(),
             ..draft("clock_check")
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_subject_is_the_caller_whatever_was_sent() {
+    fn s12_the_subject_is_the_caller_whatever_was_sent() {
         let other = AgentId::from_bytes([8; 16]).to_string();
         let long = "x".repeat(10_000);
         for sent in ["", "a\u{0}", &other, &long] {
@@ -210,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_admitted_subject_is_the_caller(
+        fn s12_every_admitted_subject_is_the_caller(
             drafts in prop::collection::vec(any_draft(), 0..4),
             caller: [u8; 16],
         ) {

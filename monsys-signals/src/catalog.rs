@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unmapped_source_counts_nowhere() {
+    fn s13_an_unmapped_source_counts_nowhere() {
         assert_eq!(category_of(&Source::parse("my_check").unwrap()), None);
     }
 }

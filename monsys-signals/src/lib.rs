@@ -42,3 +42,4 @@ pub mod catalog;
 pub use agent::admit;
 pub use catalog::{Category, category_of};
 pub use monsys_core::signal::{Rule, Signal, SignalDraft, Violation, Violations};
+pub use monsys_core::store::{EmitError, Emitter};

@@ -264,6 +264,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v1/integrity/anomalies/{id}/resolve",
             post(api::integrity::resolve),
         )
+        .route("/api/v1/signals", get(api::signals::list))
         .route("/healthz", get(api::health::live))
         .route("/readyz", get(api::health::ready))
         .merge(web::routes())

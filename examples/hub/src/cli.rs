@@ -42,6 +42,12 @@ pub(crate) enum Command {
     /// Integrity checks
     #[command(subcommand)]
     Integrity(IntegrityCommand),
+    /// Signals: findings about agents, endpoints, domains and whatever else
+    #[command(subcommand)]
+    Signals(SignalsCommand),
+    /// What is kept, and for how long
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// Print the version
     Version(JsonArgs),
     /// Print completions for a shell
@@ -252,6 +258,65 @@ impl From<RoleArg> for Role {
 pub(crate) enum IntegrityCommand {
     /// Run one cycle now
     Run {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SignalsCommand {
+    /// Store the signals of a file, all or nothing
+    Emit {
+        /// Organisation they belong to
+        #[arg(long, env = "MONSYS_ORG", value_name = "NAME")]
+        org: String,
+        /// One JSON object a line, with the members of a signal in a payload; `-` is standard input
+        #[arg(long, env = "MONSYS_FILE", value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// List signals, the newest first
+    Query(SignalsQueryArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SignalsQueryArgs {
+    /// Organisation they belong to
+    #[arg(long, env = "MONSYS_ORG", value_name = "NAME")]
+    pub(crate) org: String,
+    /// About this kind of thing only, such as agent or domain
+    #[arg(long, env = "MONSYS_SUBJECT_TYPE", value_name = "WORDS")]
+    pub(crate) subject_type: Option<String>,
+    /// About this thing only
+    #[arg(long, env = "MONSYS_SUBJECT_ID", value_name = "ID")]
+    pub(crate) subject_id: Option<String>,
+    /// From this source only
+    #[arg(long, env = "MONSYS_SOURCE", value_name = "WORDS")]
+    pub(crate) source: Option<String>,
+    /// Of this key only
+    #[arg(long, env = "MONSYS_KEY", value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Observed at this time or later
+    #[arg(long, env = "MONSYS_SINCE", value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Go on behind this `next_cursor`
+    #[arg(long, env = "MONSYS_CURSOR", value_name = "CURSOR")]
+    pub(crate) cursor: Option<String>,
+    /// How many, 1 to 200 [default: 50]
+    #[arg(long, env = "MONSYS_LIMIT", value_name = "N")]
+    pub(crate) limit: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetentionCommand {
+    /// Remove what is no longer kept: signals after 180 days, raw metrics after 14
+    Run {
+        /// Only count what would be removed
+        #[arg(long, env = "MONSYS_DRY_RUN")]
+        dry_run: bool,
         #[command(flatten)]
         store: StoreArgs,
     },

@@ -1,6 +1,8 @@
 //! The commands that do one thing and end.
 
 mod agent;
+mod retention;
+mod signals;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,8 +19,8 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::cli::{
-    AgentCommand, Cli, Command, HealthArgs, IntegrityCommand, OrgCommand, StoreArgs, UserArgs,
-    UserCommand,
+    AgentCommand, Cli, Command, HealthArgs, IntegrityCommand, OrgCommand, RetentionCommand,
+    SignalsCommand, StoreArgs, UserArgs, UserCommand,
 };
 use crate::clock::Clock;
 use crate::config::{Choices, default_data_dir};
@@ -46,6 +48,18 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::User(UserCommand::Add(args)) => add_user(&args).await?,
         Command::User(UserCommand::Reset(args)) => reset_user(&args).await?,
         Command::Integrity(IntegrityCommand::Run { store }) => return run_cycle(&store).await,
+        Command::Signals(SignalsCommand::Emit { org, file, store }) => {
+            return signals::emit(&org, &file, &store).await;
+        }
+        Command::Signals(SignalsCommand::Query(args)) => signals::query(&args).await?,
+        Command::Retention(RetentionCommand::Run { dry_run, store }) => {
+            let step = if dry_run {
+                retention::Step::Count
+            } else {
+                retention::Step::Sweep
+            };
+            retention::run(step, &store).await?;
+        }
         Command::Version(args) => {
             let version = env!("CARGO_PKG_VERSION");
             say(
@@ -187,6 +201,15 @@ async fn tenant_named(store: &dyn HubStore, name: &str) -> Result<TenantId, Fail
     })
 }
 
+/// Refuses a store whose times are not those of the wall.
+async fn refuse_demo(store: &dyn HubStore) -> Result<(), Failure> {
+    if store.meta("is_demo").await?.is_none() {
+        return Ok(());
+    }
+    let message = "this is a demo store, whose clock is not that of the wall";
+    Err(Failure::new(FailureKind::Configuration, message))
+}
+
 async fn add_user(args: &UserArgs) -> Result<(), Failure> {
     let store = existing_store_of(&args.store)?;
     let tenant = tenant_named(&*store, &args.org).await?;
@@ -244,11 +267,7 @@ async fn print_link(store: &dyn HubStore, user: UserId, args: &UserArgs) -> Resu
 
 async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
     let store = existing_store_of(args)?;
-    let is_demo = store.meta("is_demo").await?.is_some();
-    if is_demo {
-        let message = "this is a demo store, whose clock is not that of the wall";
-        return Err(Failure::new(FailureKind::Configuration, message));
-    }
+    refuse_demo(&*store).await?;
     let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
     let report = worker::cycle(&app, random_bytes(), app.clock.now()).await?;
     let report = report.ok_or_else(|| {

@@ -26,6 +26,14 @@ pub(crate) fn failure(text: impl Display) {
     eprintln!("monsys-hub: {text}");
 }
 
+/// Shows on a terminal how far a command is; each call replaces the last one.
+pub(crate) fn progress(text: impl Display) {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+        let _ = io::stderr().flush();
+    }
+}
+
 /// Sends logs to standard error: readable on a terminal, JSON elsewhere.
 ///
 /// `default` says what is logged unless `MONSYS_LOG` says something else.

@@ -10,7 +10,7 @@ use monsys_core::anomaly::Transition;
 use monsys_core::facts::AgentFacts;
 use monsys_core::id::TenantId;
 use monsys_core::limit;
-use monsys_core::store::{CycleCommit, StoreError};
+use monsys_core::store::{CycleCommit, Retention, StoreError, Swept};
 use monsys_core::time::{Span, Timestamp};
 use monsys_integrity::{Config, Cycle, reconcile};
 use serde::Serialize;
@@ -89,6 +89,22 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             Ok(None) => tracing::info!("another hub runs the integrity cycle"),
             Err(error) => tracing::error!(%error, "integrity cycle not run"),
         }
+        forget_what_is_old(&app, now).await;
+    }
+}
+
+/// Removes what is no longer kept; little at a time, because it is done after every cycle.
+async fn forget_what_is_old(app: &App, now: Timestamp) {
+    match app.store.sweep(Retention::standard(), now).await {
+        Ok(swept) if swept == Swept::default() => {}
+        Ok(swept) => tracing::info!(
+            signals = swept.signals,
+            current = swept.current,
+            metrics = swept.metrics,
+            endpoints = swept.endpoints,
+            "removed what is no longer kept"
+        ),
+        Err(error) => tracing::error!(%error, "what is no longer kept was not removed"),
     }
 }
 

@@ -22,6 +22,7 @@ use monsys_core::sample::MetricSample;
 use monsys_core::signal::SignalDraft;
 
 pub(crate) use head::Head;
+pub use signals::read_signal;
 
 use crate::reject::Reject;
 

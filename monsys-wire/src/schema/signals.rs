@@ -3,11 +3,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use monsys_core::json::Cursor;
+use monsys_core::json::{self, Cursor, Scratch};
 use monsys_core::limit;
 use monsys_core::signal::SignalDraft;
 
 use super::field::{self, array, member, optional_member, required};
+use crate::envelope::malformed;
 use crate::reject::Reject;
 
 /// Reads the data of an `agent_signals` payload: drafts, whose content is not judged here.
@@ -26,6 +27,29 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Vec<SignalDraft>, Reject> 
         });
     }
     Ok(signals)
+}
+
+/// Reads one signal that stands alone, such as a line of a file: the layout is that of a signal in
+/// `agent_signals`. Its content is not judged here.
+///
+/// # Errors
+/// The [`Reject`] that the same text would have as a part of a payload.
+///
+/// ```
+/// use monsys_wire::canonical::Scratch;
+/// use monsys_wire::schema::read_signal;
+///
+/// let line = br#"{"source":"cert_scan","subject_type":"domain","subject_id":"shop.example",
+///     "key":"cert.expiry_days","value":{"value":12},"observed_at":"2026-11-21T01:15:41Z"}"#;
+/// let draft = read_signal(line, &mut Scratch::new())?;
+/// assert_eq!(draft.key, "cert.expiry_days");
+/// let refused = read_signal(br#"{"source":"cert_scan"}"#, &mut Scratch::new()).unwrap_err();
+/// assert_eq!(refused.code(), "missing_field");
+/// # Ok::<(), monsys_wire::Reject>(())
+/// ```
+pub fn read_signal(text: &[u8], scratch: &mut Scratch) -> Result<SignalDraft, Reject> {
+    let canonical = json::canonicalize(text, scratch).map_err(|error| malformed(error, text))?;
+    draft(&mut Cursor::new(canonical))
 }
 
 fn draft(cursor: &mut Cursor<'_>) -> Result<SignalDraft, Reject> {

@@ -4,6 +4,7 @@ pub(crate) mod agents;
 pub(crate) mod health;
 pub(crate) mod integrity;
 pub(crate) mod problem;
+pub(crate) mod signals;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};

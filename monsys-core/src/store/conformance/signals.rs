@@ -59,8 +59,9 @@ fn s10_a_batch_is_stored_whole_or_not_at_all<W: BlockOn>(f: &Fixture<'_, W>) {
     let full = full.signal();
     assert_eq!(f.emit(0, [full.clone()].to_vec()), Ok(()));
     let filter = about(full.subject_id().as_str());
-    assert_eq!(f.history(0, &filter, 2), [full.clone()]);
-    assert_eq!(f.current(0, &filter, 2, now()), [full]);
+    let full = [full];
+    assert_eq!(f.history(0, &filter, 2), full);
+    assert_eq!(f.current(0, &filter, 2, now()), full);
 }
 
 fn s14_signals_are_of_one_tenant<W: BlockOn>(f: &Fixture<'_, W>) {
@@ -74,9 +75,9 @@ fn s14_signals_are_of_one_tenant<W: BlockOn>(f: &Fixture<'_, W>) {
     let theirs = theirs.signal();
     assert_eq!(f.emit(0, [mine.clone()].to_vec()), Ok(()));
     assert_eq!(f.emit(1, [theirs.clone()].to_vec()), Ok(()));
-    assert_eq!(f.history(0, &about(of), 9), [mine.clone()], "history");
-    assert_eq!(f.history(1, &about(of), 9), [theirs.clone()], "history");
     let (mine, theirs) = ([mine], [theirs]);
+    assert_eq!(f.history(0, &about(of), 9), mine, "history");
+    assert_eq!(f.history(1, &about(of), 9), theirs, "history");
     assert_eq!(f.current(0, &about(of), 9, now()), mine, "one slot each");
     assert_eq!(f.current(1, &about(of), 9, now()), theirs, "one slot each");
     let any = SignalFilter::default();
