@@ -21,6 +21,8 @@ mod resolved;
 mod scan;
 #[path = "tidy/size.rs"]
 mod size;
+#[path = "tidy/tenancy.rs"]
+mod tenancy;
 #[path = "tidy/tree.rs"]
 mod tree;
 #[path = "tidy/words.rs"]
@@ -81,6 +83,11 @@ fn only_the_wire_crate_knows_header_names() {
 #[test]
 fn only_the_stores_of_the_hub_speak_sql() {
     tree::none(words::sql_findings(&tree::rust_files()));
+}
+
+#[test]
+fn s15_every_statement_on_data_of_an_organisation_names_its_tenant() {
+    tree::none(tenancy::findings(&tree::files()));
 }
 
 #[test]
