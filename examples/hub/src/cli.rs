@@ -48,6 +48,14 @@ pub(crate) enum Command {
     /// What is kept, and for how long
     #[command(subcommand)]
     Retention(RetentionCommand),
+    /// Copy the store to a new file, also while a hub runs on it
+    Backup(ArchiveArgs),
+    /// Put a backup into a data directory that has no store
+    Restore(ArchiveArgs),
+    /// Write the store as lines of JSON that any store can read; `-` is standard output
+    Export(ArchiveArgs),
+    /// Read an export into an empty store; `-` is standard input
+    Import(ArchiveArgs),
     /// Print the version
     Version(JsonArgs),
     /// Print completions for a shell
@@ -98,6 +106,14 @@ pub(crate) struct StoreArgs {
     /// Print the result as JSON
     #[arg(long, env = "MONSYS_JSON")]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ArchiveArgs {
+    /// The copy; it holds secrets
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! The commands that do one thing and end.
 
 mod agent;
+mod archive;
 mod retention;
 mod signals;
 
@@ -60,6 +61,10 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
             };
             retention::run(step, &store).await?;
         }
+        Command::Backup(args) => archive::backup(&args)?,
+        Command::Restore(args) => archive::restore(&args)?,
+        Command::Export(args) => archive::export(&args)?,
+        Command::Import(args) => archive::import(&args)?,
         Command::Version(args) => {
             let version = env!("CARGO_PKG_VERSION");
             say(
@@ -95,6 +100,12 @@ fn store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
 
 /// Opens a store that is there; a mistyped directory must not become an empty hub.
 fn existing_store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
+    existing_file_of(args)?;
+    store_of(args)
+}
+
+/// Finds the file of a store that is there.
+fn existing_file_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
     let file = data_of(args)?.join(STORE_FILE);
     refuse_postgres()?;
     if matches!(file.try_exists(), Ok(false)) {
@@ -104,7 +115,7 @@ fn existing_store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
         );
         return Err(Failure::new(FailureKind::Configuration, message));
     }
-    store_of(args)
+    Ok(file)
 }
 
 fn data_of(args: &StoreArgs) -> Result<PathBuf, Failure> {

@@ -11,6 +11,7 @@ mod support;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use monsys_core::time::{Span, Timestamp};
 use rusqlite::params;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use support::hub::program;
 use support::person::Person;
 use support::store::{number, open_writable};
-use support::{DataDir, Hub};
+use support::{DataDir, Hub, pause};
 
 fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -340,11 +341,7 @@ fn s10_an_emit_that_is_killed_has_stored_all_or_nothing() {
             .spawn()
             .unwrap();
         // Sooner in each round than in the last one, so that some are killed at work.
-        let patience = std::time::Duration::from_millis(20 * (12 - round));
-        let started = std::time::Instant::now();
-        while started.elapsed() < patience && child.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
-        }
+        pause(Duration::from_millis(20 * (12 - round)));
         // It may have ended already, which is as good.
         let _ = child.kill();
         child.wait().unwrap();

@@ -62,6 +62,20 @@ pub(super) fn migrate_empty(connection: &Connection) -> Result<(), OpenError> {
     Ok(tx.commit()?)
 }
 
+/// Refuses a store that does not have the newest schema.
+pub(super) fn require_newest(connection: &Connection) -> Result<(), OpenError> {
+    match version(connection)? {
+        NEWEST => Ok(()),
+        found if found < NEWEST => Err(OpenError::Older { found }),
+        found => Err(OpenError::Newer { found }),
+    }
+}
+
+/// Tells whether a store has the newest schema.
+pub(super) fn is_newest(connection: &Connection) -> Result<bool, OpenError> {
+    Ok(version(connection)? == NEWEST)
+}
+
 fn version(connection: &Connection) -> Result<i64, OpenError> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }

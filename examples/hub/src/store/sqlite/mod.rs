@@ -8,6 +8,7 @@
 mod account;
 mod agent;
 mod anomaly;
+pub(crate) mod archive;
 mod column;
 mod cycle;
 mod ingest;
