@@ -29,8 +29,10 @@
     reason = "a broken promise is a panic"
 )]
 
+mod drafts;
 mod fixture;
 mod nonces;
+mod retention;
 mod signals;
 
 use std::task::{Context, Poll, Waker};
@@ -100,7 +102,7 @@ pub fn suite<W: BlockOn>(fixture: &Fixture<'_, W>) {
     one_holder_has_the_lease(fixture);
     nonces::suite(fixture);
     signals::suite(fixture);
-    signals::retention_suite(fixture);
+    retention::suite(fixture);
 }
 
 fn positions_are_decided_and_used_up_once<W: BlockOn>(f: &Fixture<'_, W>) {

@@ -295,7 +295,7 @@ impl<W: BlockOn> Fixture<'_, W> {
 }
 
 /// Waits for all answers together, so that a store is asked again before it has answered.
-fn all_at_once<'a, T: Send + Unpin + 'a>(
+pub(super) fn all_at_once<'a, T: Send + Unpin + 'a>(
     asked: Vec<StoreFuture<'a, T>>,
 ) -> StoreFuture<'a, Vec<T>> {
     let mut asked: Vec<_> = asked.into_iter().map(|future| (future, None)).collect();

@@ -1,20 +1,21 @@
-//! Promises about signals: their history, what is current, and what retention leaves.
+//! Promises about signals: their history, and what of them is current.
 
 use std::string::String;
 use std::vec::Vec;
 
+use super::drafts::{Draft, SOURCE, about, key_of, later};
 use super::fixture::{now, position, token};
+use super::nonces::all_at_once;
 use super::{BlockOn, Fixture};
 use crate::anomaly::{AnomalyKind, Transition};
 use crate::id::{AgentId, TenantId};
 use crate::limit;
-use crate::name::{SignalKey, Source, SubjectId, SubjectType};
+use crate::name::{SignalKey, Source, SubjectType};
 use crate::position::ContentHash;
 use crate::severity::Severity;
-use crate::signal::{Signal, SignalDraft};
+use crate::signal::Signal;
 use crate::store::{
-    CycleCommit, IngestBatch, IngestOutcome, Payload, Retention, SignalFilter, SignalSlot,
-    StoreError, Swept,
+    CycleCommit, IngestBatch, IngestOutcome, Payload, SignalFilter, SignalSlot, StoreError,
 };
 use crate::time::{Span, Timestamp};
 
@@ -28,12 +29,9 @@ pub(super) fn suite<W: BlockOn>(f: &Fixture<'_, W>) {
     what_is_current_is_paged_in_the_order_of_its_slots(f);
     payloads_and_findings_are_current_too(f);
     a_refused_payload_leaves_no_signal(f);
+    what_comes_many_times_at_once_is_stored_once(f);
+    batches_that_come_at_once_are_all_stored(f);
     live_keys_are_those_that_are_current(f);
-}
-
-/// Runs last: it moves the clock past everything that the other promises stored.
-pub(super) fn retention_suite<W: BlockOn>(f: &Fixture<'_, W>) {
-    s16_retention_drops_history_and_never_moves_what_is_current(f);
 }
 
 fn s10_a_batch_is_stored_whole_or_not_at_all<W: BlockOn>(f: &Fixture<'_, W>) {
@@ -336,6 +334,37 @@ fn a_refused_payload_leaves_no_signal<W: BlockOn>(f: &Fixture<'_, W>) {
     assert!(record.is_ok_and(|record| record.is_some()));
 }
 
+fn what_comes_many_times_at_once_is_stored_once<W: BlockOn>(f: &Fixture<'_, W>) {
+    let agent = f.enrol(0, 63);
+    let same = [f.said(agent, 1, &["a"])];
+    let asked = (0..16).map(|_| f.store.commit(&same)).collect();
+    let outcomes = f.wait.block_on(all_at_once(asked));
+    let outcomes = outcomes.expect("a store that takes payloads").concat();
+    let is = |wanted| move |outcome: &&IngestOutcome| **outcome == wanted;
+    let accepted = outcomes.iter().filter(is(IngestOutcome::Accepted));
+    assert_eq!(accepted.count(), 1, "one position, one payload");
+    let duplicates = outcomes.iter().filter(is(IngestOutcome::Duplicate));
+    assert_eq!(duplicates.count(), 15);
+    let subject = std::format!("{agent}");
+    assert_eq!(f.history(0, &about(&subject), 9).len(), 1);
+}
+
+fn batches_that_come_at_once_are_all_stored<W: BlockOn>(f: &Fixture<'_, W>) {
+    let of = "at once";
+    let at = |s| Draft {
+        at: later(s),
+        ..Draft::new(of, 1)
+    };
+    let batch = |s| [at(s).signal(), at(20 - s).signal()].to_vec();
+    let emit = |s| f.store.emit(f.tenants[0], batch(s));
+    let emitted = f.wait.block_on(all_at_once((0..16).map(emit).collect()));
+    assert_eq!(emitted.map(|all| all.len()), Ok(16));
+    assert_eq!(f.history(0, &about(of), 9).len(), 32, "whole batches");
+    let current = f.current(0, &about(of), 9, now());
+    let newest: Vec<_> = current.iter().map(Signal::observed_at).collect();
+    assert_eq!(newest, [later(20)], "the latest, whichever came last");
+}
+
 fn live_keys_are_those_that_are_current<W: BlockOn>(f: &Fixture<'_, W>) {
     let agent = f.enrol(0, 62);
     let most = limit::LIVE_KEYS_PER_SOURCE_MAX;
@@ -380,188 +409,4 @@ fn live_keys_are_those_that_are_current<W: BlockOn>(f: &Fixture<'_, W>) {
         ..batch(4, all(&keys[most..], None))
     };
     assert_eq!(f.commit(&expired), IngestOutcome::Accepted, "room again");
-}
-
-fn s16_retention_drops_history_and_never_moves_what_is_current<W: BlockOn>(f: &Fixture<'_, W>) {
-    let of = "kept";
-    let retention = Retention::standard();
-    let year = Span::from_secs(365 * 86_400);
-    let sticky = Draft {
-        severity: Some("medium"),
-        ..Draft::new(of, 1)
-    };
-    let long = Draft {
-        ttl_seconds: Some(2 * 365 * 86_400),
-        ..Draft::new(of, 2)
-    };
-    let short = Draft {
-        ttl_seconds: Some(60),
-        ..Draft::new(of, 3)
-    };
-    let three = [sticky.signal(), long.signal(), short.signal()];
-    assert_eq!(f.emit(0, three.to_vec()), Ok(()));
-    let count = |now| f.wait.block_on(f.store.count_due(retention, now));
-    let sweep = |now| f.wait.block_on(f.store.sweep(retention, now));
-    let kept = Span::from_secs(limit::SIGNAL_RETENTION_S);
-    let last = now().saturating_add(kept);
-    let fresh = Draft {
-        at: later(300),
-        ..Draft::new(of, 4)
-    };
-    assert_eq!(f.emit(0, [fresh.signal()].to_vec()), Ok(()));
-    let today = count(now()).expect("a count");
-    let of_today = [today.signals, today.current, today.metrics, today.endpoints];
-    assert_eq!(of_today, [0; 4], "nothing of today is due");
-    let due = count(last).expect("a count");
-    assert!(due.metrics > 0, "metrics are kept for 14 days: {due:?}");
-    assert_eq!(sweep(last), Ok(due), "what is counted is what goes");
-    assert_eq!(f.history(0, &about(of), 9).len(), 4, "kept for 180 days");
-    let in_a_year = now().saturating_add(year);
-    let any = SignalFilter::default();
-    let before = [0, 1].map(|tenant| f.current(tenant, &any, 200, in_a_year));
-    let over = last.saturating_add(Span::from_micros(1));
-    let due = count(over).expect("a count");
-    assert!(due.signals >= 3, "{due:?}");
-    assert_eq!(count(over), Ok(due), "counting changes nothing");
-    assert_eq!(
-        f.history(0, &about(of), 9).len(),
-        4,
-        "counting changes nothing"
-    );
-    assert_eq!(sweep(over), Ok(due), "what is counted is what goes");
-    assert_eq!(
-        f.history(0, &about(of), 9),
-        [fresh.signal()],
-        "and not a microsecond longer"
-    );
-    assert_eq!(sweep(over), Ok(Swept::default()), "nothing is left to do");
-    assert!(sweep(in_a_year).is_ok());
-    for (tenant, before) in [0, 1].into_iter().zip(before) {
-        assert!(!before.is_empty());
-        let after = f.current(tenant, &any, 200, in_a_year);
-        assert_eq!(after, before, "what is current never moves");
-        assert_eq!(f.history(tenant, &any, 200), [], "all history is gone");
-    }
-    let left = f.current(0, &about(of), 9, now());
-    let left: Vec<_> = left.iter().map(|s| s.key().as_str()).collect();
-    assert_eq!(
-        left,
-        [key_of(1), key_of(2), key_of(4)],
-        "the expired one is gone"
-    );
-}
-
-const SOURCE: &str = "suite_check";
-
-/// A draft whose fields a test changes.
-struct Draft<'a> {
-    subject_type: &'a str,
-    subject_id: &'a str,
-    key: String,
-    value: &'a str,
-    severity: Option<&'a str>,
-    at: Timestamp,
-    ttl_seconds: Option<i64>,
-}
-
-impl<'a> Draft<'a> {
-    fn new(subject_id: &'a str, key: usize) -> Self {
-        Self {
-            subject_type: "endpoint",
-            subject_id,
-            key: key_of(key),
-            value: r#"{"value":1}"#,
-            severity: None,
-            at: now(),
-            ttl_seconds: None,
-        }
-    }
-
-    fn signal(&self) -> Signal {
-        let draft = SignalDraft {
-            source: SOURCE.into(),
-            subject_type: self.subject_type.into(),
-            subject_id: self.subject_id.into(),
-            key: self.key.clone(),
-            value: self.value.into(),
-            severity: self.severity.map(String::from),
-            observed_at: self.at,
-            ttl_seconds: self.ttl_seconds,
-        };
-        Signal::validate(&draft, now()).expect("a valid signal")
-    }
-}
-
-fn key_of(number: usize) -> String {
-    std::format!("suite.k{number}")
-}
-
-fn later(seconds: i64) -> Timestamp {
-    now().saturating_add(Span::from_secs(seconds))
-}
-
-fn about(subject: &str) -> SignalFilter {
-    let is_agent = AgentId::parse(subject).is_ok();
-    let subject_type = if is_agent { "agent" } else { "endpoint" };
-    SignalFilter {
-        subject_type: SubjectType::parse(subject_type).ok(),
-        subject_id: SubjectId::parse(subject).ok(),
-        ..SignalFilter::default()
-    }
-}
-
-impl<W: BlockOn> Fixture<'_, W> {
-    fn emit(&self, tenant: usize, signals: Vec<Signal>) -> Result<(), StoreError> {
-        let tenant = self.tenants[tenant];
-        self.wait.block_on(self.store.emit(tenant, signals))
-    }
-
-    /// All pages of the history.
-    fn history(&self, tenant: usize, filter: &SignalFilter, n_rows: u32) -> Vec<Signal> {
-        let (mut listed, mut after) = (Vec::new(), None);
-        loop {
-            let page = self
-                .store
-                .signals(self.tenants[tenant], filter, after, n_rows);
-            let page = self.wait.block_on(page).expect("a page");
-            assert!(page.signals.len() <= usize::try_from(n_rows).unwrap_or(usize::MAX));
-            listed.extend(page.signals);
-            after = page.next;
-            if after.is_none() {
-                return listed;
-            }
-        }
-    }
-
-    /// All pages of what is current.
-    fn current(&self, tenant: usize, filter: &SignalFilter, n: u32, now: Timestamp) -> Vec<Signal> {
-        let (mut listed, mut after) = (Vec::new(), None);
-        loop {
-            let tenant = self.tenants[tenant];
-            let page = self.store.current(tenant, filter, after.as_ref(), n, now);
-            let page = self.wait.block_on(page).expect("a page");
-            listed.extend(page.signals);
-            after = page.next;
-            if after.is_none() {
-                return listed;
-            }
-        }
-    }
-
-    /// A payload of signals of an agent of the first tenant.
-    fn said(&self, agent: AgentId, seq: i64, keys: &[&str]) -> IngestBatch {
-        let subject = std::format!("{agent}");
-        let signal = |key: &&str| {
-            let draft = Draft {
-                subject_type: "agent",
-                key: std::format!("said.{key}"),
-                ..Draft::new(&subject, 0)
-            };
-            draft.signal()
-        };
-        IngestBatch {
-            payload: Payload::Signals(keys.iter().map(signal).collect()),
-            ..self.metrics(agent, seq, 600)
-        }
-    }
 }

@@ -231,11 +231,12 @@ const CURRENT: &str = "SELECT source, subject_type, subject_id, signal_key, sign
         > (:after_type, :after_id, :after_source, :after_key) \
     ORDER BY subject_type, subject_id, source, signal_key LIMIT :limit";
 
+/// The plus keeps the comparison of places from hiding that one subject is a range of the key.
 const CURRENT_OF_SUBJECT: &str = "SELECT source, subject_type, subject_id, signal_key, \
     signal_value, severity, observed_at, ttl_seconds FROM signal_current \
     WHERE tenant_id = :tenant AND subject_type = :subject_type AND subject_id = :subject_id \
     AND (:source IS NULL OR source = :source) AND (:key IS NULL OR signal_key = :key) \
     AND observed_at >= :since AND (expires_at IS NULL OR expires_at > :now) \
-    AND (subject_type, subject_id, source, signal_key) \
+    AND (+subject_type, subject_id, source, signal_key) \
         > (:after_type, :after_id, :after_source, :after_key) \
     ORDER BY subject_type, subject_id, source, signal_key LIMIT :limit";
