@@ -15,8 +15,13 @@ const DIFFERENT = { // names of cases that a hub refuses and these libraries do 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const surprises = [];
 let nChecked = 0;
+const folder = process.argv[2] ?? "";
+if (!folder || !fs.existsSync(path.join(folder, "requests.json"))) {
+  console.error("usage: vectors.mjs FOLDER, where FOLDER is monsys-wire/vectors");
+  process.exit(1);
+}
 
-const read = (file) => JSON.parse(fs.readFileSync(path.join(process.argv[2], file)));
+const read = (file) => JSON.parse(fs.readFileSync(path.join(folder, file)));
 
 function check(name, isRight) {
   nChecked += 1;

@@ -11,6 +11,9 @@ DIFFERENT = {  # names of cases that a hub refuses and these libraries do not, a
     "a fraction beyond 2^53 - 1": "rfc8785 limits integers only",
 }
 surprises, n_checked = [], 0
+FOLDER = pathlib.Path(*sys.argv[1:2])
+if len(sys.argv) != 2 or not (FOLDER / "requests.json").is_file():
+    sys.exit("usage: vectors.py FOLDER, where FOLDER is monsys-wire/vectors")
 
 def check(case, is_right):
     global n_checked
@@ -19,7 +22,7 @@ def check(case, is_right):
         surprises.append(case["name"])
 
 def read(file):
-    return json.loads((pathlib.Path(sys.argv[1]) / file).read_text("utf-8"))
+    return json.loads((FOLDER / file).read_text("utf-8"))
 
 def canonical(case, member):  # None where the libraries find no such form
     try:

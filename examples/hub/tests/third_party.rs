@@ -347,6 +347,22 @@ fn libraries_that_nobody_here_wrote_agree_with_the_kit() {
 }
 
 #[test]
+fn the_kit_of_named_cases_has_to_be_named() {
+    let data = DataDir::new();
+    let elsewhere = data.path().to_str().unwrap();
+    for interpreter in &Interpreter::all("no kit of named cases") {
+        for arguments in [&[][..], &[elsewhere]] {
+            let output = interpreter.run(&data, "vectors", arguments, None);
+            let (said, complaint) = texts(&output);
+            assert_eq!((output.status.code(), said.as_str()), (Some(1), ""));
+            assert_eq!(complaint.lines().count(), 1, "{complaint}");
+            let usage = format!("usage: {} FOLDER", interpreter.file("vectors"));
+            assert!(complaint.starts_with(&usage), "{complaint}");
+        }
+    }
+}
+
+#[test]
 fn each_program_is_complete_in_80_lines() {
     let mut n_programs = 0;
     for entry in std::fs::read_dir(sources()).unwrap() {
