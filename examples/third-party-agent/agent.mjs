@@ -6,40 +6,29 @@ import fs from "node:fs";
 import os from "node:os";
 import canonicalize from "canonicalize";
 
-const fail = (why) => { console.error(why); process.exit(1); };
+const fail = (why) => { console.error(why.replace(/\p{Cc}+/gu, " ")); process.exit(1); };
 const signed = (text) => sign(null, Buffer.from(text), key).toString("hex");
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const [HUB, PATH] = process.argv.slice(2);
-if (!/^(https:\/\/|http:\/\/(127\.0\.0\.1|localhost):)/.test(HUB))
-  fail("expected a hub at https://, because the token could be read on the way");
+if (!PATH || !/^(https:\/\/|http:\/\/(127\.0\.0\.1|localhost):)/.test(HUB))
+  fail("expected HUB STATE_FILE; HUB at https://, because the token could be read on the way");
 
 function save() { // as a whole and on the disk: no crash may give a position twice
   fs.writeFileSync(PATH + ".new", JSON.stringify(state), { mode: 0o600, flush: true });
   fs.renameSync(PATH + ".new", PATH);
 }
 
-async function call(path, body, own) {
+async function call(path, body, own) { // status and JSON of a hub, or the text of whatever it was
   const bearer = { Authorization: "Bearer " + state.token, "Content-Type": "application/json" };
-  const headers = { ...bearer, ...own }, method = body ? "POST" : "GET";
+  const rules = { method: body && "POST", redirect: "manual", signal: AbortSignal.timeout(10_000) };
   try {
-    const signal = AbortSignal.timeout(10_000);
-    const answer = await fetch(HUB + path, { method, headers, body, signal, redirect: "error" });
-    const text = await answer.text();
-    const isFinal = text.includes('"code"') && [400, 409, 413, 415, 422].includes(answer.status);
-    if (answer.ok || isFinal) return JSON.parse(text);
-    fail(`${path} was refused with ${answer.status}: ${text}`);
+    const answer = await fetch(HUB + path, { ...rules, body, headers: { ...bearer, ...own } });
+    const form = answer.headers.get("content-type")?.split(";")[0], text = await answer.text();
+    const wanted = answer.ok ? "application/json" : "application/problem+json";
+    return [answer.status, form === wanted ? JSON.parse(text) ?? text : text];
   } catch (problem) {
     fail(`expected a hub at ${HUB}: ${problem.cause?.message || problem}`);
   }
-}
-
-async function enrol() { // after a crash it pins the same key again, which changes nothing
-  const { aud, agent_id } = await call("/api/v1/agents/self");
-  const public_key = Buffer.from(state.key.x, "base64url").toString("hex");
-  const signature = signed(`monsys-pin-v1\n${aud}\n${agent_id}\n${public_key}\n`);
-  const { pinned } = await call("/api/v1/agents/pin", JSON.stringify({ public_key, signature }));
-  if (pinned !== public_key) fail("expected the hub to pin the key of this agent");
-  Object.assign(state, { aud, agent_id });
 }
 
 function cpuTimes() { // milliseconds of all cores together
@@ -51,23 +40,34 @@ function cpuTimes() { // milliseconds of all cores together
 async function deliver(payload) {
   const text = canonicalize({ ...payload, sent_at: new Date().toISOString() });
   const signature = signed("monsys-ingest-v1\n" + text);
-  const said = await call("/api/v1/ingest", text, { "X-Monsys-Signature": signature });
+  const [status, said] = await call("/api/v1/ingest", text, { "X-Monsys-Signature": signature });
   console.log("epoch", payload.epoch, "seq", payload.seq, JSON.stringify(said));
-  const isDone = !["stale_epoch", "replay"].includes(said.code);
-  if (isDone) return state.queue.pop(); // delivered, or it would be refused again
-  // This state is older than what the hub saw, as after a restored backup.
-  Object.assign(state, { epoch: said.min_epoch ?? state.epoch + 1, seq: state.queue.length });
-  state.queue.forEach((waiting, i) => Object.assign(waiting, { epoch: state.epoch, seq: i + 1 }));
+  const isTaken = [200, 202].includes(status) && ["accepted", "duplicate"].includes(said.status);
+  const code = typeof said.code === "string" && said.code;
+  if (isTaken || (code && [400, 413, 415, 422].includes(status))) return state.queue.pop();
+  const epoch = { stale_epoch: said.min_epoch, replay: state.epoch + 1 }[code];
+  if (status !== 409 || !Number.isSafeInteger(epoch) || epoch <= state.epoch)
+    fail(`expected accepted, duplicate or a higher epoch, got ${status} ${JSON.stringify(said)}`);
+  Object.assign(state, { epoch, seq: state.queue.length }); // as after a restored backup
+  state.queue.forEach((waiting, i) => Object.assign(waiting, { epoch, seq: i + 1 }));
 }
 
-const state = fs.existsSync(PATH) ? JSON.parse(fs.readFileSync(PATH)) : {
-  key: generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }),
-  epoch: 1, seq: 0, queue: [],
-};
+const state = fs.existsSync(PATH) ? JSON.parse(fs.readFileSync(PATH)) : { epoch: 1, seq: 0,
+  queue: [], key: generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }) };
 state.token = process.env.MONSYS_TOKEN || state.token || fail("expected MONSYS_TOKEN, once");
 const key = createPrivateKey({ key: state.key, format: "jwk" });
 save(); // before the key is pinned, because the hub takes no other key afterwards
-if (!state.aud) await enrol();
+if (!state.aud) { // after a crash this pins the same key again, which changes nothing
+  const me = await call("/api/v1/agents/self"), { aud, agent_id } = me[1];
+  if (typeof aud !== "string" || typeof agent_id !== "string")
+    fail(`expected /api/v1/agents/self to name this agent, got ${JSON.stringify(me)}`);
+  const public_key = Buffer.from(state.key.x, "base64url").toString("hex");
+  const signature = signed(`monsys-pin-v1\n${aud}\n${agent_id}\n${public_key}\n`);
+  const answer = await call("/api/v1/agents/pin", JSON.stringify({ public_key, signature }));
+  if (answer[1].pinned !== public_key)
+    fail(`expected the hub to pin the key of this agent, got ${JSON.stringify(answer)}`);
+  Object.assign(state, { aud, agent_id });
+}
 const [before, , after] = [cpuTimes(), await sleep(1_000), cpuTimes()];
 const cpu = 100 * (1 - (after.idle - before.idle) / (after.all - before.all));
 const { aud, agent_id, epoch } = state, captured_at = new Date().toISOString();

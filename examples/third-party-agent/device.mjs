@@ -6,9 +6,10 @@ import fs from "node:fs";
 import os from "node:os";
 import canonicalize from "canonicalize";
 
-const fail = (why) => { console.error(why); process.exit(1); };
+const fail = (why) => { console.error(why.replace(/\p{Cc}+/gu, " ")); process.exit(1); };
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const [HUB, ENROLMENT_FILE, PATH] = process.argv.slice(2);
+if (!PATH) fail("usage: device.mjs HUB ENROLMENT_FILE STATE_FILE");
 const { org, device, key, aud } = JSON.parse(fs.readFileSync(ENROLMENT_FILE));
 
 function save() { // as a whole and on the disk: no crash may give a position twice
@@ -25,14 +26,16 @@ function signed(text) { // a nonce belongs to one request, so every attempt make
     "X-EM-Signature": mac, "Content-Type": "application/json" };
 }
 
-async function call(body) {
-  const rules = { method: "POST", redirect: "error", signal: AbortSignal.timeout(10_000) };
+async function call(body) { // status and JSON of a hub, or the text of whatever it was
+  const rules = { method: "POST", redirect: "manual", signal: AbortSignal.timeout(10_000) };
   try {
     const answer = await fetch(HUB + "/ingest", { ...rules, body, headers: signed(body) });
-    const said = await answer.json();
-    if (said.server_time) // for the timestamps of requests only, never for captured_at or sent_at
-      state.offset_ms = Date.parse(said.server_time) - Date.now();
-    return said;
+    const form = answer.headers.get("content-type")?.split(";")[0], text = await answer.text();
+    const wanted = answer.ok ? "application/json" : "application/problem+json";
+    const said = form === wanted ? JSON.parse(text) ?? text : text;
+    const hubTime = Date.parse(said.server_time); // for the timestamps of requests only
+    if (hubTime) state.offset_ms = hubTime - Date.now();
+    return [answer.status, said];
   } catch (problem) {
     fail(`expected a hub at ${HUB}: ${problem.cause?.message || problem}`);
   }
@@ -46,17 +49,18 @@ function cpuTimes() { // milliseconds of all cores together
 
 async function deliver(payload) {
   const text = canonicalize({ ...payload, sent_at: new Date().toISOString() });
-  let said = await call(text);
+  let [status, said] = await call(text);
   if (["stale", "replay"].includes(said.code)) // the clock was wrong, or the nonce used up
-    said = await call(text);
+    [status, said] = await call(text);
   console.log("epoch", payload.epoch, "seq", payload.seq, JSON.stringify(said));
-  const isDone = ["accepted", "duplicate", 400, 413, 415, 422].includes(said.status);
-  if (isDone) return state.queue.pop(); // delivered, or it would be refused again
-  if (!["stale_epoch", "replay"].includes(said.code))
-    fail(`not delivered: ${said.status} ${said.code}: ${said.detail}`);
-  // This state is older than what the hub saw, as after a restored backup.
-  Object.assign(state, { epoch: said.min_epoch ?? state.epoch + 1, seq: state.queue.length });
-  state.queue.forEach((waiting, i) => Object.assign(waiting, { epoch: state.epoch, seq: i + 1 }));
+  const isTaken = [200, 202].includes(status) && ["accepted", "duplicate"].includes(said.status);
+  const code = typeof said.code === "string" && said.code;
+  if (isTaken || (code && [400, 413, 415, 422].includes(status))) return state.queue.pop();
+  const epoch = { stale_epoch: said.min_epoch, replay: state.epoch + 1 }[code];
+  if (status !== 409 || !Number.isSafeInteger(epoch) || epoch <= state.epoch)
+    fail(`expected accepted, duplicate or a higher epoch, got ${status} ${JSON.stringify(said)}`);
+  Object.assign(state, { epoch, seq: state.queue.length }); // as after a restored backup
+  state.queue.forEach((waiting, i) => Object.assign(waiting, { epoch, seq: i + 1 }));
 }
 
 const state = fs.existsSync(PATH) ? JSON.parse(fs.readFileSync(PATH))

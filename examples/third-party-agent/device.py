@@ -1,14 +1,15 @@
 """A monsys agent for Linux, hmac profile: device.py HUB ENROLMENT_FILE STATE_FILE
-
 ENROLMENT_FILE is what `monsys-hub agent enrol --profile hmac --json` printed. Each run measures
 and sends once; a hub expects one every 15 s. What is undelivered is kept for the next run."""
-import datetime, hashlib, hmac, http.client, json, os, secrets, sys, time
-from urllib import error, request
+import hashlib, hmac, http.client, json, os, pathlib, secrets, sys, time
+from datetime import UTC, datetime
+from urllib import request
 import rfc8785
 
+if len(sys.argv) != 4:
+    sys.exit("usage: device.py HUB ENROLMENT_FILE STATE_FILE")
 HUB, ENROLMENT_FILE, PATH = sys.argv[1:]
-with open(ENROLMENT_FILE) as file:
-    DEVICE = json.load(file)
+DEVICE = json.loads(pathlib.Path(ENROLMENT_FILE).read_text())
 
 def save():  # as a whole and on the disk: no crash may give a position twice
     with open(os.open(PATH + ".new", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
@@ -17,12 +18,8 @@ def save():  # as a whole and on the disk: no crash may give a position twice
         os.fsync(file.fileno())
     os.replace(PATH + ".new", PATH)
 
-def now():  # the clock of this machine as it is: only the timestamp of a request is corrected
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
 def cpu_times():
-    with open("/proc/stat") as file:
-        times = [int(word) for word in file.readline().split()[1:9]]
+    times = [int(word) for word in pathlib.Path("/proc/stat").read_text().split()[1:9]]
     return sum(times), sum(times[3:5])  # all, and of it what was idle or waited for a disk
 
 def sign(text):  # a nonce belongs to one request, so every attempt makes another one
@@ -32,45 +29,48 @@ def sign(text):  # a nonce belongs to one request, so every attempt makes anothe
     return {"X-EM-Org": DEVICE["org"], "X-EM-Device": DEVICE["device"], "X-EM-Timestamp": stamp,
             "X-EM-Nonce": nonce, "X-EM-Signature": mac, "Content-Type": "application/json"}
 
-def call(text):
+class Plain(request.HTTPErrorProcessor):  # no status is an exception, no redirect is followed
+    http_response = https_response = lambda self, asked, answer: answer
+
+def call(body):  # status and JSON of a hub, or the text of whatever it was
     try:
-        post = request.Request(HUB + "/ingest", text, sign(text))
-        with request.urlopen(post, timeout=10) as answer:
-            said = json.load(answer)
-    except error.HTTPError as refusal:
-        if refusal.headers.get_content_type() != "application/problem+json":
-            sys.exit(f"expected a hub at {HUB}, got the answer {refusal.code} of something else")
-        said = json.load(refusal)
-    except (OSError, ValueError, http.client.HTTPException) as problem:
+        asked = request.Request(HUB + "/ingest", body, sign(body))
+        with request.build_opener(Plain).open(asked, timeout=10) as answer:
+            form, text = answer.headers.get_content_type(), answer.read(65_536)
+        wanted = "application/json" if answer.status < 300 else "application/problem+json"
+        said = json.loads(text) if form == wanted else text.decode(errors="replace")
+        if isinstance(said, dict) and isinstance(said.get("server_time"), str):
+            hub_time = datetime.fromisoformat(said["server_time"])
+            state["offset"] = hub_time.timestamp() - time.time()  # for X-EM-Timestamp only
+        return answer.status, said
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as problem:
         sys.exit(f"expected a hub at {HUB}: {problem}")
-    if "server_time" in said:
-        hub_time = datetime.datetime.fromisoformat(said["server_time"].replace("Z", "+00:00"))
-        state["offset"] = hub_time.timestamp() - time.time()
-    return said
 
 def deliver(payload):
-    text = rfc8785.dumps(payload | {"sent_at": now()})
-    said = call(text)
-    if said.get("code") in ("stale", "replay"):  # the clock was wrong, or the nonce used up
-        said = call(text)
-    print("epoch", payload["epoch"], "seq", payload["seq"], json.dumps(said))
-    if said["status"] in ("accepted", "duplicate", 400, 413, 415, 422):
-        return state["queue"].remove(payload)  # delivered, or it would be refused again
-    if said["code"] not in ("stale_epoch", "replay"):
-        sys.exit(f"not delivered: {said['status']} {said['code']}: {said['detail']}")
-    # The state is older than what the hub saw, as after a restored backup.
-    state.update(epoch=said.get("min_epoch", state["epoch"] + 1), seq=len(state["queue"]))
+    text = rfc8785.dumps(payload | {"sent_at": datetime.now(UTC).isoformat()})
+    answer = call(text)
+    match answer:
+        case (401, {"code": "stale"}) | (409, {"code": "replay"}):
+            answer = call(text)  # the clock was wrong, or the nonce used up
+    print("epoch", payload["epoch"], "seq", payload["seq"], json.dumps(answer[1]))
+    match answer:  # what is in none of these forms decides nothing about the payload
+        case 200 | 202, {"status": "accepted" | "duplicate"}: return state["queue"].remove(payload)
+        case 400 | 413 | 415 | 422, {"code": str()}: return state["queue"].remove(payload)
+        case 409, {"code": "replay"}: epoch = state["epoch"] + 1  # as after a restored backup
+        case 409, {"code": "stale_epoch", "min_epoch": int(n)} if state["epoch"] < n < 2**53:
+            epoch = n
+        case _: sys.exit(f"expected accepted, duplicate or a higher epoch of a hub, got {answer}")
+    state.update(epoch=epoch, seq=len(state["queue"]))
     for seq, waiting in enumerate(state["queue"], 1):
-        waiting.update(epoch=state["epoch"], seq=seq)
+        waiting.update(epoch=epoch, seq=seq)
 
-state = {"epoch": 1, "seq": 0, "offset": 0, "queue": []}
-if os.path.exists(PATH):
-    with open(PATH) as file:
-        state = json.load(file)
+state = json.loads(pathlib.Path(PATH).read_text()) if os.path.exists(PATH) else {
+    "epoch": 1, "seq": 0, "offset": 0, "queue": []}
 (all_before, idle_before), _, (all_after, idle_after) = cpu_times(), time.sleep(1), cpu_times()
 cpu = 100 * (1 - (idle_after - idle_before) / (all_after - all_before))
 state["seq"] += 1
-state["queue"].append({"v": 1, "type": "metrics", "agent_version": "0.1.0", "captured_at": now(),
+state["queue"].append({"v": 1, "type": "metrics", "agent_version": "0.1.0",
+    "captured_at": datetime.now(UTC).isoformat(),
     "aud": DEVICE["aud"], "agent_id": DEVICE["device"], "epoch": state["epoch"],
     "seq": state["seq"], "data": {"cpu_usage_percent": min(cpu, 100), "load1": os.getloadavg()[0]}})
 while state["queue"]:

@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -22,6 +22,29 @@ use support::store::rows;
 use support::{DataDir, Hub, PATIENCE};
 
 const LINES_MAX: usize = 80;
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
+
+/// Answers to a payload that no hub gives, or that say nothing about it: status, type and body.
+const UNDECIDED: [(u16, &str, &str); 12] = [
+    (200, JSON, "{}"),
+    (200, JSON, "[]"),
+    (
+        200,
+        "text/html",
+        "<p>\nlog in, and you are \"accepted\"\n</p>",
+    ),
+    (202, JSON, r#"{"status":"queued"}"#),
+    (302, "text/html", "elsewhere"),
+    (400, JSON, r#"{"error":{"code":"x"}}"#),
+    (400, JSON, r#"{"code":"syntax"}"#),
+    (400, PROBLEM, "{}"),
+    (413, "text/html", r#"<p title="code">"code"</p>"#),
+    (422, PROBLEM, r#"{"code":["syntax"],"status":"accepted"}"#),
+    (409, PROBLEM, "{}"),
+    (409, PROBLEM, r#"{"code":"stale_epoch","min_epoch":"7"}"#),
+];
 
 /// A hub, and one program with a state of its own.
 struct Scene<'a> {
@@ -126,6 +149,16 @@ impl<'a> Scene<'a> {
         std::fs::write(&path, state.to_string()).unwrap();
     }
 
+    /// Positions of what waits for the next run.
+    fn kept(&self) -> Vec<(i64, i64)> {
+        let state = std::fs::read(self.path("state.json")).unwrap();
+        let state: Value = serde_json::from_slice(&state).unwrap();
+        let number = |value: &Value| value.as_i64().unwrap();
+        let position = |waiting: &Value| (number(&waiting["epoch"]), number(&waiting["seq"]));
+        let queue = state["queue"].as_array().unwrap();
+        queue.iter().map(position).collect()
+    }
+
     fn stored(&self) -> Vec<(i64, i64, bool)> {
         let sql = "SELECT epoch, seq, is_verified FROM metrics ORDER BY epoch, seq";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -220,8 +253,9 @@ fn request_on(stream: &mut TcpStream) -> Vec<u8> {
     loop {
         let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.split("content-length: ").nth(1).unwrap();
-            let length: usize = length.lines().next().unwrap().parse().unwrap();
+            let length = head.split("content-length: ").nth(1);
+            let length = length.map_or("0", |rest| rest.lines().next().unwrap());
+            let length: usize = length.parse().unwrap();
             if body.len() >= length {
                 return bytes;
             }
@@ -229,6 +263,100 @@ fn request_on(stream: &mut TcpStream) -> Vec<u8> {
         let n = stream.read(&mut buffer).unwrap();
         assert_ne!(n, 0, "the request ended early: {text}");
         bytes.extend(&buffer[..n]);
+    }
+}
+
+/// Something on the way that gives each request the same answer, until the tests end.
+fn stranger(status: u16, form: &str, body: &str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: {form}\r\nLocation: /elsewhere\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            request_on(&mut stream);
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    addr
+}
+
+#[test]
+fn an_answer_that_is_not_a_hubs_costs_no_payload() {
+    each("answers of strangers", |scene| {
+        scene.run();
+        for (status, form, body) in UNDECIDED {
+            let words = ["expected accepted, duplicate or", &status.to_string()];
+            scene.fails(stranger(status, form, body), &words);
+        }
+        let deep = "[".repeat(60_000);
+        for (status, form, body) in [(200, JSON, "{"), (400, PROBLEM, &deep)] {
+            let words = ["expected a hub at http://127.0.0.1:"];
+            scene.fails(stranger(status, form, body), &words);
+        }
+        let expected = (2..=15).map(|seq| (1, seq)).collect::<Vec<_>>();
+        assert_eq!(scene.kept(), expected);
+        let delivered = (2..=16).rev().map(|seq| said(1, seq, "accepted"));
+        assert_eq!(scene.run(), delivered.collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_payload_is_given_up_only_for_a_refusal_of_the_payload() {
+    each("refusals of a payload", |scene| {
+        scene.run();
+        let refusals = [
+            "syntax",
+            "too_large",
+            "unsupported_media_type",
+            "wrong_type",
+        ];
+        for (status, code) in [400, 413, 415, 422].into_iter().zip(refusals) {
+            let body = json!({ "code": code }).to_string();
+            let (printed, complaint) = texts(&scene.run_at(stranger(status, PROBLEM, &body)));
+            let (_, _, word) = answer_in(printed.trim_end());
+            assert_eq!((word.as_str(), complaint.as_str()), (code, ""));
+            assert_eq!(scene.kept(), []);
+        }
+        for (status, code) in [
+            (401, "unauthorized"),
+            (403, "revoked"),
+            (429, "rate_limited"),
+        ] {
+            let body = json!({ "code": code }).to_string();
+            scene.fails(
+                stranger(status, PROBLEM, &body),
+                &["expected accepted", code],
+            );
+        }
+        assert_eq!(scene.kept(), [(1, 6), (1, 7), (1, 8)]);
+    });
+}
+
+#[test]
+fn nobody_but_a_hub_enrols_an_agent() {
+    for interpreter in &Interpreter::all("enrolment by a stranger") {
+        let scene = Scene::new(interpreter, Profile::Ed25519);
+        let name = r#"{"aud":"a","agent_id":"b"}"#;
+        for (status, form, body, words) in [
+            (200, JSON, "{}", ["/api/v1/agents/self", "200"]),
+            (200, JSON, "[]", ["/api/v1/agents/self", "200"]),
+            (200, "text/html", name, ["/api/v1/agents/self", "200"]),
+            (
+                400,
+                PROBLEM,
+                r#"{"code":"x"}"#,
+                ["/api/v1/agents/self", "400"],
+            ),
+            (200, JSON, name, ["pin the key", "200"]),
+        ] {
+            scene.fails(stranger(status, form, body), &words);
+        }
+        assert_eq!(scene.run(), [said(1, 1, "accepted")]);
     }
 }
 
@@ -277,9 +405,7 @@ fn a_wrong_key_is_refused_and_nothing_is_lost() {
         scene.change(file, |state| state["key"] = wrong_key(&state["key"]));
         scene.fails(scene.hub.addr, &words);
         assert_eq!(scene.stored().len(), 1);
-        let kept: Value =
-            serde_json::from_slice(&std::fs::read(scene.path("state.json")).unwrap()).unwrap();
-        assert_eq!(kept["queue"][0]["seq"], 2);
+        assert_eq!(scene.kept(), [(1, 2)]);
         if scene.profile == Profile::Hmac {
             std::fs::write(scene.path(file), right).unwrap();
             let expected = [said(1, 3, "accepted"), said(1, 2, "accepted")];
