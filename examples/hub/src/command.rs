@@ -23,18 +23,19 @@ use crate::cli::{
 use crate::clock::Clock;
 use crate::config::{Choices, default_data_dir};
 use crate::error::{Failure, FailureKind};
+use crate::location::StoreLocation;
 use crate::random::random_bytes;
-use crate::server::{self, STORE_FILE, make_login_link, open_store, refuse_postgres};
+use crate::server::{self, make_login_link};
 use crate::store::{HubStore, NewUser};
 use crate::{demo, output, worker};
 
 /// Carries out a command.
 pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Migrate(args) => migrate(&args)?,
+        Command::Migrate(args) => migrate(&args).await?,
         Command::Check(args) => {
-            refuse_postgres()?;
-            args.choices.complete(args.config.as_deref())?;
+            let config = args.choices.complete(args.config.as_deref())?;
+            StoreLocation::of(config.data)?;
             output::line("configuration is valid");
         }
         Command::Health(args) => return health(&args),
@@ -74,31 +75,24 @@ fn say(as_json: bool, value: &serde_json::Value, text: impl std::fmt::Display) {
     }
 }
 
-fn store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
-    refuse_postgres()?;
-    open_store(&data_of(args)?)
+async fn store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
+    location_of(args)?.open().await
 }
 
-/// Opens a store that is there; a mistyped directory must not become an empty hub.
-fn existing_store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
-    let file = data_of(args)?.join(STORE_FILE);
-    refuse_postgres()?;
-    if matches!(file.try_exists(), Ok(false)) {
-        let message = format!(
-            "no store at {}: expected the --data of a hub",
-            file.display()
-        );
-        return Err(Failure::new(FailureKind::Configuration, message));
-    }
-    store_of(args)
+async fn existing_store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
+    location_of(args)?.open_existing().await
+}
+
+fn location_of(args: &StoreArgs) -> Result<StoreLocation, Failure> {
+    StoreLocation::of(data_of(args)?)
 }
 
 fn data_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
     args.data.clone().map_or_else(default_data_dir, Ok)
 }
 
-fn migrate(args: &StoreArgs) -> Result<(), Failure> {
-    store_of(args)?.close();
+async fn migrate(args: &StoreArgs) -> Result<(), Failure> {
+    location_of(args)?.migrate().await?;
     say(
         args.json,
         &json!({"status": "ok"}),
@@ -140,7 +134,7 @@ fn display_name(what: &str, text: &str) -> Result<DisplayName, Failure> {
 
 async fn add_org(name: &str, args: &StoreArgs) -> Result<(), Failure> {
     let name = display_name("organisation name", name)?;
-    let store = store_of(args)?;
+    let store = store_of(args).await?;
     let tenant = TenantId::from_random_bytes(random_bytes());
     match store.add_tenant(tenant, name.clone()).await {
         Err(StoreError::AlreadyExists) => {
@@ -158,7 +152,7 @@ async fn add_org(name: &str, args: &StoreArgs) -> Result<(), Failure> {
 }
 
 async fn list_orgs(args: &StoreArgs) -> Result<(), Failure> {
-    let orgs = existing_store_of(args)?.tenant_names().await?;
+    let orgs = existing_store_of(args).await?.tenant_names().await?;
     if args.json {
         let items: Vec<_> = orgs
             .iter()
@@ -188,7 +182,7 @@ async fn tenant_named(store: &dyn HubStore, name: &str) -> Result<TenantId, Fail
 }
 
 async fn add_user(args: &UserArgs) -> Result<(), Failure> {
-    let store = existing_store_of(&args.store)?;
+    let store = existing_store_of(&args.store).await?;
     let tenant = tenant_named(&*store, &args.org).await?;
     let email = display_name("e-mail", &args.email)?.as_str().to_owned();
     let user = UserId::from_random_bytes(random_bytes());
@@ -213,7 +207,7 @@ async fn add_user(args: &UserArgs) -> Result<(), Failure> {
 }
 
 async fn reset_user(args: &UserArgs) -> Result<(), Failure> {
-    let store = existing_store_of(&args.store)?;
+    let store = existing_store_of(&args.store).await?;
     let tenant = tenant_named(&*store, &args.org).await?;
     let found = store.user_by_email(tenant, args.email.clone()).await?;
     let user = found.ok_or_else(|| {
@@ -243,7 +237,7 @@ async fn print_link(store: &dyn HubStore, user: UserId, args: &UserArgs) -> Resu
 }
 
 async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
-    let store = existing_store_of(args)?;
+    let store = existing_store_of(args).await?;
     let is_demo = store.meta("is_demo").await?.is_some();
     if is_demo {
         let message = "this is a demo store, whose clock is not that of the wall";

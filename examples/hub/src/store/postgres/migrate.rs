@@ -72,6 +72,11 @@ pub(super) async fn migrate_empty(
     }
 }
 
+/// Tells whether a database has no schema of ours.
+pub(super) async fn is_empty(place: &PostgresPlace) -> Result<bool, OpenError> {
+    Ok(version(&connect(place).await?).await? == 0)
+}
+
 /// Brings a database of any earlier schema to the newest one.
 pub(super) async fn migrate(place: &PostgresPlace) -> Result<(), OpenError> {
     let client = connect(place).await?;

@@ -44,7 +44,7 @@ use monsys_core::time::Timestamp;
 use tokio_postgres::NoTls;
 
 pub(crate) use self::migrate::OpenError;
-pub(crate) use self::place::{PlaceError, PostgresPlace};
+pub(crate) use self::place::PostgresPlace;
 
 /// One PostgreSQL database, shared by all hubs that name it.
 #[derive(Clone)]
@@ -66,6 +66,11 @@ impl PostgresStore {
         let made = partition::make_ahead(&store.pool, now).await;
         made.map_err(|error| OpenError::Refused(error.to_string()))?;
         Ok(store)
+    }
+
+    /// Tells whether there is no store yet.
+    pub(crate) async fn is_empty(place: &PostgresPlace) -> Result<bool, OpenError> {
+        migrate::is_empty(place).await
     }
 
     /// Brings a store of any earlier schema to the newest one.

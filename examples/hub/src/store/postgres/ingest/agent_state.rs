@@ -52,7 +52,7 @@ impl AgentStates {
             let can_verify: bool = is_pinned || is_device;
             for batch in batches.iter().filter(|batch| batch.agent == agent) {
                 if is_revoked || (can_verify && batch.signature == SignatureStatus::Unpinned) {
-                    return Err(StoreError::Unavailable.into());
+                    return Err(StoreError::Outdated.into());
                 }
                 check_profile(is_device, batch.nonce)?;
             }
