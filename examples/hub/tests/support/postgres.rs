@@ -148,6 +148,11 @@ impl Database {
         format!("postgres://{role}@{host}/{}", self.name)
     }
 
+    /// How the hub calls it: without who logs in.
+    pub(crate) fn shown(&self) -> String {
+        format!("PostgreSQL {} {}", self.directory.display(), self.name)
+    }
+
     /// Runs statements as the superuser and returns what they print, columns parted by `|`.
     pub(crate) fn run(&self, sql: &str) -> Vec<String> {
         self.run_as("postgres", sql)
@@ -169,6 +174,35 @@ impl Database {
         }
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// The rows of a query, cell by cell; `None` is NULL.
+    pub(crate) fn cells(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let output = Command::new(&self.psql)
+            .args([
+                "-X",
+                "-A",
+                "-t",
+                "-q",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-F",
+                "\u{1f}",
+            ])
+            .args(["-P", "null=\u{2}", "-U", "postgres", "-d", &self.name, "-h"])
+            .arg(&self.directory)
+            .args(["-c", sql])
+            .env("PGTZ", "UTC")
+            .stdin(Stdio::null())
+            .output()
+            .expect("psql beside initdb");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{sql}: {said}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let cell = |text: &str| (text != "\u{2}").then(|| text.to_owned());
+        text.lines()
+            .map(|line| line.split('\u{1f}').map(cell).collect())
+            .collect()
     }
 
     /// The number that a query gives.
