@@ -127,7 +127,7 @@ fn a_device_says_signals_about_itself_by_the_identifier_of_the_hub() {
         &json!({"signals": [signal]}).to_string(),
     );
     scene.device.send(&scene.hub, &body).accepted();
-    let sql = "SELECT count(*) FROM signal_streams s JOIN agents a ON a.id = s.subject_id \
+    let sql = "SELECT count(*) FROM signal_streams s JOIN agents a ON CAST(a.id AS text) = s.subject_id \
                WHERE a.name = 'web-1'";
     assert_eq!(number(&scene.data, sql, []), 1);
 }

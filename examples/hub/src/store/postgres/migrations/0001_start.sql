@@ -259,6 +259,7 @@ CREATE INDEX sessions_by_digest ON sessions (digest);
 -- Entries of the hub itself have no tenant.
 CREATE TABLE audit_log (
     tenant_id uuid,
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     at timestamptz NOT NULL,
     actor text NOT NULL,
     action text NOT NULL,

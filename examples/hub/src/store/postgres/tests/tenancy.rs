@@ -68,7 +68,9 @@ fn rows_of_another_tenant_are_refused() {
             "INSERT INTO sessions VALUES ('{one}', '\\x00', '{}', now(), now())",
             scene.user
         ),
-        format!("INSERT INTO audit_log VALUES ('{one}', now(), 'a', 'b', 'c')"),
+        format!(
+            "INSERT INTO audit_log (tenant_id, at, actor, action, subject) VALUES ('{one}', now(), 'a', 'b', 'c')"
+        ),
         format!("INSERT INTO tenants VALUES ('{one}', 'again', now())"),
         format!(
             "INSERT INTO signal_streams VALUES ('{one}', 'a', 'agent', 'x', 'b.c', \
