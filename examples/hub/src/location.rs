@@ -47,11 +47,17 @@ impl StoreLocation {
     /// # Errors
     /// As [`Self::of`].
     pub(crate) fn server() -> Result<Option<Self>, Failure> {
-        let Some(place) = place_named("DATABASE_URL")? else {
-            return Ok(None);
-        };
-        let owner = place_named("MONSYS_MIGRATE_URL")?;
-        Ok(Some(Self::Server { place, owner }))
+        match (
+            place_named("DATABASE_URL")?,
+            place_named("MONSYS_MIGRATE_URL")?,
+        ) {
+            (Some(place), owner) => Ok(Some(Self::Server { place, owner })),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Failure::new(
+                FailureKind::Configuration,
+                "MONSYS_MIGRATE_URL is set: expected DATABASE_URL to name the same database",
+            )),
+        }
     }
 
     /// Opens the store, making and migrating an empty one.
@@ -106,12 +112,15 @@ impl StoreLocation {
     /// # Errors
     /// As [`Self::open`].
     pub(crate) async fn migrate(&self) -> Result<(), Failure> {
-        if let Self::Server { place, owner } = self {
-            let owner = owner.as_ref().unwrap_or(place);
-            let migrated = PostgresStore::migrate(owner).await;
-            migrated.map_err(|error| Failure::from(error).about(self))?;
+        match self {
+            Self::Directory(_) => self.open().await?.close(),
+            // The login of the hub may have been given nothing yet; that is for its first start.
+            Self::Server { place, owner } => {
+                let owner = owner.as_ref().unwrap_or(place);
+                let migrated = PostgresStore::migrate(owner, wall_now()).await;
+                migrated.map_err(|error| Failure::from(error).about(self))?;
+            }
         }
-        self.open().await?.close();
         Ok(())
     }
 }

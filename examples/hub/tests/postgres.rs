@@ -132,10 +132,10 @@ fn the_url_may_stand_in_a_file_and_the_owner_may_be_another() {
     assert_eq!(refused.status.code(), Some(78));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("MONSYS_MIGRATE_URL"), "{said}");
-    let not_a_member = run(&["migrate"], Some(database.url()));
+    assert!(run(&["migrate"], Some(database.url())).status.success());
+    let not_a_member = run(&["org", "add", "acme"], None);
     assert_eq!(not_a_member.status.code(), Some(78));
     database.run(&format!("GRANT monsys_app TO {login}"));
-    assert!(run(&["migrate"], Some(database.url())).status.success());
     assert!(run(&["org", "add", "acme"], None).status.success());
     assert!(run(&["check"], None).status.success());
 }

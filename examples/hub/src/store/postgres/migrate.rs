@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
+use monsys_core::time::Timestamp;
 use thiserror::Error;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
+use super::partition;
 use super::place::PostgresPlace;
 
 /// Why a database was not opened.
@@ -62,11 +64,12 @@ const ROLES: &str = include_str!("migrations/roles.sql");
 pub(super) async fn migrate_empty(
     place: &PostgresPlace,
     owner: Option<&PostgresPlace>,
+    now: Timestamp,
 ) -> Result<(), OpenError> {
     let client = connect(place).await?;
     match version(&client).await? {
         NEWEST => Ok(()),
-        0 => migrate(owner.unwrap_or(place)).await,
+        0 => migrate(owner.unwrap_or(place), now).await,
         found if found < NEWEST => Err(OpenError::Older { found }),
         found => Err(OpenError::Newer { found }),
     }
@@ -78,7 +81,7 @@ pub(super) async fn is_empty(place: &PostgresPlace) -> Result<bool, OpenError> {
 }
 
 /// Brings a database of any earlier schema to the newest one.
-pub(super) async fn migrate(place: &PostgresPlace) -> Result<(), OpenError> {
+pub(super) async fn migrate(place: &PostgresPlace, now: Timestamp) -> Result<(), OpenError> {
     let client = connect(place).await?;
     make_roles(&client).await?;
     client
@@ -97,6 +100,11 @@ pub(super) async fn migrate(place: &PostgresPlace) -> Result<(), OpenError> {
         client.batch_execute(script).await?;
         let sql = "INSERT INTO monsys_schema (version) VALUES ($1)";
         client.execute(sql, &[&number]).await?;
+    }
+    for (table, (first, last)) in partition::ahead(now) {
+        client
+            .execute(partition::MAKE, &[&table.name(), &first, &last])
+            .await?;
     }
     Ok(client.batch_execute("COMMIT").await?)
 }

@@ -18,6 +18,7 @@ mod account;
 mod agent;
 mod anomaly;
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests over HTTP use other parts of it")]
 #[path = "../../../tests/support/postgres.rs"]
 mod cluster;
 mod column;
@@ -60,7 +61,7 @@ impl PostgresStore {
         owner: Option<&PostgresPlace>,
         now: Timestamp,
     ) -> Result<Self, OpenError> {
-        migrate::migrate_empty(place, owner).await?;
+        migrate::migrate_empty(place, owner, now).await?;
         let store = Self { pool: pool(place)? };
         store.check_fence().await?;
         let made = partition::make_ahead(&store.pool, now).await;
@@ -74,8 +75,8 @@ impl PostgresStore {
     }
 
     /// Brings a store of any earlier schema to the newest one.
-    pub(crate) async fn migrate(place: &PostgresPlace) -> Result<(), OpenError> {
-        migrate::migrate(place).await
+    pub(crate) async fn migrate(place: &PostgresPlace, now: Timestamp) -> Result<(), OpenError> {
+        migrate::migrate(place, now).await
     }
 
     /// Refuses to work on tables that are not fenced for the role it works as.

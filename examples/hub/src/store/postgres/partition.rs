@@ -37,7 +37,7 @@ impl Table {
         Self::Nonces,
     ];
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Metrics => "metrics",
             Self::EndpointSnapshots => "endpoint_snapshots",
@@ -59,10 +59,15 @@ impl Table {
     }
 }
 
+/// The slices that a hub needs soon: for each table from when to when.
+pub(super) fn ahead(now: Timestamp) -> [(Table, (Timestamp, Timestamp)); 5] {
+    Table::ALL.map(|table| (table, table.ahead(now)))
+}
+
 /// Makes the slices that a hub needs soon.
 pub(super) async fn make_ahead(pool: &Pool, now: Timestamp) -> Result<(), StoreError> {
-    for table in Table::ALL {
-        make_between(pool, table, table.ahead(now)).await?;
+    for (table, times) in ahead(now) {
+        make_between(pool, table, times).await?;
     }
     Ok(())
 }
@@ -108,8 +113,7 @@ async fn make_between(
     table: Table,
     (first, last): (Timestamp, Timestamp),
 ) -> Result<(), StoreError> {
-    let sql = "SELECT monsys_make_partitions($1, $2, $3)";
-    called(pool, sql, table, &[first, last]).await.map(drop)
+    called(pool, MAKE, table, &[first, last]).await.map(drop)
 }
 
 /// Calls a function of the schema by itself: what it locks is not held beyond it.
@@ -134,4 +138,6 @@ async fn called(
     Ok(rows.len())
 }
 
+/// Makes the slices of a table from one time to another.
+pub(super) const MAKE: &str = "SELECT monsys_make_partitions($1, $2, $3)";
 const DAY_S: i64 = 86_400;
