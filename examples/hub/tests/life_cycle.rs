@@ -282,6 +282,7 @@ fn a_note_has_at_most_4096_bytes() {
         format!(r#"{{"note":"{}"}}"#, "x".repeat(4_097)),
         format!(r#"{{"note":"{}"}}"#, "é".repeat(2_049)),
         r#"{"note":7}"#.to_owned(),
+        r#"{"note":"a\u0000b"}"#.to_owned(),
         r#"{"remark":"x"}"#.to_owned(),
         "[".repeat(10_000),
         "{".to_owned(),
