@@ -83,10 +83,26 @@ pub(crate) struct DemoArgs {
     /// Where to listen [default: 127.0.0.1:8080, or a free port when that is taken]
     #[arg(long, env = "MONSYS_ADDR", value_name = "ADDR")]
     pub(crate) addr: Option<SocketAddr>,
+    /// Which database; for postgres, DATABASE_URL names an empty one
+    #[arg(
+        long,
+        env = "MONSYS_DEMO_STORE",
+        value_name = "STORE",
+        default_value = "sqlite"
+    )]
+    pub(crate) store: DemoStore,
     /// Directory of the demo store; empty, or that of an earlier demo, which is replaced
     /// [default: a temporary one, removed at the end]
     #[arg(long, env = "MONSYS_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoStore {
+    /// A file in the directory
+    Sqlite,
+    /// The database that DATABASE_URL names
+    Postgres,
 }
 
 #[derive(Debug, clap::Args)]

@@ -26,18 +26,19 @@ use crate::cli::{
 use crate::clock::Clock;
 use crate::config::{Choices, default_data_dir};
 use crate::error::{Failure, FailureKind};
+use crate::location::StoreLocation;
 use crate::random::random_bytes;
-use crate::server::{self, STORE_FILE, make_login_link, open_store, refuse_postgres};
+use crate::server::{self, make_login_link};
 use crate::store::{HubStore, NewUser};
 use crate::{demo, output, worker};
 
 /// Carries out a command.
 pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Migrate(args) => migrate(&args)?,
+        Command::Migrate(args) => migrate(&args).await?,
         Command::Check(args) => {
-            refuse_postgres()?;
-            args.choices.complete(args.config.as_deref())?;
+            let config = args.choices.complete(args.config.as_deref())?;
+            StoreLocation::of(config.data)?;
             output::line("configuration is valid");
         }
         Command::Health(args) => return health(&args),
@@ -93,37 +94,29 @@ fn say(as_json: bool, value: &serde_json::Value, text: impl std::fmt::Display) {
     }
 }
 
-fn store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
-    refuse_postgres()?;
-    open_store(&data_of(args)?)
+async fn store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
+    location_of(args)?.open().await
 }
 
-/// Opens a store that is there; a mistyped directory must not become an empty hub.
-fn existing_store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
-    existing_file_of(args)?;
-    store_of(args)
+async fn existing_store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failure> {
+    location_of(args)?.open_existing().await
 }
 
-/// Finds the file of a store that is there.
+fn location_of(args: &StoreArgs) -> Result<StoreLocation, Failure> {
+    StoreLocation::of(data_of(args)?)
+}
+
+/// Finds the file of a SQLite store that is there.
 fn existing_file_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
-    let file = data_of(args)?.join(STORE_FILE);
-    refuse_postgres()?;
-    if matches!(file.try_exists(), Ok(false)) {
-        let message = format!(
-            "no store at {}: expected the --data of a hub",
-            file.display()
-        );
-        return Err(Failure::new(FailureKind::Configuration, message));
-    }
-    Ok(file)
+    location_of(args)?.existing_file()
 }
 
 fn data_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
     args.data.clone().map_or_else(default_data_dir, Ok)
 }
 
-fn migrate(args: &StoreArgs) -> Result<(), Failure> {
-    store_of(args)?.close();
+async fn migrate(args: &StoreArgs) -> Result<(), Failure> {
+    location_of(args)?.migrate().await?;
     say(
         args.json,
         &json!({"status": "ok"}),
@@ -165,7 +158,7 @@ fn display_name(what: &str, text: &str) -> Result<DisplayName, Failure> {
 
 async fn add_org(name: &str, args: &StoreArgs) -> Result<(), Failure> {
     let name = display_name("organisation name", name)?;
-    let store = store_of(args)?;
+    let store = store_of(args).await?;
     let tenant = TenantId::from_random_bytes(random_bytes());
     match store.add_tenant(tenant, name.clone()).await {
         Err(StoreError::AlreadyExists) => {
@@ -183,7 +176,7 @@ async fn add_org(name: &str, args: &StoreArgs) -> Result<(), Failure> {
 }
 
 async fn list_orgs(args: &StoreArgs) -> Result<(), Failure> {
-    let orgs = existing_store_of(args)?.tenant_names().await?;
+    let orgs = existing_store_of(args).await?.tenant_names().await?;
     if args.json {
         let items: Vec<_> = orgs
             .iter()
@@ -222,7 +215,7 @@ async fn refuse_demo(store: &dyn HubStore) -> Result<(), Failure> {
 }
 
 async fn add_user(args: &UserArgs) -> Result<(), Failure> {
-    let store = existing_store_of(&args.store)?;
+    let store = existing_store_of(&args.store).await?;
     let tenant = tenant_named(&*store, &args.org).await?;
     let email = display_name("e-mail", &args.email)?.as_str().to_owned();
     let user = UserId::from_random_bytes(random_bytes());
@@ -247,7 +240,7 @@ async fn add_user(args: &UserArgs) -> Result<(), Failure> {
 }
 
 async fn reset_user(args: &UserArgs) -> Result<(), Failure> {
-    let store = existing_store_of(&args.store)?;
+    let store = existing_store_of(&args.store).await?;
     let tenant = tenant_named(&*store, &args.org).await?;
     let found = store.user_by_email(tenant, args.email.clone()).await?;
     let user = found.ok_or_else(|| {
@@ -277,7 +270,7 @@ async fn print_link(store: &dyn HubStore, user: UserId, args: &UserArgs) -> Resu
 }
 
 async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
-    let store = existing_store_of(args)?;
+    let store = existing_store_of(args).await?;
     refuse_demo(&*store).await?;
     let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
     let report = worker::cycle(&app, random_bytes(), app.clock.now()).await?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use monsys_core::store::StoreError;
 
-use crate::store::sqlite::OpenError;
+use crate::store::{postgres, sqlite};
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -74,11 +74,26 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
+impl From<sqlite::OpenError> for Failure {
+    fn from(error: sqlite::OpenError) -> Self {
+        use sqlite::OpenError;
         let kind = match error {
             OpenError::Older { .. } | OpenError::Newer { .. } => FailureKind::Configuration,
             OpenError::Database(_) | OpenError::File(_) | OpenError::Thread(_) => FailureKind::Io,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<postgres::OpenError> for Failure {
+    fn from(error: postgres::OpenError) -> Self {
+        use postgres::OpenError;
+        let kind = match error {
+            OpenError::Away(_) => FailureKind::Unavailable,
+            OpenError::Refused(_)
+            | OpenError::Unfit(_)
+            | OpenError::Older { .. }
+            | OpenError::Newer { .. } => FailureKind::Configuration,
         };
         Self::new(kind, error)
     }

@@ -13,6 +13,7 @@ mod demo;
 mod error;
 mod ingest;
 mod listen;
+mod location;
 mod output;
 mod pages;
 mod random;

@@ -18,28 +18,24 @@ use crate::app::{App, router};
 use crate::cli::RunArgs;
 use crate::clock::{Clock, wall_now};
 use crate::error::{Failure, FailureKind};
+use crate::location::StoreLocation;
 use crate::security::secret::Secret;
 use crate::security::session::LINK_S;
-use crate::store::{HubStore, LoginLink, SqliteStore};
+use crate::store::{HubStore, LoginLink};
 use crate::{listen, output, worker};
 
-/// Name of the store in the data directory.
-pub(crate) const STORE_FILE: &str = "monsys.db";
 /// How long requests that are under way may take when the hub ends.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// `monsys-hub run`.
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    refuse_postgres()?;
     let config = args.choices.complete(args.config.as_deref())?;
-    let store = open_store(&config.data)?;
+    let location = StoreLocation::of(config.data.clone())?;
+    let store = location.open().await?;
     if store.meta("is_demo").await?.is_some() {
         return Err(Failure::new(
             FailureKind::Configuration,
-            format!(
-                "{} holds a demo store: expected another --data",
-                config.data.display()
-            ),
+            format!("{location} holds a demo store: expected another"),
         ));
     }
     let listener = TcpListener::bind(config.addr).await.map_err(|error| {
@@ -48,15 +44,14 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
             format!("{}: {error}", config.addr),
         )
     })?;
-    let (addr, data) = (listener.local_addr()?, config.data.clone());
+    let addr = listener.local_addr()?;
     let app = App::open(store, Clock::system(), config).await?;
     let hub = Hub::start(Arc::clone(&app), listener);
     output::line(format_args!(
-        "monsys-hub {} · http://{addr} · store {}",
-        env!("CARGO_PKG_VERSION"),
-        data.join(STORE_FILE).display()
+        "monsys-hub {} · http://{addr} · store {location}",
+        env!("CARGO_PKG_VERSION")
     ));
-    tracing::info!(%addr, store = %data.join(STORE_FILE).display(), "hub started");
+    tracing::info!(%addr, store = %location, "hub started");
     if std::env::var_os("REDIS_URL").is_some() {
         tracing::warn!("REDIS_URL is ignored: this hub needs no Redis");
     }
@@ -71,16 +66,6 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     tracing::info!("ending: requests under way are finished");
     hub.end().await;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Opens the store of a data directory, making both if need be.
-pub(crate) fn open_store(data: &Path) -> Result<Arc<dyn HubStore>, Failure> {
-    make_private_dir(data)?;
-    let file = data.join(STORE_FILE);
-    match SqliteStore::open(&file) {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(error) => Err(Failure::from(error).about(file.display())),
-    }
 }
 
 /// Makes a directory that only its owner enters.
@@ -164,17 +149,6 @@ pub(crate) async fn end_of_service() -> Result<(), Failure> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
-/// Refuses to fall back to SQLite silently where the operator named another database.
-pub(crate) fn refuse_postgres() -> Result<(), Failure> {
-    if std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty()) {
-        return Err(Failure::new(
-            FailureKind::Configuration,
-            "DATABASE_URL is set, and this version stores in SQLite only: expected it unset",
-        ));
     }
     Ok(())
 }

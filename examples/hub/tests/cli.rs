@@ -354,12 +354,28 @@ fn another_database_is_not_replaced_by_sqlite_silently() {
         &["org", "list"],
     ];
     for command in commands {
-        let mut program = program();
-        program.env("DATABASE_URL", "postgres://u:s3cret@db.example/x");
-        program.args(command).arg("--data").arg(data.path());
-        let said = assert_ends(&program.output().unwrap(), CONFIGURATION);
-        assert!(said.contains("DATABASE_URL"), "{said}");
-        assert!(!said.contains("s3cret"), "{said}");
+        let ends_with = |url: &str, code| {
+            let mut program = program();
+            program.env("DATABASE_URL", url);
+            program.args(command).arg("--data").arg(data.path());
+            let said = assert_ends(&program.output().unwrap(), code);
+            assert!(!said.contains("s3cret"), "{said}");
+            said
+        };
+        for url in [
+            "mysql://u:s3cret@db.example/x",
+            "postgres://u:s3cret@db.example/x?sslmode=require",
+            "postgres://u:s3cret@db.example/x?sslmode=verify-full",
+            "postgres:///x?password=s3cret",
+            "s3cret",
+        ] {
+            let said = ends_with(url, CONFIGURATION);
+            assert!(said.contains("DATABASE_URL"), "{said}");
+        }
+        // Nobody listens on the port that is reserved for counting.
+        if command != ["check"] {
+            ends_with("postgres://u:s3cret@127.0.0.1:1/x", UNAVAILABLE);
+        }
     }
     assert!(!data.store_file().exists());
 }

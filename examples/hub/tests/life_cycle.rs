@@ -12,7 +12,7 @@ use monsys_wire::SigningKey;
 
 use support::person::Person;
 use support::refusal::assert_refusal;
-use support::store::{Anomaly, anomalies, anomalies_of, number, open_writable, rows};
+use support::store::{Anomaly, anomalies, anomalies_of, is_no_file, number, open_writable, rows};
 use support::{DataDir, Hub, TestAgent};
 
 const KIND: &str = "version_downgrade";
@@ -108,6 +108,10 @@ fn a_downgrade_opens_counts_resolves_and_opens_anew() {
 #[test]
 fn the_auditors_third_query_names_who_closed_what() {
     let mut scene = Scene::new();
+    // The store has a test of its own that runs the query to the letter on PostgreSQL.
+    if is_no_file(&scene.data) {
+        return;
+    }
     scene.opened();
     scene.report("0.2.0");
     scene.data.cycle();
@@ -278,6 +282,7 @@ fn a_note_has_at_most_4096_bytes() {
         format!(r#"{{"note":"{}"}}"#, "x".repeat(4_097)),
         format!(r#"{{"note":"{}"}}"#, "é".repeat(2_049)),
         r#"{"note":7}"#.to_owned(),
+        r#"{"note":"a\u0000b"}"#.to_owned(),
         r#"{"remark":"x"}"#.to_owned(),
         "[".repeat(10_000),
         "{".to_owned(),
@@ -366,6 +371,9 @@ fn login_and_set_up_links_work_once() {
 #[test]
 fn the_ledger_refuses_to_lose_or_rewrite_anything() {
     let mut scene = Scene::new();
+    if is_no_file(&scene.data) {
+        return;
+    }
     let opened = scene.opened();
     let connection = open_writable(&scene.data);
     let refused = |sql: &str| {

@@ -205,6 +205,10 @@ pub(crate) async fn resolve(
     {
         return problem::unprocessable("expected a note of at most 4096 bytes");
     }
+    // What one of the stores cannot hold is refused on each.
+    if note.as_ref().is_some_and(|note| note.contains('\0')) {
+        return problem::unprocessable("expected a note without U+0000");
+    }
     let Ok(id) = AnomalyId::parse(&id) else {
         return problem::not_found();
     };

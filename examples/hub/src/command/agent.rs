@@ -100,7 +100,7 @@ async fn store_agent(
     credential: NewCredential,
 ) -> Result<(Arc<App>, AgentId), Failure> {
     let name = display_name("agent name", &args.name)?;
-    let store = existing_store_of(&args.store)?;
+    let store = existing_store_of(&args.store).await?;
     let tenant = tenant_named(&*store, &args.org).await?;
     let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
     let agent = AgentId::from_random_bytes(random_bytes());
@@ -123,7 +123,7 @@ async fn store_agent(
 
 /// `agent list`.
 pub(super) async fn list(args: &StoreArgs) -> Result<(), Failure> {
-    let store = existing_store_of(args)?;
+    let store = existing_store_of(args).await?;
     let mut items = Vec::new();
     for (tenant, org) in store.tenant_names().await? {
         for agent in store.agents(tenant, 1, wall_now()).await? {
@@ -155,7 +155,7 @@ pub(super) async fn list(args: &StoreArgs) -> Result<(), Failure> {
 
 /// `agent revoke`: of an agent by its identifier, of a device by `ORG/DEVICE` too.
 pub(super) async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
-    let store = existing_store_of(args)?;
+    let store = existing_store_of(args).await?;
     let revoked = revoke_named(&*store, id).await?;
     let (tenant, agent) = revoked
         .ok_or_else(|| usage("expected the identifier of an agent, or ORG/DEVICE of a device"))?;

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{data_of, existing_file_of, say};
+use super::{existing_file_of, location_of, say};
 use crate::cli::{ArchiveArgs, StoreArgs};
 use crate::error::{Failure, FailureKind};
 use crate::output;
-use crate::server::{STORE_FILE, make_private_dir, refuse_postgres};
 use crate::store::sqlite::archive::{self, ArchiveError, Counts};
 
 /// `backup`.
@@ -81,10 +80,7 @@ fn new_file_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
 }
 
 fn new_or_empty_file_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
-    refuse_postgres()?;
-    let data = data_of(args)?;
-    make_private_dir(&data)?;
-    Ok(data.join(STORE_FILE))
+    location_of(args)?.new_file()
 }
 
 fn said(args: &StoreArgs, what: &str, file: &Path) {

@@ -19,7 +19,7 @@ pub(super) enum Step {
 
 /// `retention run`.
 pub(super) async fn run(step: Step, args: &StoreArgs) -> Result<(), Failure> {
-    let store = existing_store_of(args)?;
+    let store = existing_store_of(args).await?;
     refuse_demo(&*store).await?;
     let (retention, now) = (Retention::standard(), wall_now());
     let is_dry = step == Step::Count;

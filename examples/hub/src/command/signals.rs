@@ -46,7 +46,7 @@ struct Contents {
 
 /// `signals emit`.
 pub(super) async fn emit(org: &str, file: &Path, args: &StoreArgs) -> Result<ExitCode, Failure> {
-    let store = existing_store_of(args)?;
+    let store = existing_store_of(args).await?;
     let tenant = tenant_named(&*store, org).await?;
     let contents = read(open(file)?, wall_now());
     output::progress("");
@@ -191,7 +191,7 @@ pub(super) async fn query(args: &SignalsQueryArgs) -> Result<(), Failure> {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)));
     let wanted = Wanted::parse(given).map_err(|e| Failure::new(FailureKind::Usage, e))?;
-    let store = existing_store_of(&args.store)?;
+    let store = existing_store_of(&args.store).await?;
     let tenant = tenant_named(&*store, &args.org).await?;
     let page = store.signals(tenant, &wanted.filter, wanted.after, wanted.n_rows);
     let page = page.await?;

@@ -28,15 +28,14 @@ use self::attack::{Attacker, Trick};
 use self::outcome::Outcome;
 use self::screen::Screen;
 use crate::app::App;
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, DemoStore};
 use crate::clock::{Clock, wall_now};
 use crate::config::Choices;
 use crate::error::{Failure, FailureKind};
+use crate::location::{STORE_FILE, StoreLocation};
 use crate::output;
 use crate::random::random_bytes;
-use crate::server::{
-    Hub, STORE_FILE, bind_or_free, end_of_service, make_login_link, make_private_dir, open_store,
-};
+use crate::server::{Hub, bind_or_free, end_of_service, make_login_link, make_private_dir};
 use crate::store::{HubStore, NewUser, Role};
 
 pub(crate) use self::real::agent_process;
@@ -78,18 +77,15 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     };
     let mut config = choices.complete(None)?;
     config.is_demo = true;
-    let store = open_store(&place.path)?;
+    let location = place.store(args.store)?;
+    let store = location.open().await?;
+    refuse_filled(&*store, &location).await?;
     store.meta_or_insert("is_demo", "true".into()).await?;
     let app = App::open(store, clock, config).await?;
     let (tenant, user) = add_people(&*app.store).await?;
     let link = make_login_link(&*app.store, user).await?;
     let hub = Hub::start(Arc::clone(&app), listener);
-    let screen = Screen::start(
-        &place.path.join(STORE_FILE),
-        CLOCK_RATE,
-        addr,
-        link.expose(),
-    );
+    let screen = Screen::start(&location, CLOCK_RATE, addr, link.expose());
     let stage = Stage {
         app,
         tenant,
@@ -292,6 +288,28 @@ impl Place {
             is_temporary: false,
         })
     }
+}
+
+impl Place {
+    /// Where the store is: in the directory, whatever the environment says, unless asked.
+    fn store(&self, wanted: DemoStore) -> Result<StoreLocation, Failure> {
+        match wanted {
+            DemoStore::Sqlite => Ok(StoreLocation::Directory(self.path.clone())),
+            DemoStore::Postgres => StoreLocation::server()?.ok_or_else(|| {
+                let message = "--store postgres: expected DATABASE_URL to name an empty database";
+                Failure::new(FailureKind::Configuration, message)
+            }),
+        }
+    }
+}
+
+/// A demo makes its own people and agents: it neither mixes them with others nor removes any.
+async fn refuse_filled(store: &dyn HubStore, location: &StoreLocation) -> Result<(), Failure> {
+    if store.tenant_names().await?.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{location} holds organisations: expected an empty database for a demo");
+    Err(Failure::new(FailureKind::Usage, message))
 }
 
 impl Drop for Place {

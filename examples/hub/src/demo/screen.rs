@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Instant;
 
 use monsys_core::anomaly::AnomalyKind;
@@ -13,6 +12,7 @@ use super::outcome::Outcome;
 use super::{AgentRole, Participant};
 use crate::app::App;
 use crate::error::Failure;
+use crate::location::StoreLocation;
 use crate::output;
 
 /// Rows read at a look: more than the demo can open.
@@ -28,11 +28,10 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Prints the first lines: where the store is, where to look.
-    pub(super) fn start(store: &Path, rate: u32, addr: SocketAddr, link: &str) -> Self {
+    pub(super) fn start(store: &StoreLocation, rate: u32, addr: SocketAddr, link: &str) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         output::line(format_args!(
-            "monsys {version} demo · store {} · clock × {rate}",
-            store.display()
+            "monsys {version} demo · store {store} · clock × {rate}"
         ));
         output::line(format_args!(
             "open  http://{addr}/login/{link}   (one use, 30 minutes)"

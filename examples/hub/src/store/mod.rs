@@ -4,11 +4,13 @@
 //! hub's own accounts. Each back end is written natively.
 
 mod account;
+pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use monsys_core::store::Store;
 
 pub(crate) use self::account::{AccountStore, LoginLink, NewUser, Role, SessionUser};
+pub(crate) use self::postgres::PostgresStore;
 pub(crate) use self::sqlite::SqliteStore;
 
 /// All that a hub asks of its database.

@@ -12,11 +12,13 @@ use std::time::Duration;
 use monsys_wire::SigningKey;
 use serde_json::Value;
 
+use super::postgres::{self, Database};
 use super::{PATIENCE, TestAgent, poll};
 
 /// A directory for a store, which is removed when its test ends.
 pub(crate) struct DataDir {
     path: PathBuf,
+    database: Option<Database>,
 }
 
 impl DataDir {
@@ -28,7 +30,42 @@ impl DataDir {
         // What an earlier process of this number left behind.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
-        Self { path }
+        let on_postgres = std::env::var_os("MONSYS_TEST_STORE").is_some_and(|v| v == "postgres");
+        let database = on_postgres.then(|| postgres::database().expect("PostgreSQL was asked for"));
+        Self { path, database }
+    }
+
+    /// A store in PostgreSQL, whatever the environment says; `None` where there is none.
+    pub(crate) fn on_postgres() -> Option<Self> {
+        postgres::database().map(Self::of)
+    }
+
+    /// A store in a database that the test made.
+    pub(crate) fn of(database: Database) -> Self {
+        let mut data = Self::new();
+        data.database = Some(database);
+        data
+    }
+
+    /// The database, where the store is not a file.
+    pub(crate) const fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
+    /// The program, told where this store is.
+    fn program(&self) -> Command {
+        let mut program = program();
+        if let Some(database) = &self.database {
+            program.env("DATABASE_URL", database.url());
+        }
+        program
+    }
+
+    /// How the hub calls this store.
+    fn shown(&self) -> String {
+        self.database
+            .as_ref()
+            .map_or_else(|| self.store_file().display().to_string(), Database::shown)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -41,7 +78,7 @@ impl DataDir {
 
     /// Runs a command of the hub on this store.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        program()
+        self.program()
             .args(arguments)
             .arg("--data")
             .arg(&self.path)
@@ -145,7 +182,7 @@ impl Hub {
 
     /// Starts serving with other settings than the defaults.
     pub(crate) fn start_with(data: &DataDir, settings: &[(&str, &str)]) -> Self {
-        let mut command = program();
+        let mut command = data.program();
         command
             .args(["run", "--addr", "127.0.0.1:0", "--data"])
             .arg(data.path());
@@ -178,7 +215,7 @@ impl Hub {
             "{first}"
         );
         assert!(
-            first.ends_with(&format!(" · store {}", data.store_file().display())),
+            first.ends_with(&format!(" · store {}", data.shown())),
             "{first}"
         );
         let addr = first

@@ -16,6 +16,7 @@ pub(crate) mod device;
 pub(crate) mod hub;
 pub(crate) mod interpreter;
 pub(crate) mod person;
+pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod refusal;
 pub(crate) mod store;

@@ -1,10 +1,13 @@
 //! Looks into the store of a hub without being able to write.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
+use monsys_core::time::Timestamp;
 use rusqlite::{Connection, OpenFlags, Params, Row};
 
+use super::postgres::Database;
 use super::{DataDir, TestAgent};
 
 /// Opens the store of a hub for reading.
@@ -32,17 +35,76 @@ pub(crate) fn rows<T>(
     parameters: impl Params,
     read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Vec<T> {
+    if let Some(database) = data.database() {
+        return mirrored(database, sql, parameters, read);
+    }
     let connection = open(data);
     let mut statement = connection.prepare(sql).unwrap();
     let found = statement.query_map(parameters, |row| read(row)).unwrap();
     found.map(Result::unwrap).collect()
 }
 
+/// The rows that a query gives in PostgreSQL, as rows of SQLite: parameters are written into the
+/// text by SQLite itself, and the answer is read as literals.
+fn mirrored<T>(
+    database: &Database,
+    sql: &str,
+    parameters: impl Params,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Vec<T> {
+    let empty = Connection::open_in_memory().unwrap();
+    empty.execute_batch(SCHEMA).unwrap();
+    let mut asked = empty.prepare(sql).unwrap();
+    drop(asked.query(parameters).unwrap());
+    let spelled = asked.expanded_sql().unwrap();
+    let rows = database.cells(&spelled).into_iter().map(|cells| {
+        let cells: Vec<String> = cells.iter().map(|cell| literal(cell.as_deref())).collect();
+        let sql = format!("SELECT {}", cells.join(", "));
+        empty.query_row(&sql, [], |row| read(row)).unwrap()
+    });
+    rows.collect()
+}
+
+/// How a cell of PostgreSQL is written in SQLite: times as the hub writes them there.
+fn literal(cell: Option<&str>) -> String {
+    let Some(text) = cell else {
+        return "NULL".into();
+    };
+    if let Some(bytes) = text.strip_prefix("\\x") {
+        return format!("x'{bytes}'");
+    }
+    let as_time = text.replacen(' ', "T", 1).replace("+00", "Z");
+    if text.ends_with("+00")
+        && let Ok(time) = Timestamp::parse_rfc3339(&as_time)
+    {
+        return format!("'{}'", time.to_rfc3339());
+    }
+    match text {
+        "t" => "1".into(),
+        "f" => "0".into(),
+        number if number.parse::<f64>().is_ok() => number.into(),
+        text => format!("'{}'", text.replace('\'', "''")),
+    }
+}
+
+/// What SQLite must know to read a query.
+const SCHEMA: &str = include_str!("../../src/store/sqlite/migrations/0001_start.sql");
+
+/// Whether the store is not the file that a test is about; says so, because the test then passes
+/// without having run.
+pub(crate) fn is_no_file(data: &DataDir) -> bool {
+    let is_other = data.database().is_some();
+    if is_other {
+        let text = "!! a test of the file of SQLite passes without having run on PostgreSQL";
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+    is_other
+}
+
 /// The number that a query gives.
 pub(crate) fn number(data: &DataDir, sql: &str, parameters: impl Params) -> i64 {
-    open(data)
-        .query_row(sql, parameters, |row| row.get(0))
-        .unwrap()
+    let rows = rows(data, sql, parameters, |row| row.get(0));
+    *rows.first().unwrap()
 }
 
 pub(crate) fn has_people(data: &DataDir) -> bool {

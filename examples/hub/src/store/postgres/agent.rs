@@ -1,0 +1,221 @@
+//! Agents in PostgreSQL.
+
+use monsys_core::id::{AgentId, TenantId};
+use monsys_core::position::PositionSet;
+use monsys_core::store::{
+    AgentRecord, AgentStore, AgentSummary, DeviceRecord, KeyState, NewAgent, NewCredential,
+    PinOutcome, PublicKey, SharedKey, StoreError, StoreFuture, TokenDigest,
+};
+use monsys_core::time::{Span, Timestamp};
+use tokio_postgres::Row;
+
+use super::PostgresStore;
+use super::column::{DAMAGED, bytes32, severity_of_rank, word};
+use super::fault::Fault;
+use super::transaction::{Plan, Tx};
+
+impl AgentStore for PostgresStore {
+    fn agent_by_token<'a>(
+        &'a self,
+        token: &'a TokenDigest,
+    ) -> StoreFuture<'a, Option<AgentRecord>> {
+        let token = *token;
+        self.run(Plan::read_hub("agent by token"), move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT id, tenant_id, name, tenant_name, public_key, pin_until, \
+                           is_revoked FROM monsys_agent_by_token($1)";
+                let found = tx.first(sql, &[&token.0.as_slice()]).await?;
+                found.as_ref().map(record).transpose()
+            })
+        })
+    }
+
+    fn agent_by_device<'a>(
+        &'a self,
+        org: &'a str,
+        device: &'a str,
+    ) -> StoreFuture<'a, Option<DeviceRecord>> {
+        let names = [org.to_owned(), device.to_owned()];
+        self.run(Plan::read_hub("agent by device"), move |tx| {
+            let [org, device] = names.clone();
+            Box::pin(async move {
+                let sql = "SELECT id, tenant_id, device_key, is_revoked \
+                           FROM monsys_device_by_name($1, $2)";
+                let found = tx.first(sql, &[&org, &device]).await?;
+                found.as_ref().map(device_record).transpose()
+            })
+        })
+    }
+
+    fn enrol<'a>(&'a self, agent: &'a NewAgent) -> StoreFuture<'a, ()> {
+        let agent = agent.clone();
+        self.run(Plan::write("enrol", agent.tenant), move |tx| {
+            let agent = agent.clone();
+            Box::pin(async move { insert(tx, &agent).await })
+        })
+    }
+
+    fn pin(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        key: PublicKey,
+        now: Timestamp,
+    ) -> StoreFuture<'_, PinOutcome> {
+        self.run(Plan::write("pin", tenant).repeatable(), move |tx| {
+            Box::pin(async move { pin_key(tx, (tenant, agent), key, now).await })
+        })
+    }
+
+    fn revoke(&self, tenant: TenantId, agent: AgentId) -> StoreFuture<'_, ()> {
+        let at = crate::clock::wall_now();
+        self.run(Plan::write("revoke", tenant).repeatable(), move |tx| {
+            Box::pin(async move {
+                let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, $3) \
+                           WHERE tenant_id = $1 AND id = $2";
+                match tx.execute(sql, &[&tenant, &agent, &at]).await? {
+                    0 => Err(StoreError::NotFound.into()),
+                    _ => Ok(()),
+                }
+            })
+        })
+    }
+
+    fn agents(
+        &self,
+        tenant: TenantId,
+        n_recent: u32,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Vec<AgentSummary>> {
+        self.run(Plan::read("agents", tenant), move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
+                           a.enrolled_at, a.last_seen_at, a.version, a.device_key IS NOT NULL, \
+                           o.n_open, o.worst, r.cpu FROM agents a \
+                           CROSS JOIN LATERAL (SELECT count(*) AS n_open, min(i.severity_rank) AS worst \
+                           FROM integrity_anomalies i WHERE i.tenant_id = $1 AND i.agent_id = a.id \
+                           AND i.resolved_at IS NULL) o \
+                           CROSS JOIN LATERAL (SELECT array_agg(n.cpu_usage_percent \
+                           ORDER BY n.time, n.epoch, n.seq) AS cpu FROM (\
+                           SELECT m.cpu_usage_percent, m.time, m.epoch, m.seq FROM metrics m \
+                           WHERE m.tenant_id = $1 AND m.agent_id = a.id \
+                           AND m.time > $2 AND m.time <= $3 \
+                           ORDER BY m.time DESC, m.epoch DESC, m.seq DESC LIMIT $4) n) r \
+                           WHERE a.tenant_id = $1 ORDER BY a.name";
+                let start = now.saturating_sub(Span::from_secs(3_600));
+                let rows = tx
+                    .rows(sql, &[&tenant, &start, &now, &i64::from(n_recent)])
+                    .await?;
+                rows.iter().map(summary).collect()
+            })
+        })
+    }
+}
+
+fn record(row: &Row) -> Result<AgentRecord, Fault> {
+    Ok(AgentRecord {
+        agent: row.try_get(0)?,
+        tenant: row.try_get(1)?,
+        name: word(row, 2)?,
+        tenant_name: word(row, 3)?,
+        key: bytes32(row, 4)?.map(PublicKey),
+        pin_until: row.try_get(5)?,
+        is_revoked: row.try_get(6)?,
+    })
+}
+
+fn device_record(row: &Row) -> Result<DeviceRecord, Fault> {
+    let key: &[u8] = row.try_get(2)?;
+    Ok(DeviceRecord {
+        agent: row.try_get(0)?,
+        tenant: row.try_get(1)?,
+        key: SharedKey::from_secret_bytes(key.try_into().map_err(|_| DAMAGED)?),
+        is_revoked: row.try_get(3)?,
+    })
+}
+
+async fn insert(tx: &Tx, agent: &NewAgent) -> Result<(), Fault> {
+    let (mut token, mut public_key, mut pin_until, mut device_key) = (None, None, None, None);
+    match &agent.credential {
+        NewCredential::Token {
+            token: digest,
+            key,
+            pin_until: until,
+        } => {
+            token = Some(digest.0.as_slice());
+            public_key = key.as_ref().map(|key| key.0.as_slice());
+            pin_until = Some(*until);
+        }
+        NewCredential::Device { key } => device_key = Some(key.expose_bytes().as_slice()),
+    }
+    let sql = "INSERT INTO agents (id, tenant_id, name, token_digest, public_key, pin_until, \
+               device_key, enrolled_at, positions) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    tx.execute(
+        sql,
+        &[
+            &agent.agent,
+            &agent.tenant,
+            &agent.name.as_str(),
+            &token,
+            &public_key,
+            &pin_until,
+            &device_key,
+            &agent.enrolled_at,
+            &PositionSet::new().to_bytes(),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+async fn pin_key(
+    tx: &Tx,
+    (tenant, agent): (TenantId, AgentId),
+    key: PublicKey,
+    now: Timestamp,
+) -> Result<PinOutcome, Fault> {
+    let sql = "SELECT public_key, pin_until FROM agents \
+               WHERE tenant_id = $1 AND id = $2 AND device_key IS NULL FOR NO KEY UPDATE";
+    let found = tx.first(sql, &[&tenant, &agent]).await?;
+    let row = found.ok_or(StoreError::NotFound)?;
+    let pin_until: Timestamp = row.try_get(1)?;
+    match bytes32(&row, 0)?.map(PublicKey) {
+        // Where an earlier try of this very transaction may have pinned it, it did.
+        Some(pinned) if pinned == key && tx.is_repeated => return Ok(PinOutcome::Pinned),
+        Some(pinned) if pinned == key => return Ok(PinOutcome::AlreadyPinned),
+        Some(_) => return Ok(PinOutcome::OtherKey),
+        None if now > pin_until => return Ok(PinOutcome::TooLate),
+        None => {}
+    }
+    let sql = "UPDATE agents SET public_key = $3, positions = $4 WHERE tenant_id = $1 AND id = $2";
+    let fresh = PositionSet::new().to_bytes();
+    tx.execute(sql, &[&tenant, &agent, &key.0.as_slice(), &fresh])
+        .await?;
+    let sql = "DELETE FROM ingest_contents WHERE tenant_id = $1 AND agent_id = $2";
+    tx.execute(sql, &[&tenant, &agent]).await?;
+    Ok(PinOutcome::Pinned)
+}
+
+fn summary(row: &Row) -> Result<AgentSummary, Fault> {
+    let (is_pinned, is_device) = (row.try_get(2)?, row.try_get(7)?);
+    let key = match (is_device, is_pinned) {
+        (true, _) => KeyState::Shared,
+        (false, true) => KeyState::Pinned,
+        (false, false) => KeyState::Unpinned,
+    };
+    let n_open: i64 = row.try_get(8)?;
+    let worst: Option<i16> = row.try_get(9)?;
+    let recent_cpu: Option<Vec<f64>> = row.try_get(10)?;
+    Ok(AgentSummary {
+        agent: row.try_get(0)?,
+        name: word(row, 1)?,
+        key,
+        is_revoked: row.try_get(3)?,
+        enrolled_at: row.try_get(4)?,
+        last_seen_at: row.try_get(5)?,
+        version: row.try_get(6)?,
+        worst_open: worst.map(severity_of_rank),
+        n_open: u32::try_from(n_open).unwrap_or(u32::MAX),
+        recent_cpu: recent_cpu.unwrap_or_default(),
+    })
+}

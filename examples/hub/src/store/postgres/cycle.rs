@@ -1,0 +1,293 @@
+//! What the integrity cycle reads and writes.
+
+use std::sync::Arc;
+
+use monsys_core::anomaly::{OpenAnomaly, Transition};
+use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
+use monsys_core::id::{AgentId, AnomalyId, TenantId};
+use monsys_core::limit;
+use monsys_core::severity::Severity;
+use monsys_core::signal::Signal;
+use monsys_core::store::{CycleCommit, CycleStore, FactsPage, Lease, StoreFuture};
+use monsys_core::time::{Span, Timestamp};
+use tokio_postgres::Row;
+
+use super::PostgresStore;
+use super::account::meta;
+use super::anomaly::record;
+use super::column::{DAMAGED, Word};
+use super::fault::Fault;
+use super::partition;
+use super::signal::{slice_of, store_signals};
+use super::transaction::{Plan, Tx};
+
+impl CycleStore for PostgresStore {
+    fn take_lease(
+        &self,
+        holder: [u8; 16],
+        now: Timestamp,
+        ttl: Span,
+    ) -> StoreFuture<'_, Option<Lease>> {
+        self.run(Plan::write_hub("take lease").repeatable(), move |tx| {
+            Box::pin(async move {
+                let sql = "INSERT INTO leases AS l (name, holder, expires_at) \
+                           VALUES ('cycle', $1, $2) ON CONFLICT (name) \
+                           DO UPDATE SET holder = $1, expires_at = $2 \
+                           WHERE l.holder = $1 OR l.expires_at <= $3 OR l.expires_at > $2";
+                let until = now.saturating_add(ttl);
+                let taken = tx.execute(sql, &[&holder.as_slice(), &until, &now]).await?;
+                if taken == 0 {
+                    return Ok(None);
+                }
+                let previous = meta(tx, "previous_cycle").await?;
+                let previous = previous.map(|text| Timestamp::parse_rfc3339(&text));
+                Ok(Some(Lease {
+                    previous_cycle: previous.transpose().map_err(|_| DAMAGED)?,
+                }))
+            })
+        })
+    }
+
+    fn finish_cycle(&self, holder: [u8; 16], now: Timestamp) -> StoreFuture<'_, ()> {
+        let plan = Plan::write_hub("finish cycle").repeatable();
+        let finished = self.run(plan, move |tx| {
+            Box::pin(async move {
+                let sql = "UPDATE leases SET expires_at = $2 WHERE name = 'cycle' AND holder = $1";
+                if tx.execute(sql, &[&holder.as_slice(), &now]).await? == 0 {
+                    return Ok(false);
+                }
+                let sql = "INSERT INTO meta (name, value) VALUES ('previous_cycle', $1) \
+                           ON CONFLICT (name) DO UPDATE SET value = $1";
+                tx.execute(sql, &[&now.to_rfc3339()]).await?;
+                Ok(true)
+            })
+        });
+        Box::pin(async move {
+            if finished.await? {
+                partition::make_ahead(&self.pool, now).await?;
+                partition::drop_old(&self.pool, now).await;
+            }
+            Ok(())
+        })
+    }
+
+    fn tenants(&self) -> StoreFuture<'_, Vec<TenantId>> {
+        self.run(Plan::read_hub("tenants"), |tx| {
+            Box::pin(async move {
+                let rows = tx
+                    .rows("SELECT id FROM monsys_tenants() ORDER BY id", &[])
+                    .await?;
+                rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+            })
+        })
+    }
+
+    fn facts(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+        now: Timestamp,
+    ) -> StoreFuture<'_, FactsPage> {
+        self.run(Plan::read("facts", tenant), move |tx| {
+            Box::pin(async move { page(tx, tenant, after, n_agents, now).await })
+        })
+    }
+
+    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, usize> {
+        let commit = Arc::new(commit.clone());
+        let written = Arc::clone(&commit);
+        let slices = move || {
+            let signals = commit
+                .transitions
+                .iter()
+                .map(|transition| match transition {
+                    Transition::Record { signal, .. } | Transition::Resolve { signal, .. } => {
+                        signal
+                    }
+                });
+            signals.map(slice_of).collect()
+        };
+        let plan = Plan::write("commit cycle", written.tenant);
+        self.run_in_slices(plan, slices, move |tx| {
+            let commit = Arc::clone(&written);
+            Box::pin(async move {
+                let mut opened = 0;
+                for transition in &commit.transitions {
+                    opened += usize::from(apply(tx, commit.tenant, commit.at, transition).await?);
+                }
+                Ok(opened)
+            })
+        })
+    }
+}
+
+async fn page(
+    tx: &Tx,
+    tenant: TenantId,
+    after: Option<AgentId>,
+    n_agents: u32,
+    now: Timestamp,
+) -> Result<FactsPage, Fault> {
+    // Before the first: no agent has the identifier of zeros.
+    let after = after.unwrap_or(AgentId::from_bytes([0; 16]));
+    let parameters = (
+        now.saturating_sub(Span::from_secs(3_600)),
+        now.saturating_sub(Span::from_secs(CLOCK_READINGS_S)),
+        i64::try_from(limit::WINDOW_SAMPLES_MAX).unwrap_or(i64::MAX),
+    );
+    let (window_start, clock_start, most) = parameters;
+    let limit = i64::from(n_agents) + 1;
+    let rows = tx
+        .rows(
+            FACTS,
+            &[
+                &tenant,
+                &after,
+                &limit,
+                &window_start,
+                &now,
+                &most,
+                &clock_start,
+            ],
+        )
+        .await?;
+    let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
+    let has_more = rows.len() > n_agents;
+    let agents = rows.iter().take(n_agents).map(facts_of);
+    let agents = agents.collect::<Result<Vec<_>, _>>()?;
+    let next = agents.last().filter(|_| has_more).map(|facts| facts.agent);
+    Ok(FactsPage { agents, next })
+}
+
+fn facts_of(row: &Row) -> Result<AgentFacts, Fault> {
+    Ok(AgentFacts {
+        agent: row.try_get(0)?,
+        version: VersionFacts {
+            current: row.try_get(1)?,
+            highest: row.try_get(2)?,
+        },
+        last_verified_at: row.try_get(3)?,
+        window: MetricWindow {
+            received_at: list(row, 4)?,
+            cpu_usage_percent: list(row, 5)?,
+            is_spooled: list(row, 6)?,
+        },
+        clock: clock_readings(row)?,
+        open: open_anomalies(row)?,
+    })
+}
+
+fn clock_readings(row: &Row) -> Result<Vec<ClockReading>, Fault> {
+    let (captured, sent, received) = (
+        list::<Timestamp>(row, 7)?,
+        list::<Timestamp>(row, 8)?,
+        list::<Timestamp>(row, 9)?,
+    );
+    let spooled = list::<bool>(row, 10)?;
+    let columns = captured.into_iter().zip(sent).zip(received).zip(spooled);
+    let reading = |(((captured_at, sent_at), received_at), is_spooled)| ClockReading {
+        captured_at,
+        sent_at,
+        received_at,
+        is_spooled,
+    };
+    Ok(columns.map(reading).collect())
+}
+
+fn open_anomalies(row: &Row) -> Result<Vec<OpenAnomaly>, Fault> {
+    let (ids, kinds) = (list::<AnomalyId>(row, 11)?, list::<&str>(row, 12)?);
+    let (severities, seen) = (list::<Severity>(row, 13)?, list::<Timestamp>(row, 14)?);
+    let columns = ids.into_iter().zip(kinds).zip(severities).zip(seen);
+    let open = |(((id, kind), severity), last_seen_at)| {
+        Ok(OpenAnomaly {
+            id,
+            kind: Word::from_word(kind).ok_or(DAMAGED)?,
+            severity,
+            last_seen_at,
+        })
+    };
+    columns.map(open).collect()
+}
+
+/// Reads an array; the aggregate of no rows is NULL.
+fn list<'r, T: tokio_postgres::types::FromSql<'r>>(
+    row: &'r Row,
+    index: usize,
+) -> Result<Vec<T>, Fault> {
+    let found: Option<Vec<T>> = row.try_get(index)?;
+    Ok(found.unwrap_or_default())
+}
+
+async fn apply(
+    tx: &Tx,
+    tenant: TenantId,
+    at: Timestamp,
+    transition: &Transition,
+) -> Result<bool, Fault> {
+    match transition {
+        Transition::Record {
+            agent,
+            finding,
+            occurrences,
+            signal,
+        } => record(tx, (tenant, *agent), at, finding, *occurrences, signal).await,
+        Transition::Resolve {
+            id,
+            last_seen_at,
+            signal,
+        } => close(tx, tenant, at, (*id, *last_seen_at), signal)
+            .await
+            .map(|()| false),
+    }
+}
+
+async fn close(
+    tx: &Tx,
+    tenant: TenantId,
+    at: Timestamp,
+    (id, last_seen_at): (AnomalyId, Timestamp),
+    signal: &Signal,
+) -> Result<(), Fault> {
+    let sql = "UPDATE integrity_anomalies SET resolved_at = $3, resolution = 'auto', \
+               resolved_by = (SELECT u.id FROM users u WHERE u.tenant_id = $1 AND u.role = 'service') \
+               WHERE tenant_id = $1 AND id = $2 AND resolved_at IS NULL AND last_seen_at = $4";
+    if tx.execute(sql, &[&tenant, &id, &at, &last_seen_at]).await? == 1 {
+        store_signals(tx, tenant, &[signal]).await?;
+    }
+    Ok(())
+}
+
+/// How far back clock readings are looked for: as long as metrics are kept. Without a bound every
+/// slice there ever was would be opened.
+const CLOCK_READINGS_S: i64 = 14 * 86_400;
+
+/// A page of facts in one statement: for each agent its rows are found by the index, and nothing
+/// is sorted that is not asked for.
+const FACTS: &str = "SELECT a.id, a.version, a.version_highest, a.last_verified_at, \
+    w.received_at, w.cpu, w.is_spooled, \
+    c.captured_at, c.sent_at, c.received_at, c.is_spooled, \
+    o.ids, o.kinds, o.severities, o.seen \
+    FROM (SELECT g.id, g.version, g.version_highest, g.last_verified_at FROM agents g \
+        WHERE g.tenant_id = $1 AND g.id > $2 AND g.revoked_at IS NULL ORDER BY g.id LIMIT $3) a \
+    CROSS JOIN LATERAL (SELECT \
+        array_agg(x.time ORDER BY x.time, x.epoch, x.seq) AS received_at, \
+        array_agg(x.cpu_usage_percent ORDER BY x.time, x.epoch, x.seq) AS cpu, \
+        array_agg(x.is_spooled ORDER BY x.time, x.epoch, x.seq) AS is_spooled \
+        FROM (SELECT m.time, m.epoch, m.seq, m.cpu_usage_percent, m.is_spooled FROM metrics m \
+            WHERE m.tenant_id = $1 AND m.agent_id = a.id AND m.time > $4 AND m.time <= $5 \
+            ORDER BY m.time DESC, m.epoch DESC, m.seq DESC LIMIT $6) x) w \
+    CROSS JOIN LATERAL (SELECT \
+        array_agg(y.captured_at ORDER BY y.time, y.epoch, y.seq) AS captured_at, \
+        array_agg(y.sent_at ORDER BY y.time, y.epoch, y.seq) AS sent_at, \
+        array_agg(y.time ORDER BY y.time, y.epoch, y.seq) AS received_at, \
+        array_agg(y.is_spooled ORDER BY y.time, y.epoch, y.seq) AS is_spooled \
+        FROM (SELECT m.time, m.epoch, m.seq, m.captured_at, m.sent_at, m.is_spooled FROM metrics m \
+            WHERE m.tenant_id = $1 AND m.agent_id = a.id AND m.time > $7 AND m.time <= $5 \
+            ORDER BY m.time DESC, m.epoch DESC, m.seq DESC LIMIT 20) y) c \
+    CROSS JOIN LATERAL (SELECT array_agg(i.id ORDER BY i.kind) AS ids, \
+        array_agg(i.kind ORDER BY i.kind) AS kinds, \
+        array_agg(i.severity ORDER BY i.kind) AS severities, \
+        array_agg(i.last_seen_at ORDER BY i.kind) AS seen FROM integrity_anomalies i \
+        WHERE i.tenant_id = $1 AND i.agent_id = a.id AND i.resolved_at IS NULL) o \
+    ORDER BY a.id";

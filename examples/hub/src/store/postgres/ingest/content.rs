@@ -1,0 +1,101 @@
+//! What must not change under a position.
+
+use std::collections::BTreeMap;
+
+use monsys_core::id::{AgentId, TenantId};
+use monsys_core::limit;
+use monsys_core::position::ContentHash;
+use monsys_core::store::IngestBatch;
+use monsys_core::time::{Span, Timestamp};
+
+use super::super::column::{DAMAGED, bytes32};
+use super::super::fault::Fault;
+use super::super::row_values::{RowValues, value};
+use super::super::transaction::Tx;
+
+/// An agent and a position.
+type Place = (AgentId, i64, i64);
+
+/// The contents at the positions that the payloads name.
+pub(super) struct Contents {
+    known: BTreeMap<Place, ContentHash>,
+    kept: Vec<(Place, ContentHash, Timestamp)>,
+}
+
+impl Contents {
+    pub(super) async fn read(
+        tx: &Tx,
+        tenant: TenantId,
+        batches: &[&IngestBatch],
+    ) -> Result<Self, Fault> {
+        let sql = "SELECT c.agent_id, c.epoch, c.seq, c.content \
+                   FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) k (agent_id, epoch, seq) \
+                   JOIN ingest_contents c ON c.tenant_id = $1 AND c.agent_id = k.agent_id \
+                   AND c.epoch = k.epoch AND c.seq = k.seq \
+                   WHERE c.received_at > $5 ORDER BY c.received_at";
+        let places: Vec<Place> = batches.iter().map(|batch| place(batch)).collect();
+        let agents: Vec<AgentId> = places.iter().map(|place| place.0).collect();
+        let epochs: Vec<i64> = places.iter().map(|place| place.1).collect();
+        let seqs: Vec<i64> = places.iter().map(|place| place.2).collect();
+        let earliest = batches.iter().map(|batch| batch.received_at).min();
+        // Twice as long as contents are kept at least, so that only slices are left out which
+        // are about to be dropped.
+        let kept = Span::from_secs(2 * limit::CONTENT_HASH_KEPT_S);
+        let since = earliest.unwrap_or(Timestamp::MIN).saturating_sub(kept);
+        let mut known = BTreeMap::new();
+        for row in tx
+            .rows(sql, &[&tenant, &agents, &epochs, &seqs, &since])
+            .await?
+        {
+            let place = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let content = bytes32(&row, 3)?.map(ContentHash).ok_or(DAMAGED)?;
+            // The latest stays.
+            known.insert(place, content);
+        }
+        let kept = Vec::new();
+        Ok(Self { known, kept })
+    }
+
+    pub(super) fn at(&self, batch: &IngestBatch) -> Option<ContentHash> {
+        self.known.get(&place(batch)).copied()
+    }
+
+    pub(super) fn keep(&mut self, batch: &IngestBatch) {
+        let place = place(batch);
+        self.known.insert(place, batch.content);
+        self.kept.push((place, batch.content, batch.received_at));
+    }
+
+    pub(super) async fn write(self, tx: &Tx, tenant: TenantId) -> Result<(), Fault> {
+        let mut values = Vec::with_capacity(self.kept.len() * 6);
+        for ((agent, epoch, seq), content, received_at) in &self.kept {
+            values.extend([
+                value(tenant),
+                value(*agent),
+                value(*epoch),
+                value(*seq),
+                value(content.0.as_slice()),
+                value(*received_at),
+            ]);
+        }
+        let rows = RowValues {
+            head: "INSERT INTO ingest_contents \
+                   (tenant_id, agent_id, epoch, seq, content, received_at)",
+            columns: &["uuid", "uuid", "bigint", "bigint", "bytea", "timestamptz"],
+            tail: "",
+            values,
+        };
+        rows.write(tx).await
+    }
+}
+
+fn place(batch: &IngestBatch) -> Place {
+    let (epoch, seq) = position_columns(batch);
+    (batch.agent, epoch, seq)
+}
+
+/// Positions end at 2^53 − 1, so both parts fit a column.
+pub(super) fn position_columns(batch: &IngestBatch) -> (i64, i64) {
+    let part = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    (part(batch.position.epoch()), part(batch.position.seq()))
+}

@@ -1,0 +1,336 @@
+-- Every table that holds data of an organisation starts with its tenant_id, and so does every
+-- unique constraint of one; where a table is partitioned, the constraint contains the time as well.
+-- Text is compared byte by byte, whatever the collation of the database.
+--
+-- Logs (partitioned tables) have no foreign keys: the transaction that writes a row of an agent has
+-- the agent's row locked, agents are never deleted, and dropping a partition with a foreign key
+-- would lock all agents.
+
+CREATE TABLE monsys_schema (
+    version integer PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE meta (
+    name text COLLATE "C" PRIMARY KEY,
+    value text NOT NULL
+);
+
+CREATE TABLE leases (
+    name text COLLATE "C" PRIMARY KEY,
+    holder bytea NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+-- One-time links that make the first organisation and person; they belong to nobody yet.
+CREATE TABLE setup_links (
+    digest bytea PRIMARY KEY,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz
+);
+
+CREATE TABLE tenants (
+    id uuid PRIMARY KEY,
+    name text COLLATE "C" NOT NULL UNIQUE,
+    created_at timestamptz NOT NULL
+);
+
+CREATE TABLE users (
+    id uuid NOT NULL,
+    tenant_id uuid NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    email text COLLATE "C" NOT NULL,
+    role text COLLATE "C" NOT NULL
+        CONSTRAINT role_word CHECK (role IN ('admin', 'read_only', 'service')),
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, email)
+);
+
+CREATE INDEX users_by_id ON users (id);
+
+CREATE TABLE agents (
+    id uuid NOT NULL,
+    tenant_id uuid NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    name text COLLATE "C" NOT NULL,
+    token_digest bytea,
+    public_key bytea,
+    pin_until timestamptz,
+    device_key bytea CONSTRAINT device_key_size CHECK (octet_length(device_key) = 32),
+    enrolled_at timestamptz NOT NULL,
+    revoked_at timestamptz,
+    last_seen_at timestamptz,
+    last_verified_at timestamptz,
+    version text COLLATE "C",
+    version_highest text COLLATE "C",
+    version_highest_key text COLLATE "C" NOT NULL DEFAULT '',
+    positions bytea NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, name),
+    UNIQUE (tenant_id, token_digest),
+    CONSTRAINT one_credential CHECK (
+        (device_key IS NULL) = (token_digest IS NOT NULL)
+        AND (device_key IS NULL) = (pin_until IS NOT NULL)
+        AND (device_key IS NULL OR public_key IS NULL)
+    ),
+    CONSTRAINT device_word CHECK (device_key IS NULL OR name ~ '\A[A-Za-z0-9._-]{1,64}\Z')
+)
+-- Each payload rewrites its agent's row; room on the page keeps the indexes out of it.
+WITH (fillfactor = 50);
+
+CREATE INDEX agents_by_token ON agents (token_digest);
+
+-- What must not change under a position; kept for at least 24 h. That a position is used once is
+-- decided under the lock of the agent's row: a unique constraint must contain the time here, and
+-- would let the same position through at another time.
+CREATE TABLE ingest_contents (
+    tenant_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    epoch bigint NOT NULL,
+    seq bigint NOT NULL,
+    content bytea NOT NULL CONSTRAINT content_size CHECK (octet_length(content) = 32),
+    received_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, agent_id, epoch, seq, received_at)
+) PARTITION BY RANGE (received_at);
+
+-- When a device used which nonce, by SHA-256; kept for at least 660 s. Once per device is decided
+-- under the lock of its row, as above.
+CREATE TABLE ingest_nonces (
+    tenant_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    nonce bytea NOT NULL CONSTRAINT nonce_size CHECK (octet_length(nonce) = 32),
+    used_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, agent_id, nonce, used_at)
+) PARTITION BY RANGE (used_at);
+
+CREATE INDEX ingest_nonces_by_age ON ingest_nonces (tenant_id, agent_id, used_at);
+
+CREATE TABLE metrics (
+    tenant_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    time timestamptz NOT NULL,
+    captured_at timestamptz NOT NULL,
+    sent_at timestamptz NOT NULL,
+    epoch bigint NOT NULL,
+    seq bigint NOT NULL,
+    is_spooled boolean NOT NULL,
+    is_verified boolean NOT NULL,
+    cpu_usage_percent double precision NOT NULL
+        CONSTRAINT cpu_usage_percent_range CHECK (cpu_usage_percent BETWEEN 0 AND 100),
+    cpu_cores bigint,
+    load1 double precision,
+    load5 double precision,
+    load15 double precision,
+    mem_total_bytes bigint,
+    mem_used_bytes bigint,
+    swap_total_bytes bigint,
+    swap_used_bytes bigint,
+    uptime_seconds double precision,
+    disks json,
+    networks json
+) PARTITION BY RANGE (time);
+
+CREATE INDEX metrics_by_agent ON metrics (tenant_id, agent_id, time);
+
+-- Members are JSON arrays with the members of contract §2.
+CREATE TABLE endpoint_snapshots (
+    tenant_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    time timestamptz NOT NULL,
+    captured_at timestamptz NOT NULL,
+    processes json NOT NULL
+        CONSTRAINT processes_array CHECK (json_typeof(processes) = 'array'),
+    listeners json NOT NULL
+        CONSTRAINT listeners_array CHECK (json_typeof(listeners) = 'array'),
+    auth json NOT NULL CONSTRAINT auth_array CHECK (json_typeof(auth) = 'array'),
+    persistence json NOT NULL
+        CONSTRAINT persistence_array CHECK (json_typeof(persistence) = 'array'),
+    health json NOT NULL CONSTRAINT health_array CHECK (json_typeof(health) = 'array')
+) PARTITION BY RANGE (time);
+
+CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent_id, time);
+
+-- Numbers the signals in the order of arrival, over all organisations: of two signals observed at one
+-- moment the later number stays current, whichever hub they came to. A number that each hub made by
+-- its own clock would need no sequence, and could put the later of two hubs first.
+CREATE SEQUENCE signal_arrivals;
+
+-- The key is the order of listings read backwards, and a place in it is what a cursor names.
+CREATE TABLE signal_streams (
+    tenant_id uuid NOT NULL,
+    source text COLLATE "C" NOT NULL CONSTRAINT source_format CHECK (
+        octet_length(source) <= 64 AND source ~ '\A[a-z][a-z0-9]*(_[a-z0-9]+)*\Z'
+    ),
+    subject_type text COLLATE "C" NOT NULL CONSTRAINT subject_type_format CHECK (
+        octet_length(subject_type) <= 64 AND subject_type ~ '\A[a-z][a-z0-9]*(_[a-z0-9]+)*\Z'
+    ),
+    subject_id text COLLATE "C" NOT NULL CONSTRAINT subject_id_format CHECK (
+        octet_length(subject_id) BETWEEN 1 AND 256
+        AND subject_id !~ '[\u0001-\u001f\u007f-\u009f]'
+    ),
+    signal_key text COLLATE "C" NOT NULL CONSTRAINT signal_key_format CHECK (
+        octet_length(signal_key) <= 128
+        AND signal_key ~ '\A[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z0-9]+(_[a-z0-9]+)*)+\Z'
+    ),
+    signal_value jsonb NOT NULL CONSTRAINT signal_value_object CHECK (
+        jsonb_typeof(signal_value) = 'object' AND signal_value ? 'value'
+    ),
+    severity text COLLATE "C" CONSTRAINT severity_word CHECK (
+        severity IN ('info', 'low', 'medium', 'high', 'critical')
+    ),
+    observed_at timestamptz NOT NULL,
+    ttl_seconds bigint CONSTRAINT ttl_seconds_range CHECK (ttl_seconds BETWEEN 1 AND 315360000),
+    arrival bigint NOT NULL DEFAULT nextval('signal_arrivals'),
+    PRIMARY KEY (tenant_id, observed_at, arrival)
+) PARTITION BY RANGE (observed_at);
+
+CREATE INDEX signal_streams_by_subject
+    ON signal_streams (tenant_id, subject_type, subject_id, observed_at, arrival);
+
+-- The latest signal of each subject, source and key, which outlives the history it came from.
+-- expires_at is observed_at + ttl_seconds; NULL is until superseded.
+CREATE TABLE signal_current (
+    tenant_id uuid NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    source text COLLATE "C" NOT NULL CONSTRAINT source_format CHECK (
+        octet_length(source) <= 64 AND source ~ '\A[a-z][a-z0-9]*(_[a-z0-9]+)*\Z'
+    ),
+    subject_type text COLLATE "C" NOT NULL CONSTRAINT subject_type_format CHECK (
+        octet_length(subject_type) <= 64 AND subject_type ~ '\A[a-z][a-z0-9]*(_[a-z0-9]+)*\Z'
+    ),
+    subject_id text COLLATE "C" NOT NULL CONSTRAINT subject_id_format CHECK (
+        octet_length(subject_id) BETWEEN 1 AND 256
+        AND subject_id !~ '[\u0001-\u001f\u007f-\u009f]'
+    ),
+    signal_key text COLLATE "C" NOT NULL CONSTRAINT signal_key_format CHECK (
+        octet_length(signal_key) <= 128
+        AND signal_key ~ '\A[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z0-9]+(_[a-z0-9]+)*)+\Z'
+    ),
+    signal_value jsonb NOT NULL CONSTRAINT signal_value_object CHECK (
+        jsonb_typeof(signal_value) = 'object' AND signal_value ? 'value'
+    ),
+    severity text COLLATE "C" CONSTRAINT severity_word CHECK (
+        severity IN ('info', 'low', 'medium', 'high', 'critical')
+    ),
+    observed_at timestamptz NOT NULL,
+    ttl_seconds bigint CONSTRAINT ttl_seconds_range CHECK (ttl_seconds BETWEEN 1 AND 315360000),
+    expires_at timestamptz,
+    arrival bigint NOT NULL,
+    PRIMARY KEY (tenant_id, subject_type, subject_id, source, signal_key)
+)
+-- Each signal rewrites the row of its place. Room on the page, and no index on what changes, keep
+-- the rewriting out of the key.
+WITH (fillfactor = 70);
+
+-- detail and evidence are json, not jsonb: their members stay in the order they were written.
+CREATE TABLE integrity_anomalies (
+    id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    kind text COLLATE "C" NOT NULL CONSTRAINT kind_word CHECK (kind IN (
+        'unsigned_payload', 'signature_invalid', 'clock_drift',
+        'cadence_anomaly', 'flat_metrics', 'version_downgrade'
+    )),
+    severity text COLLATE "C" NOT NULL CONSTRAINT anomaly_severity_word CHECK (
+        severity IN ('info', 'low', 'medium', 'high', 'critical')
+    ),
+    severity_rank smallint NOT NULL GENERATED ALWAYS AS (
+        CASE severity
+            WHEN 'critical' THEN 1 WHEN 'high' THEN 2 WHEN 'medium' THEN 3 WHEN 'low' THEN 4 ELSE 5
+        END
+    ) STORED,
+    summary text NOT NULL,
+    detail json NOT NULL CONSTRAINT detail_object CHECK (json_typeof(detail) = 'object'),
+    evidence json NOT NULL CONSTRAINT evidence_object CHECK (json_typeof(evidence) = 'object'),
+    detected_at timestamptz NOT NULL,
+    last_seen_at timestamptz NOT NULL,
+    occurrences bigint NOT NULL CONSTRAINT occurrences_positive CHECK (occurrences >= 1),
+    resolved_at timestamptz,
+    resolved_by uuid,
+    resolution text COLLATE "C" CONSTRAINT resolution_word CHECK (resolution IN ('manual', 'auto')),
+    note text,
+    PRIMARY KEY (tenant_id, id),
+    CONSTRAINT seen_after_detected CHECK (last_seen_at >= detected_at),
+    CONSTRAINT resolved_by_someone CHECK (
+        (resolved_at IS NULL) = (resolved_by IS NULL)
+        AND (resolved_at IS NULL) = (resolution IS NULL)
+    ),
+    FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT,
+    FOREIGN KEY (tenant_id, resolved_by) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+);
+
+CREATE UNIQUE INDEX one_open_anomaly_per_kind
+    ON integrity_anomalies (tenant_id, agent_id, kind) WHERE resolved_at IS NULL;
+
+CREATE INDEX integrity_anomalies_listed
+    ON integrity_anomalies (tenant_id, severity_rank, detected_at DESC, id DESC);
+
+CREATE TABLE login_links (
+    tenant_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    user_id uuid NOT NULL,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz,
+    PRIMARY KEY (tenant_id, digest),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+);
+
+CREATE INDEX login_links_by_digest ON login_links (digest);
+
+CREATE TABLE sessions (
+    tenant_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    user_id uuid NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, digest),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+);
+
+CREATE INDEX sessions_by_digest ON sessions (digest);
+
+-- Entries of the hub itself have no tenant.
+CREATE TABLE audit_log (
+    tenant_id uuid,
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL
+);
+
+CREATE INDEX audit_log_by_time ON audit_log (tenant_id, at);
+
+-- Which organisations a login role may read as an auditor.
+CREATE TABLE auditor_tenants (
+    tenant_id uuid NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    role_name name NOT NULL,
+    PRIMARY KEY (tenant_id, role_name)
+);
+
+-- The ledger loses nothing and rewrites nothing, not even for its owner.
+CREATE FUNCTION monsys_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'what was recorded does not change'
+        USING ERRCODE = 'check_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+END
+$$;
+
+CREATE TRIGGER integrity_anomalies_keep BEFORE DELETE OR TRUNCATE ON integrity_anomalies
+    EXECUTE FUNCTION monsys_refuse_change();
+
+CREATE TRIGGER integrity_anomalies_freeze BEFORE UPDATE ON integrity_anomalies FOR EACH ROW
+    WHEN (
+        OLD.resolved_at IS NOT NULL
+        OR (NEW.id, NEW.tenant_id, NEW.agent_id, NEW.kind, NEW.summary, NEW.detected_at)
+            IS DISTINCT FROM
+            (OLD.id, OLD.tenant_id, OLD.agent_id, OLD.kind, OLD.summary, OLD.detected_at)
+        OR NEW.detail::text IS DISTINCT FROM OLD.detail::text
+        OR NEW.evidence::text IS DISTINCT FROM OLD.evidence::text
+        OR strpos('info low medium high critical', NEW.severity)
+            < strpos('info low medium high critical', OLD.severity)
+        OR NEW.last_seen_at < OLD.last_seen_at
+        OR NEW.occurrences < OLD.occurrences
+    )
+    EXECUTE FUNCTION monsys_refuse_change();
+
+CREATE TRIGGER audit_log_keep BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_log
+    EXECUTE FUNCTION monsys_refuse_change();

@@ -1,0 +1,117 @@
+//! Where the database is: what `DATABASE_URL` says, without its secrets in any message.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+
+/// A PostgreSQL database.
+#[derive(Clone)]
+pub(crate) struct PostgresPlace {
+    config: Config,
+}
+
+/// Why a text names no database that this program can reach.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum PlaceError {
+    /// Another scheme, or a URL that is damaged. The text may hold a password, so it is not shown.
+    #[error("expected postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE with known parameters")]
+    Form,
+    /// No host.
+    #[error("expected a host, or the folder of a unix socket as ?host=")]
+    Host,
+    /// TLS was asked for.
+    #[error(
+        "sslmode=require: this version speaks to PostgreSQL without TLS; expected a unix socket, \
+         or a network that is protected otherwise, and sslmode=disable"
+    )]
+    Tls,
+}
+
+impl PostgresPlace {
+    /// Reads a URL.
+    pub(crate) fn parse(url: &str) -> Result<Self, PlaceError> {
+        let is_postgres = ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme));
+        if !is_postgres {
+            return Err(PlaceError::Form);
+        }
+        let mut config: Config = url.parse().map_err(|_| PlaceError::Form)?;
+        if config.get_hosts().is_empty() {
+            return Err(PlaceError::Host);
+        }
+        let mode = config.get_ssl_mode();
+        if mode != SslMode::Disable && mode != SslMode::Prefer {
+            return Err(PlaceError::Tls);
+        }
+        config.ssl_mode(SslMode::Disable);
+        config.application_name("monsys-hub");
+        config.connect_timeout(CONNECT_TIMEOUT);
+        config.tcp_user_timeout(ANSWER_TIMEOUT);
+        config.keepalives_idle(ANSWER_TIMEOUT);
+        Ok(Self { config })
+    }
+
+    /// How to connect.
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl fmt::Display for PostgresPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(folder)) => folder.display().to_string(),
+            None => String::new(),
+        };
+        let database = self.config.get_dbname().unwrap_or("postgres");
+        write!(f, "PostgreSQL {host} {database}")
+    }
+}
+
+impl fmt::Debug for PostgresPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How long a connection may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server on the network may be silent before it counts as gone.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_shown_without_its_secrets() {
+        let place = PostgresPlace::parse("postgres://hub:s3cret@db.example:5433/mon").unwrap();
+        assert_eq!(place.to_string(), "PostgreSQL db.example mon");
+        assert!(!format!("{place:?}").contains("s3cret"));
+        let socket = PostgresPlace::parse("postgres:///mon?host=/run/postgresql&user=u").unwrap();
+        assert_eq!(socket.to_string(), "PostgreSQL /run/postgresql mon");
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_refused_without_repeating_it() {
+        for (url, word) in [
+            ("mysql://u:s3cret@h/d", "postgres://"),
+            ("postgres://u:s3cret@h:port/d", "postgres://"),
+            ("postgres:///d", "host"),
+            ("postgres://u:s3cret@h/d?sslmode=require", "TLS"),
+            ("postgres://u:s3cret@h/d?sslmode=verify-full", "postgres://"),
+        ] {
+            let said = PostgresPlace::parse(url).unwrap_err().to_string();
+            assert!(
+                said.contains(word) && !said.contains("s3cret"),
+                "{url}: {said}"
+            );
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! A PostgreSQL of the tests' own: a temporary cluster on a unix socket, one per test process.
+//!
+//! The unit tests of the store and the tests over HTTP share this file. A shell beside the tests
+//! owns the server: it reads commands from a pipe, and when the pipe ends, because the tests ended
+//! in whatever way, it stops the server and removes its files. PostgreSQL refuses to run as root;
+//! there the shell is started as `postgres` or `nobody`.
+//!
+//! Without the server's programs there is one loud line, and the tests of PostgreSQL pass without
+//! having run; with `MONSYS_REQUIRE_PG=1` they fail.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Whether commits of a cluster survive a power cut; where nobody cuts it, waiting is waste.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// For tests about what survives.
+    Synced,
+    /// For all others.
+    Careless,
+}
+
+/// A running cluster.
+pub(crate) struct Cluster {
+    shell: Mutex<Shell>,
+    directory: PathBuf,
+    programs: PathBuf,
+}
+
+struct Shell {
+    child: Child,
+    said: BufReader<std::process::ChildStdout>,
+}
+
+/// A database of its own for one test.
+#[derive(Debug, Clone)]
+pub(crate) struct Database {
+    name: String,
+    directory: PathBuf,
+    psql: PathBuf,
+}
+
+/// Makes an empty database in the cluster of this process; `None` where there is no PostgreSQL.
+pub(crate) fn database() -> Option<Database> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    let cluster = CLUSTER.get_or_init(|| Cluster::start(Durability::Careless));
+    cluster.as_ref().map(Cluster::database)
+}
+
+impl Cluster {
+    /// Starts a cluster; `None` where there is no PostgreSQL.
+    pub(crate) fn start(durability: Durability) -> Option<Self> {
+        let Some(programs) = programs() else {
+            let text = "!! no PostgreSQL (initdb) found: its tests pass without having run";
+            assert!(
+                std::env::var_os("MONSYS_REQUIRE_PG").is_none_or(|value| value != "1"),
+                "{text}"
+            );
+            // Past the test harness, which would keep it to itself.
+            let _ = writeln!(std::io::stderr(), "{text}");
+            return None;
+        };
+        let settings = match durability {
+            Durability::Synced => "",
+            Durability::Careless => "-c fsync=off -c full_page_writes=off",
+        };
+        let mut child = as_ordinary_user()
+            .args(["-c", SCRIPT, "cluster"])
+            .arg(&programs)
+            .arg(settings)
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut said = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut directory = String::new();
+        said.read_line(&mut directory).expect("a directory");
+        let mut shell = Shell { child, said };
+        shell.expect("ready");
+        Some(Self {
+            shell: Mutex::new(shell),
+            directory: directory.trim_end().into(),
+            programs,
+        })
+    }
+
+    /// Makes an empty database.
+    pub(crate) fn database(&self) -> Database {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let database = Database {
+            name: "postgres".into(),
+            directory: self.directory.clone(),
+            psql: self.programs.join("psql"),
+        };
+        database.run(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+        Database { name, ..database }
+    }
+
+    /// Kills every process of the server, as a power cut would.
+    pub(crate) fn kill(&self) {
+        self.tell("kill", "killed");
+    }
+
+    /// Starts the server again.
+    pub(crate) fn restart(&self) {
+        self.tell("start", "ready");
+    }
+
+    fn tell(&self, command: &str, answer: &str) {
+        let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
+        let pipe = shell.child.stdin.as_mut().expect("a pipe");
+        writeln!(pipe, "{command}").expect("a shell that listens");
+        shell.expect(answer);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let shell = self.shell.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // The end of the pipe is what the shell waits for.
+        drop(shell.child.stdin.take());
+        let _ = shell.child.wait();
+    }
+}
+
+impl Shell {
+    fn expect(&mut self, answer: &str) {
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("a shell that speaks");
+        assert_eq!(line.trim_end(), answer, "the test cluster did not obey");
+    }
+}
+
+impl Database {
+    /// The URL under which the superuser reaches it.
+    pub(crate) fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// The URL under which a role reaches it.
+    pub(crate) fn url_of(&self, role: &str) -> String {
+        let host = self.directory.display().to_string().replace('/', "%2F");
+        format!("postgres://{role}@{host}/{}", self.name)
+    }
+
+    /// How the hub calls it: without who logs in.
+    pub(crate) fn shown(&self) -> String {
+        format!("PostgreSQL {} {}", self.directory.display(), self.name)
+    }
+
+    /// Runs statements as the superuser and returns what they print, columns parted by `|`.
+    pub(crate) fn run(&self, sql: &str) -> Vec<String> {
+        self.run_as("postgres", sql)
+            .unwrap_or_else(|said| panic!("{sql}: {said}"))
+    }
+
+    /// Runs statements as some role; what the server says when it refuses.
+    pub(crate) fn run_as(&self, role: &str, sql: &str) -> Result<Vec<String>, String> {
+        let output = Command::new(&self.psql)
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-v"])
+            .args(["VERBOSITY=verbose", "-U", role, "-d", &self.name, "-h"])
+            .arg(&self.directory)
+            .args(["-c", sql])
+            .stdin(Stdio::null())
+            .output()
+            .expect("psql beside initdb");
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// The rows of a query, cell by cell; `None` is NULL.
+    pub(crate) fn cells(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let output = Command::new(&self.psql)
+            .args([
+                "-X",
+                "-A",
+                "-t",
+                "-q",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-F",
+                "\u{1f}",
+            ])
+            .args(["-P", "null=\u{2}", "-U", "postgres", "-d", &self.name, "-h"])
+            .arg(&self.directory)
+            .args(["-c", sql])
+            .env("PGTZ", "UTC")
+            .stdin(Stdio::null())
+            .output()
+            .expect("psql beside initdb");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{sql}: {said}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let cell = |text: &str| (text != "\u{2}").then(|| text.to_owned());
+        text.lines()
+            .map(|line| line.split('\u{1f}').map(cell).collect())
+            .collect()
+    }
+
+    /// The number that a query gives.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        self.run(sql).concat().parse().expect("a number")
+    }
+}
+
+/// The folder with `initdb`: named, as the distribution's tool says, on the path, or where
+/// distributions keep it, the newest first.
+fn programs() -> Option<PathBuf> {
+    let named = std::env::var_os("MONSYS_PG_BIN").map(PathBuf::from);
+    let asked = Command::new("pg_config").arg("--bindir").output().ok();
+    let asked = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().into());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut installed: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
+    installed.sort();
+    named
+        .into_iter()
+        .chain(asked)
+        .chain(std::env::split_paths(&path))
+        .chain(installed.into_iter().rev())
+        .find(|folder| {
+            ["initdb", "pg_ctl", "psql"]
+                .iter()
+                .all(|name| folder.join(name).is_file())
+        })
+}
+
+fn as_ordinary_user() -> Command {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| {
+        use std::os::unix::fs::MetadataExt;
+        own.uid() == 0
+    });
+    if !is_root {
+        return Command::new("sh");
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let is_user = |name: &&str| {
+        users
+            .lines()
+            .any(|line| line.starts_with(&format!("{name}:")))
+    };
+    let user = ["postgres", "nobody"].into_iter().find(is_user);
+    let user = user.expect("a user named postgres or nobody");
+    let has = |program: &str| {
+        ["/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+            .iter()
+            .any(|folder| Path::new(folder).join(program).is_file())
+    };
+    if has("runuser") {
+        let mut command = Command::new("runuser");
+        command.args(["-u", user, "--", "sh"]);
+        command
+    } else {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", user, "--regid", user, "--clear-groups", "sh"]);
+        command
+    }
+}
+
+/// Arguments: the folder of the programs, settings of the server.
+const SCRIPT: &str = r#"
+trap '' INT
+bin=$1
+settings=$2
+dir=$(mktemp -d "${TMPDIR:-/tmp}/monsys-pg-XXXXXX") || exit 1
+echo "$dir"
+"$bin/initdb" -D "$dir/data" -A trust -U postgres -E UTF8 --no-locale --no-sync >"$dir/log" 2>&1 ||
+    { cat "$dir/log" >&2; rm -rf "$dir"; exit 1; }
+start() {
+    tries=0
+    # Right after a kill the old shared memory is in use until the last process is gone.
+    until "$bin/pg_ctl" -D "$dir/data" -s -w -t 60 -l "$dir/log" start -o \
+        "-c listen_addresses= -c unix_socket_directories=$dir -c max_connections=200 $settings" \
+        >/dev/null 2>&1
+    do
+        tries=$((tries + 1))
+        [ "$tries" -lt 50 ] || { cat "$dir/log" >&2; return 1; }
+        sleep 0.1
+    done
+    echo ready
+}
+start
+while read -r word; do
+    case $word in
+        kill)
+            pid=$(head -n 1 "$dir/data/postmaster.pid")
+            children=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null)
+            kill -9 $pid $children
+            echo killed
+            ;;
+        start) start ;;
+    esac
+done
+"$bin/pg_ctl" -D "$dir/data" -s -m immediate stop >/dev/null 2>&1
+rm -rf "$dir"
+"#;
