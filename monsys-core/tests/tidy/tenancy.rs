@@ -45,19 +45,21 @@ const CROSSING: [(&str, &str); 7] = [
     ),
 ];
 
+const STORES: &str = "examples/hub/src/store/";
+
 /// The one file whose statements go by age alone, for all tenants together.
 const BY_AGE: &str = "examples/hub/src/store/sqlite/maintenance.rs";
 
 /// Statements of the stores that come to a table of tenants more often than they name one.
 pub(crate) fn findings(files: &[File]) -> Vec<Finding> {
-    let tables = tables(files);
     let test_modules = tree::test_modules(files);
     let mut found = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
-        let is_store = file.path.starts_with("examples/hub/src/store/");
+        let is_store = file.path.starts_with(STORES);
         if !is_store || file.path == BY_AGE || test_modules.contains(&file.path) {
             continue;
         }
+        let tables = tables(files, back_end(&file.path));
         for statement in statements(file) {
             let n_tables = n_mentions(&statement.text, &tables);
             let n_tenants = n_filters(&statement.text);
@@ -75,10 +77,18 @@ pub(crate) fn findings(files: &[File]) -> Vec<Finding> {
     found
 }
 
-/// The tables of the migrations that have a column tenant_id.
-fn tables(files: &[File]) -> BTreeSet<String> {
+/// The folder of the back end that a file belongs to: each has a schema of its own.
+fn back_end(path: &str) -> &str {
+    let own = path.strip_prefix(STORES).and_then(|rest| rest.find('/'));
+    let end = own.map_or(0, |end| STORES.len() + end + 1);
+    path.get(..end).unwrap_or_default()
+}
+
+/// The tables of a back end's migrations that have a column tenant_id.
+fn tables(files: &[File], back_end: &str) -> BTreeSet<String> {
     let mut tables = BTreeSet::new();
-    for file in files.iter().filter(|file| file.path.ends_with(".sql")) {
+    let is_schema = |file: &&File| file.path.starts_with(back_end) && file.path.ends_with(".sql");
+    for file in files.iter().filter(is_schema) {
         for definition in file.text.split("CREATE TABLE ").skip(1) {
             let definition = definition.split(");").next().unwrap_or_default();
             let body = definition.split(';').next().unwrap_or_default();
@@ -188,6 +198,9 @@ mod tests {
 
     #[test]
     fn a_schema_without_tenants_would_let_all_through_and_there_is_none() {
-        assert!(tables(&tree::files()).len() >= 10);
+        for back_end in ["sqlite", "postgres"] {
+            let tables = tables(&tree::files(), &format!("{STORES}{back_end}/"));
+            assert!(tables.len() >= 10, "{back_end}: {tables:?}");
+        }
     }
 }

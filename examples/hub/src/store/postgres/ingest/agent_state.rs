@@ -130,12 +130,7 @@ impl AgentStates {
             ]);
         }
         let rows = RowValues {
-            head: "UPDATE agents a SET positions = v.positions, last_seen_at = v.seen, \
-                   last_verified_at = coalesce(v.verified, a.last_verified_at), \
-                   version = coalesce(v.version, a.version), \
-                   version_highest = CASE WHEN v.key > a.version_highest_key THEN v.highest \
-                   ELSE a.version_highest END, \
-                   version_highest_key = greatest(v.key, a.version_highest_key) FROM (",
+            head: "WITH v (tenant_id, id, positions, seen, verified, version, key, highest) AS (",
             columns: &[
                 "uuid",
                 "uuid",
@@ -146,7 +141,12 @@ impl AgentStates {
                 "text",
                 "text",
             ],
-            tail: ") v (tenant_id, id, positions, seen, verified, version, key, highest) \
+            tail: ") UPDATE agents a SET positions = v.positions, last_seen_at = v.seen, \
+                   last_verified_at = coalesce(v.verified, a.last_verified_at), \
+                   version = coalesce(v.version, a.version), \
+                   version_highest = CASE WHEN v.key > a.version_highest_key THEN v.highest \
+                   ELSE a.version_highest END, \
+                   version_highest_key = greatest(v.key, a.version_highest_key) FROM v \
                    WHERE a.tenant_id = v.tenant_id AND a.id = v.id",
             values,
         };

@@ -1,9 +1,14 @@
 //! The store against a PostgreSQL of its own.
 
+#[cfg(test)]
 mod recovery;
+#[cfg(test)]
 mod rights;
+#[cfg(test)]
 mod signals;
+#[cfg(test)]
 mod statements;
+#[cfg(test)]
 mod tenancy;
 
 use monsys_core::anomaly::{AnomalyKind, Finding};
