@@ -57,7 +57,11 @@ impl Scene {
             &body[start..end]
         });
         let from = member.unwrap_or(from);
-        let changed = body.replacen(from, to, 1);
+        // The reading alone: a time may hold the same digits.
+        let changed = match from {
+            "4.2" => body.replacen(":4.2}", &format!(":{to}}}"), 1),
+            _ => body.replacen(from, to, 1),
+        };
         assert_ne!(changed, body, "{from} does not stand in {body}");
         changed
     }

@@ -75,7 +75,7 @@ fn an_honest_payload_is_accepted_and_a_second_delivery_is_a_duplicate() {
         (again.status, &again.json()["duplicate"]),
         (200, &json!(true))
     );
-    let respelled = body.replace("4.2", "42e-1").replace("{", " {\n");
+    let respelled = body.replace(":4.2}", ":42e-1}").replace("{", " {\n");
     assert_eq!(scene.device.send(&scene.hub, &respelled).status, 200);
     let other = scene.device.metrics((1, 1), 4.3);
     let request = scene.device.request(&other, &scene.device.stamp());
@@ -99,7 +99,7 @@ fn a_hub_that_requires_the_canonical_form_takes_no_other() {
     let hub = Hub::start_with(&data, &[("MONSYS_BODY_FORM", "require")]);
     let of_device = device.metrics((1, 1), 4.2);
     let of_agent = agent.metrics((1, 1), 4.2);
-    let respell = |body: &str| body.replace("4.2", "42e-1");
+    let respell = |body: &str| body.replace(":4.2}", ":42e-1}");
     assert_refusal(
         &device.send(&hub, &respell(&of_device)),
         400,
@@ -329,7 +329,7 @@ fn a_request_that_is_refused_later_spends_its_nonce() {
         ),
         ("\"web-1\"", "\"web-2\"", 403, "wrong_agent"),
         ("\"v\":1", "\"v\":1,\"w\":1", 422, "unknown_field"),
-        ("4.2", "100.1", 422, "out_of_range"),
+        (":4.2}", ":100.1}", 422, "out_of_range"),
     ] {
         let stamp = scene.device.stamp();
         let wrong = scene.device.request(&body.replace(from, to), &stamp);

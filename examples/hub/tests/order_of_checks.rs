@@ -170,7 +170,7 @@ fn ed25519_the_schema_then_the_limit_of_the_organisation_then_the_position() {
     let signals = signals.replace(r#"{"cpu_usage_percent":4.2}"#, SIGNAL_OF_NO_AGENT);
     let answer = while_limited(drain, || scene.send(&hub, &signals));
     assert_refusal(&answer, 422, "invalid_signal");
-    let replay = used.replace("4.2", "4.3");
+    let replay = used.replace(":4.2}", ":4.3}");
     let answer = while_limited(drain, || scene.send(&hub, &replay));
     assert_refusal(&answer, 429, "rate_limited");
 }
@@ -307,7 +307,7 @@ fn hmac_the_schema_then_the_limit_of_the_organisation_then_the_position() {
     let drain = || scene.device.send(&hub, &used);
     let schema = || scene.spoiled(&["schema"]).send(&hub);
     assert_refusal(&while_limited(drain, schema), 422, "unknown_field");
-    let replay = used.replace("4.2", "4.3");
+    let replay = used.replace(":4.2}", ":4.3}");
     let position = || scene.device.send(&hub, &replay);
     assert_refusal(&while_limited(drain, position), 429, "rate_limited");
     // What the limit refuses has spent its nonce, so that it cannot be kept for a calmer moment.
