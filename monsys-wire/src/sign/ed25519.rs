@@ -65,7 +65,7 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::Form`] for any other text.
     pub fn parse_secret_hex(text: &str) -> Result<Self, KeyError> {
-        let secret = Zeroizing::new(hex::decode::<32>(text.as_bytes()).ok_or(KeyError::Form)?);
+        let secret = hex::decode_secret(text.as_bytes()).ok_or(KeyError::Form)?;
         Ok(Self {
             inner: ed25519_dalek::SigningKey::from_bytes(&secret),
         })

@@ -50,7 +50,7 @@ impl DeviceKey {
     /// # Errors
     /// [`KeyError::Form`] for any other text.
     pub fn parse_secret_hex(text: &str) -> Result<Self, KeyError> {
-        let bytes = Zeroizing::new(hex::decode::<32>(text.as_bytes()).ok_or(KeyError::Form)?);
+        let bytes = hex::decode_secret(text.as_bytes()).ok_or(KeyError::Form)?;
         Ok(Self::of(bytes))
     }
 
