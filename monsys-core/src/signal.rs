@@ -162,6 +162,13 @@ impl Signal {
         self.ttl_seconds
     }
 
+    /// Returns the first moment at which it holds no longer, held within the representable range;
+    /// `None` while it holds until it is superseded.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let ttl = Span::from_secs(self.ttl_seconds?);
+        Some(self.observed_at.saturating_add(ttl))
+    }
+
     /// Tells whether it still holds: `now < observed_at + ttl`, sticky ones always.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.ttl_seconds

@@ -68,6 +68,11 @@ pub struct SignalFilter {
 }
 
 impl SignalFilter {
+    /// Tells whether it names one subject, for which back ends have an index.
+    pub const fn is_of_one_subject(&self) -> bool {
+        self.subject_type.is_some() && self.subject_id.is_some()
+    }
+
     /// Tells whether a signal is one of those.
     pub fn admits(&self, signal: &Signal) -> bool {
         let is = |wanted: Option<&str>, found: &str| wanted.is_none_or(|wanted| wanted == found);

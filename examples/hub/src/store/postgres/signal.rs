@@ -6,7 +6,6 @@ use monsys_core::id::TenantId;
 use monsys_core::severity::Severity;
 use monsys_core::signal::Signal;
 use monsys_core::store::SignalSlot;
-use monsys_core::time::{Span, Timestamp};
 
 use super::column::DAMAGED;
 use super::fault::Fault;
@@ -50,7 +49,7 @@ pub(super) async fn store_signals(
     for (signal, arrival) in latest.values() {
         current.extend(columns(tenant, signal));
         current.push(value(*arrival));
-        current.push(value(expires_at(signal)));
+        current.push(value(signal.expires_at()));
     }
     let current = RowValues {
         head: "INSERT INTO signal_current AS c (tenant_id, source, subject_type, subject_id, \
@@ -90,12 +89,6 @@ fn columns(tenant: TenantId, signal: &Signal) -> [Value<'_>; 9] {
         value(signal.observed_at()),
         value(signal.ttl_seconds()),
     ]
-}
-
-/// When a signal stops to hold; `None` is never, until it is superseded.
-pub(super) fn expires_at(signal: &Signal) -> Option<Timestamp> {
-    let ttl = Span::from_secs(signal.ttl_seconds()?);
-    Some(signal.observed_at().saturating_add(ttl))
 }
 
 /// Where a signal goes.

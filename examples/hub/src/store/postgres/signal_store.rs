@@ -74,7 +74,7 @@ async fn history(
     n_rows: u32,
 ) -> Result<SignalPage, Fault> {
     // Two statements: one that leaves the subject open could not be planned for its index.
-    let sql = if is_of_one_subject(filter) {
+    let sql = if filter.is_of_one_subject() {
         HISTORY_OF_SUBJECT
     } else {
         HISTORY
@@ -121,7 +121,7 @@ async fn current(
     after: Option<&SignalSlot>,
     (n_rows, now): (u32, Timestamp),
 ) -> Result<CurrentPage, Fault> {
-    let sql = if is_of_one_subject(filter) {
+    let sql = if filter.is_of_one_subject() {
         CURRENT_OF_SUBJECT
     } else {
         CURRENT
@@ -150,10 +150,6 @@ async fn current(
     let signals = page.iter().map(signal_of).collect::<Result<Vec<_>, _>>()?;
     let next = signals.last().filter(|_| has_more).map(SignalSlot::of);
     Ok(CurrentPage { signals, next })
-}
-
-const fn is_of_one_subject(filter: &SignalFilter) -> bool {
-    filter.subject_type.is_some() && filter.subject_id.is_some()
 }
 
 /// Cuts what was read to a page, and tells whether there is more.

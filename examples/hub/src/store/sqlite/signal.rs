@@ -7,7 +7,7 @@ use monsys_core::store::{
     CurrentPage, SignalCursor, SignalFilter, SignalPage, SignalSlot, SignalStore, StoreError,
     StoreFuture,
 };
-use monsys_core::time::{Span, Timestamp};
+use monsys_core::time::Timestamp;
 use rusqlite::{Connection, Row, named_params, params};
 
 use super::SqliteStore;
@@ -89,14 +89,9 @@ pub(super) fn put_signal(
         severity,
         observed_at,
         signal.ttl_seconds(),
-        expires_at(signal).map(Timestamp::to_rfc3339),
+        signal.expires_at().map(Timestamp::to_rfc3339),
     ]);
     taken.or_store_error().map(drop)
-}
-
-fn expires_at(signal: &Signal) -> Option<Timestamp> {
-    let ttl = Span::from_secs(signal.ttl_seconds()?);
-    Some(signal.observed_at().saturating_add(ttl))
 }
 
 fn history(
@@ -107,7 +102,7 @@ fn history(
     n_rows: u32,
 ) -> Result<SignalPage, StoreError> {
     // Two statements, because a parameter that may be NULL keeps SQLite from using an index.
-    let sql = if is_of_one_subject(filter) {
+    let sql = if filter.is_of_one_subject() {
         HISTORY_OF_SUBJECT
     } else {
         HISTORY
@@ -150,7 +145,7 @@ fn current(
     after: Option<&SignalSlot>,
     (n_rows, now): (u32, Timestamp),
 ) -> Result<CurrentPage, StoreError> {
-    let sql = if is_of_one_subject(filter) {
+    let sql = if filter.is_of_one_subject() {
         CURRENT_OF_SUBJECT
     } else {
         CURRENT
@@ -177,10 +172,6 @@ fn current(
         next: signals.last().filter(|_| has_more).map(SignalSlot::of),
         signals,
     })
-}
-
-const fn is_of_one_subject(filter: &SignalFilter) -> bool {
-    filter.subject_type.is_some() && filter.subject_id.is_some()
 }
 
 /// Cuts what was read to a page, and tells whether there is more.

@@ -9,7 +9,6 @@ use monsys_core::store::IngestBatch;
 use monsys_core::time::Timestamp;
 
 use super::super::fault::Fault;
-use super::super::signal::expires_at;
 use super::super::transaction::Tx;
 
 /// The latest signal of each key: when it was observed, and until when it holds; `None` is until
@@ -55,7 +54,7 @@ impl LiveKeys {
         };
         for signal in signals.iter().filter(is_own) {
             let name = (batch.agent, signal.source().as_str().to_owned());
-            let latest = (signal.observed_at(), expires_at(signal));
+            let latest = (signal.observed_at(), signal.expires_at());
             let keys = self.0.entry(name).or_default();
             let held = keys
                 .entry(signal.key().as_str().to_owned())
