@@ -103,7 +103,7 @@ impl App {
         let hub_id = store.meta_or_insert("hub_id", fresh).await?;
         let audience = Audience::parse(&hub_id).map_err(|_| StoreError::Damaged)?;
         Ok(Arc::new(Self {
-            group: GroupCommit::new(Arc::clone(&store)),
+            group: GroupCommit::new(Arc::<dyn HubStore>::clone(&store)),
             store,
             clock,
             audience,

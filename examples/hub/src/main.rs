@@ -1,59 +1,7 @@
 //! monsys-hub: verifies agents, judges their honesty, shows what it found.
-//!
-//! The program assembles the pure crates: it owns sockets, files, clocks, randomness, SQL and HTML,
-//! and decides nothing that they decide.
-
-mod api;
-mod app;
-mod cli;
-mod clock;
-mod command;
-mod config;
-mod demo;
-mod error;
-mod ingest;
-mod listen;
-mod location;
-mod output;
-mod pages;
-mod random;
-mod security;
-mod server;
-mod store;
-mod web;
-mod worker;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{Cli, Command};
-use crate::error::Failure;
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Command::AgentProcess { arguments } = cli.command {
-        return demo::agent_process(arguments);
-    }
-    // What happens in a demo is on its screen already.
-    let is_demo = matches!(cli.command, Command::Demo(_));
-    output::start_logs(if is_demo {
-        "warn"
-    } else {
-        "monsys_hub=info,warn"
-    });
-    match run(cli.command) {
-        Ok(code) => code,
-        Err(failure) => {
-            output::failure(&failure);
-            failure.exit_code()
-        }
-    }
-}
-
-fn run(command: Command) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(command::run(command))
+    monsys_hub::main()
 }

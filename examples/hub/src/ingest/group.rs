@@ -7,16 +7,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use monsys_core::store::{
-    Answered, Batch, Batcher, BatcherLimits, IngestBatch, IngestOutcome, StoreError,
+    Answered, Batch, Batcher, BatcherLimits, IngestBatch, IngestOutcome, IngestStore, StoreError,
 };
 use tokio::sync::oneshot;
 
-use crate::store::HubStore;
-
 /// The queue before the store.
 #[derive(Clone)]
-pub(crate) struct GroupCommit {
-    store: Arc<dyn HubStore>,
+pub struct GroupCommit {
+    store: Arc<dyn IngestStore>,
     batcher: Arc<Mutex<Batcher<Ticket>>>,
 }
 
@@ -25,7 +23,8 @@ pub(crate) struct GroupCommit {
 struct Ticket(oneshot::Sender<Result<IngestOutcome, StoreError>>);
 
 impl GroupCommit {
-    pub(crate) fn new(store: Arc<dyn HubStore>) -> Self {
+    /// Makes an empty queue before a store.
+    pub fn new(store: Arc<dyn IngestStore>) -> Self {
         let batcher = Batcher::new(BatcherLimits::standard());
         Self {
             store,
@@ -36,7 +35,10 @@ impl GroupCommit {
     /// Stores a payload together with others that wait; the future is ready when that is durable.
     ///
     /// A caller that goes away takes nothing back: the payload is stored all the same.
-    pub(crate) async fn commit(&self, payload: IngestBatch) -> Result<IngestOutcome, StoreError> {
+    ///
+    /// # Errors
+    /// Those of [`IngestStore::commit`]; `Unavailable` too when the queue is full.
+    pub async fn commit(&self, payload: IngestBatch) -> Result<IngestOutcome, StoreError> {
         let (ticket, outcome) = oneshot::channel();
         let pushed = self.lock().push(payload, Ticket(ticket));
         pushed.map_err(|_| StoreError::Unavailable)?;

@@ -23,7 +23,7 @@ use monsys_wire::header::JSON_TYPE;
 pub(crate) use self::body::InFlight;
 pub(crate) use self::ed25519::ingest;
 pub(crate) use self::gate::FindingGate;
-pub(crate) use self::group::GroupCommit;
+pub use self::group::GroupCommit;
 pub(crate) use self::hmac::ingest_of_device;
 pub(crate) use self::limiter::{Limiter, Rate};
 use crate::api::problem;

@@ -9,7 +9,7 @@ use monsys_core::time::Timestamp;
 
 /// What a person may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
     /// Reads and changes.
     Admin,
     /// Reads.
@@ -18,14 +18,14 @@ pub(crate) enum Role {
 
 impl Role {
     /// Finds the role of a word.
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
+    pub fn from_word(word: &str) -> Option<Self> {
         [Self::Admin, Self::ReadOnly]
             .into_iter()
             .find(|role| role.as_str() == word)
     }
 
     /// Returns the word used in SQL, JSON and on the command line.
-    pub(crate) const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::ReadOnly => "read_only",
@@ -35,26 +35,35 @@ impl Role {
 
 /// A person about to be added.
 #[derive(Debug, Clone)]
-pub(crate) struct NewUser {
-    pub(crate) user: UserId,
-    pub(crate) tenant: TenantId,
-    pub(crate) email: String,
-    pub(crate) role: Role,
+pub struct NewUser {
+    /// Their id, drawn by the caller.
+    pub user: UserId,
+    /// Their organisation.
+    pub tenant: TenantId,
+    /// Their login name, once in an organisation.
+    pub email: String,
+    /// What they may do.
+    pub role: Role,
 }
 
 /// Who a session belongs to.
 #[derive(Debug, Clone)]
-pub(crate) struct SessionUser {
-    pub(crate) user: UserId,
-    pub(crate) tenant: TenantId,
-    pub(crate) tenant_name: DisplayName,
-    pub(crate) email: String,
-    pub(crate) role: Role,
+pub struct SessionUser {
+    /// The person.
+    pub user: UserId,
+    /// Their organisation.
+    pub tenant: TenantId,
+    /// What it is called.
+    pub tenant_name: DisplayName,
+    /// Their login name.
+    pub email: String,
+    /// What they may do.
+    pub role: Role,
 }
 
 /// What a one-time link lets its holder do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LoginLink {
+pub enum LoginLink {
     /// Log in as this person.
     Login(UserId),
     /// Make the first organisation and person of an empty hub.
@@ -62,7 +71,7 @@ pub(crate) enum LoginLink {
 }
 
 /// What a hub keeps of organisations, people and itself, beside the storage contract.
-pub(crate) trait AccountStore: Send + Sync {
+pub trait AccountStore: Send + Sync {
     /// Reads a named value of the hub itself.
     fn meta(&self, name: &'static str) -> StoreFuture<'_, Option<String>>;
 

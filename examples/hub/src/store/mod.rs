@@ -4,16 +4,16 @@
 //! hub's own accounts. Each back end is written natively.
 
 mod account;
-pub(crate) mod postgres;
-pub(crate) mod sqlite;
+pub mod postgres;
+pub mod sqlite;
 
 use monsys_core::store::Store;
 
-pub(crate) use self::account::{AccountStore, LoginLink, NewUser, Role, SessionUser};
-pub(crate) use self::postgres::PostgresStore;
-pub(crate) use self::sqlite::SqliteStore;
+pub use self::account::{AccountStore, LoginLink, NewUser, Role, SessionUser};
+pub use self::postgres::PostgresStore;
+pub use self::sqlite::SqliteStore;
 
 /// All that a hub asks of its database.
-pub(crate) trait HubStore: Store + AccountStore {}
+pub trait HubStore: Store + AccountStore {}
 
 impl<T: Store + AccountStore> HubStore for T {}

@@ -17,7 +17,7 @@ use super::place::PostgresPlace;
 /// Why a database was not opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub(crate) enum OpenError {
+pub enum OpenError {
     /// No connection.
     #[error("database not reached: {0}")]
     Away(String),

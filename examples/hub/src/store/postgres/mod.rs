@@ -47,19 +47,22 @@ use deadpool_postgres::{
 use monsys_core::time::Timestamp;
 use tokio_postgres::NoTls;
 
-pub(crate) use self::migrate::OpenError;
-pub(crate) use self::place::PostgresPlace;
+pub use self::migrate::OpenError;
+pub use self::place::{PlaceError, PostgresPlace};
 
 /// One PostgreSQL database, shared by all hubs that name it.
 #[derive(Clone)]
-pub(crate) struct PostgresStore {
+pub struct PostgresStore {
     pool: Pool,
 }
 
 impl PostgresStore {
     /// Opens a store, making and migrating an empty one; `owner` is who may do that, where the
     /// login of `place` may not.
-    pub(crate) async fn open(
+    ///
+    /// # Errors
+    /// When it is not reached, is of another schema, or would not fence the tenants.
+    pub async fn open(
         place: &PostgresPlace,
         owner: Option<&PostgresPlace>,
         now: Timestamp,

@@ -9,14 +9,14 @@ use tokio_postgres::config::{Host, SslMode};
 
 /// A PostgreSQL database.
 #[derive(Clone)]
-pub(crate) struct PostgresPlace {
+pub struct PostgresPlace {
     config: Config,
 }
 
 /// Why a text names no database that this program can reach.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub(crate) enum PlaceError {
+pub enum PlaceError {
     /// Another scheme, or a URL that is damaged. The text may hold a password, so it is not shown.
     #[error("expected postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE with known parameters")]
     Form,
@@ -33,7 +33,10 @@ pub(crate) enum PlaceError {
 
 impl PostgresPlace {
     /// Reads a URL.
-    pub(crate) fn parse(url: &str) -> Result<Self, PlaceError> {
+    ///
+    /// # Errors
+    /// When it is none of PostgreSQL, or asks for what this program cannot do.
+    pub fn parse(url: &str) -> Result<Self, PlaceError> {
         let is_postgres = ["postgres://", "postgresql://"]
             .iter()
             .any(|scheme| url.starts_with(scheme));

@@ -10,7 +10,7 @@ use thiserror::Error;
 /// Why a store was not opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub(crate) enum OpenError {
+pub enum OpenError {
     /// The database said no.
     #[error("store not opened: {0}")]
     Database(#[from] rusqlite::Error),

@@ -25,12 +25,12 @@ use std::time::{Duration, Instant};
 use monsys_core::store::{StoreError, StoreFuture};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-pub(crate) use self::migrate::OpenError;
+pub use self::migrate::OpenError;
 use self::writer::Writer;
 
 /// One SQLite file, shared by all of a hub.
 #[derive(Clone)]
-pub(crate) struct SqliteStore {
+pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
 }
@@ -42,7 +42,10 @@ struct Readers {
 
 impl SqliteStore {
     /// Opens a store, making and migrating an empty one.
-    pub(crate) fn open(file: &Path) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// When the file is no store of this schema, or cannot be read and written.
+    pub fn open(file: &Path) -> Result<Self, OpenError> {
         let connection = open_writable(file)?;
         migrate::migrate_empty(&connection)?;
         Self::start(file, connection)
