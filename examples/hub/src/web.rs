@@ -16,6 +16,7 @@ use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
 use monsys_core::limit;
 use monsys_core::name::DisplayName;
 use monsys_core::store::{AnomalyFilter, StoreError};
+use monsys_signals::{Catalog, trust};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -30,6 +31,7 @@ use crate::security::secret::Secret;
 use crate::security::session::{
     PageSession, Session, clear_cookie, is_login_allowed, session_span, set_cookie,
 };
+use crate::standing;
 use crate::store::{LoginLink, NewUser, Role};
 
 /// Processor readings of one agent on the overview: 15 minutes at 15 s.
@@ -274,11 +276,24 @@ async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession
         Ok(counts) => counts,
         Err(error) => return store_away(&error),
     };
+    let standing = match standing::of_agents(app.store.as_ref(), tenant, now).await {
+        Ok(standing) => standing,
+        Err(error) => return store_away(&error),
+    };
+    let (views, catalog) = (standing.views(), Catalog::standard());
+    let mut scratch = trust::Scratch::new();
+    let scores = trust::scores(&views, &catalog, &mut scratch, now);
+    let scores = scores.map(|(subject, score)| (subject.subject_id.to_owned(), score));
+    let scores: BTreeMap<_, _> = scores.collect();
+    let unmapped = catalog.unmapped(views.iter().map(|view| view.source));
+    let unmapped: Vec<_> = unmapped.into_iter().collect();
     let csrf = session.csrf_token();
     let viewer = viewer(&app, &session, &csrf);
     let view = Overview {
         viewer,
         agents: &agents,
+        scores: &scores,
+        unmapped: &unmapped,
         counts: &counts,
         now,
     };
@@ -357,11 +372,20 @@ async fn agent(
         Ok(found) => found,
         Err(error) => return store_away(&error),
     };
+    let standing = match standing::of_agent(app.store.as_ref(), tenant, id, now).await {
+        Ok(standing) => standing,
+        Err(error) => return store_away(&error),
+    };
+    let (views, catalog) = (standing.views(), Catalog::standard());
+    let mut scratch = trust::Scratch::new();
+    let explained = trust::explain(&views, &catalog, &mut scratch, now);
     let csrf = session.csrf_token();
     let viewer = viewer(&app, &session, &csrf);
     let view = AgentView {
         viewer,
         agent,
+        standing: &standing,
+        explained: &explained,
         page: &found,
         after: filter.after,
         now,

@@ -16,6 +16,7 @@
 
 mod explain;
 mod fix;
+mod fleet;
 mod rank;
 mod tally;
 
@@ -27,6 +28,7 @@ use monsys_core::Timestamp;
 use self::explain::Sorted;
 pub use self::explain::{Contribution, Explanation, explain};
 pub use self::fix::{Fix, FixError, smallest_fix};
+pub use self::fleet::FleetTrust;
 use self::tally::{PerCategory, Weighed};
 use crate::catalog::{Catalog, Category, Place};
 use crate::current::{Current, Differs, Winner};

@@ -24,6 +24,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod waterfall;
 mod when;
 
 // The interface of the pages is

@@ -4,12 +4,16 @@ use monsys_core::anomaly::{Anomaly, AnomalyKind, Closed, Finding, Resolution};
 use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
 use monsys_core::name::DisplayName;
 use monsys_core::severity::Severity;
+use monsys_core::signal::{Signal, SignalDraft};
 use monsys_core::store::{
     AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, KeyState, KindCount,
 };
 use monsys_core::time::{Span, Timestamp};
+use monsys_signals::Catalog;
+use monsys_signals::trust::{self, Scratch};
 
 use super::*;
+use crate::standing::Standing;
 
 const SCRIPT: &str = "<script>alert(1)</script>";
 const IMAGE: &str = "\"><img src=x onerror=alert(1)>";
@@ -297,9 +301,15 @@ fn all_pages(text: &str, access: Access) -> Vec<String> {
 }
 
 fn render_overview(agents: &[AgentSummary], counts: &[KindCount], organisation: &str) -> String {
+    let (standing, catalog) = (standing(), Catalog::standard());
+    let (views, mut scratch) = (standing.views(), Scratch::new());
+    let scores = trust::scores(&views, &catalog, &mut scratch, now());
+    let scores = scores.map(|(subject, score)| (subject.subject_id.to_owned(), score));
     let view = Overview {
         viewer: viewer(organisation, Access::Admin),
         agents,
+        scores: &scores.collect(),
+        unmapped: &["my_check"],
         counts,
         now: now(),
     };
@@ -335,14 +345,76 @@ fn render_agent(summary: &AgentSummary, rows: &[AnomalyRow], access: Access) -> 
         rows: rows.to_vec(),
         next: Some(AnomalyId::from_random_bytes([8; 16])),
     };
+    let (standing, catalog) = (standing(), Catalog::standard());
+    let (views, mut scratch) = (standing.views(), Scratch::new());
+    let explained = trust::explain(&views, &catalog, &mut scratch, now());
     let view = AgentView {
         viewer: viewer("o", access),
         agent: summary,
+        standing: &standing,
+        explained: &explained,
         page: &page,
         after: None,
         now: now(),
     };
     agent(&view).unwrap()
+}
+
+/// A high finding, a medium one, one of a source that counts nowhere, and one that takes nothing.
+fn standing() -> Standing {
+    let signal = |source: &str, key: &str, severity: Option<&str>| {
+        let draft = SignalDraft {
+            source: source.to_owned(),
+            subject_type: "agent".to_owned(),
+            subject_id: AgentId::from_random_bytes([1; 16]).to_string(),
+            key: key.to_owned(),
+            value: r#"{"value":true}"#.to_owned(),
+            severity: severity.map(str::to_owned),
+            observed_at: ago(60),
+            ttl_seconds: None,
+        };
+        Signal::validate(&draft, now()).unwrap()
+    };
+    Standing {
+        signals: vec![
+            signal("backup_check", "backup.age_hours", Some("medium")),
+            signal("clock_check", "clock.synchronised", None),
+            signal("integrity_check", "integrity.flat_metrics", Some("high")),
+            signal("my_check", "my.finding", Some("critical")),
+        ],
+        is_cut: false,
+    }
+}
+
+#[test]
+fn a_score_is_shown_with_every_point_of_it() {
+    let agent = summary(1, "web-1", None);
+    let html = render_agent(&agent, &[], Access::ReadOnly);
+    assert!(
+        html.contains("<span class=\"big\" id=\"score\">83.000</span>"),
+        "{html}"
+    );
+    assert!(html.contains("3 of 7 categories covered"));
+    let taken: Vec<_> = html
+        .split("num takes\" data-label=\"Takes\">")
+        .skip(1)
+        .collect();
+    let taken: Vec<_> = taken
+        .iter()
+        .map(|rest| rest.split_once('<').unwrap().0)
+        .collect();
+    assert_eq!(taken, ["12.000", "5.000"], "the largest first");
+    assert!(
+        html.contains("in no category: <code>my_check</code>."),
+        "{html}"
+    );
+    let html = render_overview(&[agent, summary(2, "web-2", None)], &[], "o");
+    assert!(
+        html.contains("id=\"score\">91.500</span>"),
+        "the mean of 83 and 100: {html}"
+    );
+    assert!(html.contains("lowest 83.000"));
+    assert!(html.contains("nothing is known about 1"));
 }
 
 fn viewer(text: &str, access: Access) -> Viewer<'_> {
