@@ -37,14 +37,19 @@ extern crate std;
 
 pub mod agent;
 pub mod catalog;
+pub mod controls;
+pub mod correlate;
 mod current;
 pub mod manual;
+mod names;
+pub mod pareto;
 pub mod trust;
 pub mod view;
 
 // The public interface is
 pub use agent::admit;
 pub use catalog::{Catalog, Category, Decay, Place, category_of};
+pub use controls::Controls;
 pub use monsys_core::signal::{Rule, Signal, SignalDraft, Violation, Violations};
 pub use monsys_core::store::{EmitError, Emitter};
 pub use trust::{MilliPoints, TrustScore};

@@ -20,6 +20,7 @@ mod fleet;
 mod rank;
 mod tally;
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Sub;
 
@@ -221,6 +222,49 @@ pub fn scores<'r, 'a>(
         let first = rows.get(winners.first()?.row)?;
         Some((first.subject, tally.trust()))
     })
+}
+
+/// Visits every subject that has a row, with its findings and with what repairs would bring it.
+pub(crate) fn each_subject<'a>(
+    rows: &[SignalView<'a>],
+    catalog: &Catalog,
+    scratch: &mut Scratch,
+    now: Timestamp,
+    mut visit: impl FnMut(&[(&SignalView<'a>, Category, u32)], &Repairs<'_>),
+) {
+    scratch.current.select(rows);
+    let mut findings = Vec::new();
+    for winners in by_subject(&scratch.current.winners) {
+        let tally = &mut scratch.tally;
+        tally.clear();
+        findings.clear();
+        for live in live(rows, winners, catalog, now) {
+            if let Some((category, points)) = live.weigh(now).filter(|(_, points)| *points > 0) {
+                tally.push(category, points);
+                findings.push((live.view, category, points));
+            }
+        }
+        let before = tally.trust();
+        let weighed = &tally.weighed;
+        visit(&findings, &Repairs { before, weighed });
+    }
+}
+
+/// What repairs would bring one subject.
+#[derive(Debug)]
+pub(crate) struct Repairs<'s> {
+    before: TrustScore,
+    weighed: &'s PerCategory<Weighed>,
+}
+
+impl Repairs<'_> {
+    /// Returns the milli-points that come back if findings of a category are repaired; they are
+    /// named by their points, the heaviest first.
+    pub(crate) fn gain(&self, category: Category, repaired: impl Iterator<Item = u32>) -> u32 {
+        let weighed = self.weighed.at(category);
+        let after = weighed.deduction_without(category, repaired);
+        self.before.deduction(category).get().saturating_sub(after)
+    }
 }
 
 /// The winners, cut where the subject changes.

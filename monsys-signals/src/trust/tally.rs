@@ -113,18 +113,47 @@ impl Weighed {
 
     /// Returns what the category takes from the score, in milli-points: one floor, then the cap.
     pub(super) fn deduction(&mut self, category: Category) -> u32 {
-        let mut ranked = Ranked::default();
         self.faded.sort_unstable_by(|a, b| b.cmp(a));
-        let mut faded = self.faded.iter().peekable();
-        for (points, count) in WEIGHTS.into_iter().zip(self.counts) {
-            while let Some(heavier) = faded.next_if(|faded| **faded > points) {
-                ranked.take(*heavier, 1);
-            }
-            ranked.take(points, count);
-        }
-        faded.for_each(|points| ranked.take(*points, 1));
-        deduction(ranked.total, category)
+        deduction(total(self.counts, self.faded.iter().copied()), category)
     }
+
+    /// Returns what it would take without some of its findings, named by their points, the
+    /// heaviest first. Only after [`Self::deduction`], which sorts.
+    pub(super) fn deduction_without(
+        &self,
+        category: Category,
+        repaired: impl Iterator<Item = u32>,
+    ) -> u32 {
+        let mut counts = self.counts;
+        let mut faded = self.faded.as_slice();
+        let mut kept = Vec::new();
+        for points in repaired {
+            let mut classes = WEIGHTS.iter().zip(&mut counts);
+            if let Some((_, count)) = classes.find(|(weight, _)| **weight == points) {
+                *count = count.saturating_sub(1);
+            } else if let Some(at) = faded.iter().position(|faded| *faded == points) {
+                let (before, from) = faded.split_at(at);
+                kept.extend_from_slice(before);
+                faded = from.get(1..).unwrap_or_default();
+            }
+        }
+        let faded = kept.iter().chain(faded).copied();
+        deduction(total(counts, faded), category)
+    }
+}
+
+/// Sums points times rank, of [`rank::ONE`], over counts by [`WEIGHTS`] and points, both falling.
+fn total(counts: [usize; 4], faded: impl Iterator<Item = u32>) -> u64 {
+    let mut ranked = Ranked::default();
+    let mut faded = faded.peekable();
+    for (points, count) in WEIGHTS.into_iter().zip(counts) {
+        while let Some(heavier) = faded.next_if(|faded| *faded > points) {
+            ranked.take(heavier, 1);
+        }
+        ranked.take(points, count);
+    }
+    faded.for_each(|points| ranked.take(points, 1));
+    ranked.total
 }
 
 /// Returns what findings of a category take, from their points times ranks, in milli-points.

@@ -1,0 +1,201 @@
+//! Pairs of words as small numbers, so that a finding is a few bytes and compares in one step.
+//!
+//! A hash table of its own, because the standard one draws random keys and agents choose some of
+//! the words: a pair that meets too many others with its hash goes to an ordered map, so that no
+//! choice of words makes a search long. The numbers follow the order of arrival and never reach
+//! output; ties are broken by the words.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+/// Pairs of words, numbered from 0.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    names: Vec<Name>,
+    /// Open addressing over a power of two; at most half full.
+    table: Vec<Place>,
+    crowded: BTreeMap<String, u32>,
+}
+
+#[derive(Debug)]
+struct Name {
+    hash: u64,
+    words: (Box<str>, Box<str>),
+}
+
+type Place = Option<(u32, u32)>;
+
+impl Names {
+    /// Returns the number of a pair, a new one if it is new.
+    pub(crate) fn number(&mut self, first: &str, second: &str) -> u32 {
+        let hash = hash(first, second);
+        if let Some(number) = self.find(hash, first, second) {
+            return number;
+        }
+        if self.names.len() * 2 >= self.table.len() {
+            self.grow();
+        }
+        // Cannot fail: four thousand million names do not fit in memory.
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let words = (Box::from(first), Box::from(second));
+        self.names.push(Name { hash, words });
+        self.place(number);
+        number
+    }
+
+    /// Returns how many pairs there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Returns the words of a number.
+    pub(crate) fn words(&self, number: u32) -> (&str, &str) {
+        let name = self.names.get(index(number));
+        name.map_or(("", ""), |name| (&*name.words.0, &*name.words.1))
+    }
+
+    /// Compares by the words.
+    pub(crate) fn cmp(&self, a: u32, b: u32) -> Ordering {
+        if a == b {
+            return Ordering::Equal;
+        }
+        self.words(a).cmp(&self.words(b))
+    }
+
+    /// Returns the number of a pair that is there.
+    pub(crate) fn known(&self, first: &str, second: &str) -> Option<u32> {
+        self.find(hash(first, second), first, second)
+    }
+
+    fn find(&self, hash: u64, first: &str, second: &str) -> Option<u32> {
+        let tag = tag(hash);
+        for at in probes(hash, self.table.len()) {
+            match self.table.get(at) {
+                Some(Some((other, number))) => {
+                    if *other == tag && self.words(*number) == (first, second) {
+                        return Some(*number);
+                    }
+                }
+                Some(None) | None => return None,
+            }
+        }
+        if self.crowded.is_empty() {
+            return None;
+        }
+        self.crowded.get(&joined(first, second)).copied()
+    }
+
+    fn grow(&mut self) {
+        self.table = vec![None; (self.table.len() * 2).max(64)];
+        self.crowded.clear();
+        for number in (0..).take(self.names.len()) {
+            self.place(number);
+        }
+    }
+
+    fn place(&mut self, number: u32) {
+        let Some(name) = self.names.get(index(number)) else {
+            return;
+        };
+        for at in probes(name.hash, self.table.len()) {
+            if let Some(place @ None) = self.table.get_mut(at) {
+                *place = Some((tag(name.hash), number));
+                return;
+            }
+        }
+        let text = joined(&name.words.0, &name.words.1);
+        self.crowded.insert(text, number);
+    }
+}
+
+/// Returns a number as a place in a list.
+pub(crate) fn index(number: u32) -> usize {
+    // Cannot fail where this many names fit in memory.
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// One text for a pair, different for different pairs.
+fn joined(first: &str, second: &str) -> String {
+    format!("{}:{first}{second}", first.len())
+}
+
+fn probes(hash: u64, len: usize) -> impl Iterator<Item = usize> {
+    let mask = len.saturating_sub(1);
+    let start = usize::try_from(hash & 0xffff_ffff).unwrap_or(0);
+    (0..PROBES_MAX.min(len)).map(move |step| start.wrapping_add(step) & mask)
+}
+
+fn tag(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or(0)
+}
+
+/// Multiplies word by word and folds; fast and even, and not meant to resist anybody.
+fn hash(first: &str, second: &str) -> u64 {
+    let mut hash = fold(u64::try_from(first.len()).unwrap_or(0));
+    for text in [first, second] {
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        for word in words {
+            hash = fold(hash ^ u64::from_le_bytes(*word));
+        }
+        let rest = rest.iter().fold(1, |all, byte| all << 8 | u64::from(*byte));
+        hash = fold(hash ^ rest);
+    }
+    hash
+}
+
+fn fold(word: u64) -> u64 {
+    let word = word ^ 0x9e37_79b9_7f4a_7c15;
+    let high = (u128::from(word) * u128::from(FACTOR)) >> 64;
+    word.wrapping_mul(FACTOR) ^ u64::try_from(high).unwrap_or(0)
+}
+
+const FACTOR: u64 = 0xa076_1d64_78bd_642f;
+
+/// Beyond this many other pairs at its place a pair is looked up in order.
+const PROBES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_keeps_its_number_and_pairs_are_not_confused() {
+        let mut names = Names::default();
+        let pairs: Vec<_> = (0..5_000)
+            .map(|n| (format!("a{}", n % 70), format!("b{}", n / 70)))
+            .collect();
+        for _ in 0..2 {
+            for (number, (first, second)) in (0..).zip(&pairs) {
+                assert_eq!(names.number(first, second), number);
+                assert_eq!(names.words(number), (&**first, &**second));
+            }
+        }
+        assert_eq!(names.len(), pairs.len());
+        assert_ne!(names.number("ab", "c"), names.number("a", "bc"));
+        assert_ne!(names.number("", "x"), names.number("x", ""));
+    }
+
+    #[test]
+    fn pairs_of_one_place_are_found_and_a_search_stays_short() {
+        let mut names = Names::default();
+        // Words of one place in every table of up to 2^10 places.
+        let words: Vec<_> = (0..600_000_u64)
+            .map(|n| format!("{n:x}"))
+            .filter(|word| hash(word, "") & 0x3ff == 0)
+            .take(400)
+            .collect();
+        for _ in 0..2 {
+            for (number, word) in (0..).zip(&words) {
+                assert_eq!(names.number(word, ""), number);
+            }
+        }
+        assert_eq!(names.len(), 400);
+        assert!(names.table.len() <= 1_024);
+        assert!(names.crowded.len() > 300, "{}", names.crowded.len());
+    }
+}
