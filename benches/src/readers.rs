@@ -140,6 +140,8 @@ fn correlation() -> Vec<Figure> {
         let mut few = small.rows(10_000, 10);
         Draw(4).shuffle(&mut many);
         Draw(5).shuffle(&mut few);
+        let (many_words, few_words) = (words(&many), words(&few));
+        let (many, few) = (own(&many, &many_words), own(&few, &few_words));
         let mut race = Race::default();
         race.add("1M", || correlate(&many));
         race.add("100k", || correlate(&few));
@@ -153,6 +155,36 @@ fn correlation() -> Vec<Figure> {
         ));
     }
     figures
+}
+
+/// The words of rows, one after the other, as a store reads them.
+fn words(rows: &[SignalView<'_>]) -> String {
+    let words = rows
+        .iter()
+        .flat_map(|row| [row.subject.subject_id, row.key]);
+    words.collect()
+}
+
+/// The rows with words of their own.
+fn own<'a>(rows: &[SignalView<'_>], mut words: &'a str) -> Vec<SignalView<'a>> {
+    let mut next = |len: usize| {
+        let (word, rest) = words.split_at(len);
+        words = rest;
+        word
+    };
+    let own = |row: &SignalView<'_>| SignalView {
+        subject: Subject {
+            subject_type: "agent",
+            subject_id: next(row.subject.subject_id.len()),
+        },
+        source: "cert_scan",
+        key: next(row.key.len()),
+        grade: row.grade,
+        observed_at: row.observed_at,
+        ttl_seconds: row.ttl_seconds,
+        arrival: row.arrival,
+    };
+    rows.iter().map(own).collect()
 }
 
 fn correlate(rows: &[SignalView<'_>]) {

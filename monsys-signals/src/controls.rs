@@ -192,7 +192,7 @@ impl Controls {
 
     /// The places of the controls that ask for a key.
     pub(crate) fn places_of(&self, key: &str) -> &[usize] {
-        let number = self.keys.known("", key).map(index);
+        let number = self.keys.known("key", key).map(index);
         let asked = number.and_then(|number| self.asked.get(number));
         asked.map_or(&[], Vec::as_slice)
     }
@@ -201,7 +201,7 @@ impl Controls {
         let place = self.controls.len();
         self.controls.push(control);
         for key in keys {
-            let number = index(self.keys.number("", key));
+            let number = index(self.keys.number("key", key));
             if number == self.asked.len() {
                 self.asked.push(Vec::new());
             }

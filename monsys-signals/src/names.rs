@@ -5,7 +5,6 @@
 //! choice of words makes a search long. The numbers follow the order of arrival and never reach
 //! output; ties are broken by the words.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -13,22 +12,31 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-/// Pairs of words, numbered from 0.
+/// Pairs of words, numbered from 0. Words are not empty.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
+    /// All words, one after the other: a search reads few and near places.
+    text: String,
     names: Vec<Name>,
     /// Open addressing over a power of two; at most half full.
     table: Vec<Place>,
     crowded: BTreeMap<String, u32>,
 }
 
-#[derive(Debug)]
+/// Where the words of a pair begin and end.
+#[derive(Debug, Clone, Copy)]
 struct Name {
-    hash: u64,
-    words: (Box<str>, Box<str>),
+    start: usize,
+    middle: u32,
+    len: u32,
 }
 
-type Place = Option<(u32, u32)>;
+/// A part of the hash, and the number plus one; 0 is free.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    tag: u32,
+    next: u32,
+}
 
 impl Names {
     /// Returns the number of a pair, a new one if it is new.
@@ -40,10 +48,16 @@ impl Names {
         if self.names.len() * 2 >= self.table.len() {
             self.grow();
         }
-        // Cannot fail: four thousand million names do not fit in memory.
-        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let words = (Box::from(first), Box::from(second));
-        self.names.push(Name { hash, words });
+        // Cannot fail: names are at most 256 bytes long, and 2^32 of them fit in no memory.
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let number = small(self.names.len());
+        self.names.push(Name {
+            start: self.text.len(),
+            middle: small(first.len()),
+            len: small(first.len() + second.len()),
+        });
+        self.text.push_str(first);
+        self.text.push_str(second);
         self.place(number);
         number
     }
@@ -55,8 +69,12 @@ impl Names {
 
     /// Returns the words of a number.
     pub(crate) fn words(&self, number: u32) -> (&str, &str) {
-        let name = self.names.get(index(number));
-        name.map_or(("", ""), |name| (&*name.words.0, &*name.words.1))
+        let words = self.names.get(index(number)).and_then(|name| {
+            let end = name.start + index(name.len);
+            let both = self.text.get(name.start..end)?;
+            both.split_at_checked(index(name.middle))
+        });
+        words.unwrap_or_default()
     }
 
     /// Compares by the words.
@@ -75,13 +93,10 @@ impl Names {
     fn find(&self, hash: u64, first: &str, second: &str) -> Option<u32> {
         let tag = tag(hash);
         for at in probes(hash, self.table.len()) {
-            match self.table.get(at) {
-                Some(Some((other, number))) => {
-                    if *other == tag && self.words(*number) == (first, second) {
-                        return Some(*number);
-                    }
-                }
-                Some(None) | None => return None,
+            let place = self.table.get(at).copied().unwrap_or_default();
+            let number = place.next.checked_sub(1)?;
+            if place.tag == tag && self.words(number) == (first, second) {
+                return Some(number);
             }
         }
         if self.crowded.is_empty() {
@@ -91,7 +106,7 @@ impl Names {
     }
 
     fn grow(&mut self) {
-        self.table = vec![None; (self.table.len() * 2).max(64)];
+        self.table = vec![Place::default(); (self.table.len() * 2).max(64)];
         self.crowded.clear();
         for number in (0..).take(self.names.len()) {
             self.place(number);
@@ -99,17 +114,20 @@ impl Names {
     }
 
     fn place(&mut self, number: u32) {
-        let Some(name) = self.names.get(index(number)) else {
-            return;
-        };
-        for at in probes(name.hash, self.table.len()) {
-            if let Some(place @ None) = self.table.get_mut(at) {
-                *place = Some((tag(name.hash), number));
-                return;
-            }
+        let (first, second) = self.words(number);
+        let hash = hash(first, second);
+        let free = probes(hash, self.table.len())
+            .find(|at| self.table.get(*at).is_some_and(|place| place.next == 0));
+        let text = free.is_none().then(|| joined(first, second));
+        if let Some(place) = free.and_then(|at| self.table.get_mut(at)) {
+            *place = Place {
+                tag: tag(hash),
+                next: number.saturating_add(1),
+            };
         }
-        let text = joined(&name.words.0, &name.words.1);
-        self.crowded.insert(text, number);
+        if let Some(text) = text {
+            self.crowded.insert(text, number);
+        }
     }
 }
 
@@ -177,7 +195,6 @@ mod tests {
         }
         assert_eq!(names.len(), pairs.len());
         assert_ne!(names.number("ab", "c"), names.number("a", "bc"));
-        assert_ne!(names.number("", "x"), names.number("x", ""));
     }
 
     #[test]
@@ -186,12 +203,12 @@ mod tests {
         // Words of one place in every table of up to 2^10 places.
         let words: Vec<_> = (0..600_000_u64)
             .map(|n| format!("{n:x}"))
-            .filter(|word| hash(word, "") & 0x3ff == 0)
+            .filter(|word| hash("x", word) & 0x3ff == 0)
             .take(400)
             .collect();
         for _ in 0..2 {
             for (number, word) in (0..).zip(&words) {
-                assert_eq!(names.number(word, ""), number);
+                assert_eq!(names.number("x", word), number);
             }
         }
         assert_eq!(names.len(), 400);

@@ -8,18 +8,17 @@
 //! controls nor of one under which a finding stands twice. What not: whether an organisation
 //! complies.
 //!
-//! Cost: linear in the rows when they come in the order of a store, beside a sort of what each
-//! subject has under controls.
+//! Cost: linear in the rows when they come in the order of a store, else one sort; findings that
+//! fade are sorted for each subject.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use monsys_core::Timestamp;
 
-use crate::catalog::{Catalog, Category};
+use crate::catalog::Catalog;
 use crate::controls::{Control, Controls};
-use crate::trust::{self, Repairs, Scratch};
+use crate::trust::{self, Repaired, Repairs, Scratch};
 use crate::view::SignalView;
 
 /// The controls of a tenant with live findings, those that bring most first.
@@ -101,22 +100,26 @@ pub fn pareto<'c>(
     scratch: &mut Scratch,
     now: Timestamp,
 ) -> Pareto<'c> {
-    let mut sums = vec![Sum::default(); controls.controls().len()];
+    let mut sums: Vec<Sum> = Vec::new();
+    sums.resize_with(controls.controls().len(), Sum::default);
     let mut n_uncontrolled = 0;
-    let mut hits: Vec<Hit> = Vec::new();
+    let mut touched: Vec<usize> = Vec::new();
     trust::each_subject(rows, catalog, scratch, now, |findings, repairs| {
-        hits.clear();
         for &(row, category, points) in findings {
             let places = controls.places_of(row.key);
             n_uncontrolled += usize::from(places.is_empty());
-            let hit = |place: &usize| (*place, category, Reverse(points));
-            hits.extend(places.iter().map(hit));
+            for place in places {
+                if let Some(sum) = sums.get_mut(*place) {
+                    if sum.repaired.n_findings == 0 {
+                        touched.push(*place);
+                    }
+                    sum.repaired.push(category, points);
+                }
+            }
         }
-        hits.sort_unstable();
-        for own in hits.chunk_by(|a, b| a.0 == b.0) {
-            let sum = own.first().and_then(|hit| sums.get_mut(hit.0));
-            if let Some(sum) = sum {
-                sum.add(own, repairs);
+        for place in touched.drain(..) {
+            if let Some(sum) = sums.get_mut(place) {
+                sum.close(repairs);
             }
         }
     });
@@ -128,28 +131,23 @@ pub fn pareto<'c>(
     )
 }
 
-/// A finding under a control: the control's place, the category, the points.
-type Hit = (usize, Category, Reverse<u32>);
-
 /// What one control would bring the subjects seen so far.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Sum {
     gain: u64,
     n_findings: u64,
     n_subjects: u64,
+    /// Its findings of the subject at hand.
+    repaired: Repaired,
 }
 
 impl Sum {
-    /// Adds the findings of one subject.
-    fn add(&mut self, own: &[Hit], repairs: &Repairs<'_>) {
+    /// Adds the findings of the subject at hand.
+    fn close(&mut self, repairs: &Repairs<'_>) {
         self.n_subjects += 1;
-        for own in own.chunk_by(|a, b| a.1 == b.1) {
-            if let Some((_, category, _)) = own.first() {
-                let repaired = own.iter().map(|(_, _, Reverse(points))| *points);
-                self.gain += u64::from(repairs.gain(*category, repaired));
-            }
-            self.n_findings += u64::try_from(own.len()).unwrap_or(u64::MAX);
-        }
+        self.n_findings += self.repaired.n_findings;
+        self.gain += repairs.gain(&mut self.repaired);
+        self.repaired.clear();
     }
 
     fn item<'c>(&self, control: &'c Control) -> Item<'c> {

@@ -102,7 +102,7 @@ impl Correlator {
             } = row.subject;
             let slot = self.slots.number(row.source, row.key);
             if index(slot) == self.key_of.len() {
-                self.key_of.push(self.keys.number("", row.key));
+                self.key_of.push(self.keys.number("key", row.key));
             }
             self.found.push(Found {
                 at: row.observed_at,

@@ -258,12 +258,42 @@ pub(crate) struct Repairs<'s> {
 }
 
 impl Repairs<'_> {
-    /// Returns the milli-points that come back if findings of a category are repaired; they are
-    /// named by their points, the heaviest first.
-    pub(crate) fn gain(&self, category: Category, repaired: impl Iterator<Item = u32>) -> u32 {
-        let weighed = self.weighed.at(category);
-        let after = weighed.deduction_without(category, repaired);
-        self.before.deduction(category).get().saturating_sub(after)
+    /// Returns the milli-points that come back if some of the findings are repaired.
+    pub(crate) fn gain(&self, repaired: &mut Repaired) -> u64 {
+        let mut gain = 0;
+        for category in Category::ALL {
+            let repaired = repaired.weighed.at_mut(category);
+            if !repaired.is_empty() {
+                let before = *self.before.deductions.at(category);
+                let after = self
+                    .weighed
+                    .at(category)
+                    .deduction_without(category, repaired);
+                gain += u64::from(before.saturating_sub(after));
+            }
+        }
+        gain
+    }
+}
+
+/// Findings of one subject that might be repaired.
+#[derive(Debug, Default)]
+pub(crate) struct Repaired {
+    weighed: PerCategory<Weighed>,
+    pub(crate) n_findings: u64,
+}
+
+impl Repaired {
+    pub(crate) fn clear(&mut self) {
+        for category in Category::ALL {
+            self.weighed.at_mut(category).clear();
+        }
+        self.n_findings = 0;
+    }
+
+    pub(crate) fn push(&mut self, category: Category, points: u32) {
+        self.weighed.at_mut(category).push(points);
+        self.n_findings += 1;
     }
 }
 

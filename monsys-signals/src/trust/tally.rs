@@ -117,28 +117,22 @@ impl Weighed {
         deduction(total(self.counts, self.faded.iter().copied()), category)
     }
 
-    /// Returns what it would take without some of its findings, named by their points, the
-    /// heaviest first. Only after [`Self::deduction`], which sorts.
-    pub(super) fn deduction_without(
-        &self,
-        category: Category,
-        repaired: impl Iterator<Item = u32>,
-    ) -> u32 {
+    /// Returns what it would take without some of its findings. Only after [`Self::deduction`],
+    /// which sorts.
+    pub(super) fn deduction_without(&self, category: Category, repaired: &mut Self) -> u32 {
         let mut counts = self.counts;
-        let mut faded = self.faded.as_slice();
-        let mut kept = Vec::new();
-        for points in repaired {
-            let mut classes = WEIGHTS.iter().zip(&mut counts);
-            if let Some((_, count)) = classes.find(|(weight, _)| **weight == points) {
-                *count = count.saturating_sub(1);
-            } else if let Some(at) = faded.iter().position(|faded| *faded == points) {
-                let (before, from) = faded.split_at(at);
-                kept.extend_from_slice(before);
-                faded = from.get(1..).unwrap_or_default();
-            }
+        for (count, repaired) in counts.iter_mut().zip(repaired.counts) {
+            *count = count.saturating_sub(repaired);
         }
-        let faded = kept.iter().chain(faded).copied();
-        deduction(total(counts, faded), category)
+        repaired.faded.sort_unstable_by(|a, b| b.cmp(a));
+        let mut repaired = repaired.faded.iter().peekable();
+        let kept = self.faded.iter().copied();
+        let kept = kept.filter(|points| repaired.next_if(|repaired| *repaired == points).is_none());
+        deduction(total(counts, kept), category)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        matches!(self.counts, [0, 0, 0, 0]) && self.faded.is_empty()
     }
 }
 
