@@ -1,4 +1,4 @@
-//! The signals that a score is made of, read from the store.
+//! The signals that scores, incidents and controls are made of, read from the store.
 //!
 //! Nothing is judged here: rows go to `monsys_signals` as the store has them.
 
@@ -11,10 +11,10 @@ use monsys_signals::{SignalView, agent};
 
 use crate::store::HubStore;
 
-/// What stands about one or all agents at a moment.
+/// Signals that were read together.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
-    /// In the order of their slots.
+    /// In the order of their slots, or the newest first where they are history.
     pub(crate) signals: Vec<Signal>,
     /// Whether there are more than [`ROWS_MAX`], which were left out.
     pub(crate) is_cut: bool,
@@ -88,6 +88,43 @@ pub(crate) async fn of_agent_at(
             return Ok(standing);
         }
     }
+}
+
+/// Reads the history since a moment, the newest first.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn history(
+    store: &dyn HubStore,
+    tenant: TenantId,
+    since: Timestamp,
+) -> Result<Standing, StoreError> {
+    let filter = SignalFilter {
+        since: Some(since),
+        ..SignalFilter::default()
+    };
+    let (mut standing, mut after) = (Standing::default(), None);
+    loop {
+        let page = store.signals(tenant, &filter, after, PAGE_ROWS).await?;
+        standing.signals.extend(page.signals);
+        after = page.next;
+        standing.is_cut = after.is_some() && standing.signals.len() >= ROWS_MAX;
+        if after.is_none() || standing.is_cut {
+            return Ok(standing);
+        }
+    }
+}
+
+/// Reads what stands about all subjects now.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn of_all(
+    store: &dyn HubStore,
+    tenant: TenantId,
+    now: Timestamp,
+) -> Result<Standing, StoreError> {
+    current(store, tenant, &SignalFilter::default(), now).await
 }
 
 async fn current(

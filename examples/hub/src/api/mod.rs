@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 mod csv;
 pub(crate) mod health;
+pub(crate) mod insight;
 pub(crate) mod integrity;
 pub(crate) mod problem;
 pub(crate) mod signals;

@@ -9,8 +9,10 @@ use monsys_core::store::{
     AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, KeyState, KindCount,
 };
 use monsys_core::time::{Span, Timestamp};
-use monsys_signals::Catalog;
+use monsys_signals::controls::Controls;
+use monsys_signals::correlate::Correlator;
 use monsys_signals::trust::{self, Scratch};
+use monsys_signals::{Catalog, pareto};
 
 use super::*;
 use crate::standing::Standing;
@@ -274,6 +276,8 @@ fn all_pages(text: &str, access: Access) -> Vec<String> {
         render_overview(&[agent.clone(), silent], &counts, text),
         render_overview(&[], &[], text),
         render_integrity(&rows, &counts, AnomalyFilter::default(), access),
+        render_insights(&standing(), text),
+        render_insights(&Standing::default(), text),
         render_agent(&agent, &rows, access),
         message(&Message {
             title: text,
@@ -314,6 +318,48 @@ fn render_overview(agents: &[AgentSummary], counts: &[KindCount], organisation: 
         now: now(),
     };
     overview(&view).unwrap()
+}
+
+fn render_insights(standing: &Standing, name: &str) -> String {
+    let (catalog, controls) = (Catalog::standard(), Controls::nist_csf_2());
+    let views = standing.views();
+    let pareto = pareto::pareto(&views, &catalog, &controls, &mut Scratch::new(), now());
+    let mut correlator = Correlator::new(TenantId::from_random_bytes([1; 16]));
+    correlator.add(&views);
+    let agent = AgentId::from_random_bytes([1; 16]).to_string();
+    let view = Insights {
+        viewer: viewer(name, Access::ReadOnly),
+        incidents: &correlator.incidents(),
+        since: ago(86_400),
+        pareto: &pareto,
+        names: &[(agent, name.to_owned())].into(),
+        is_cut: true,
+        now: now(),
+    };
+    insights(&view).unwrap()
+}
+
+#[test]
+fn insights_show_what_hangs_together_and_what_to_repair_first() {
+    let html = render_insights(&standing(), "web-1");
+    assert!(
+        html.contains("<span class=\"big\" id=\"incidents\">1</span>"),
+        "{html}"
+    );
+    let agent = AgentId::from_random_bytes([1; 16]);
+    assert!(html.contains(&format!("<a href=\"/agents/{agent}\">web-1</a>")));
+    let cells = |class: &str| -> Vec<String> {
+        let start = format!("<td role=\"cell\" class=\"num {class}\"");
+        let rows = html.split(&start).skip(1);
+        let cells = rows.map(|rest| rest.split(['>', '<']).nth(1).unwrap().to_owned());
+        cells.collect()
+    };
+    assert_eq!(cells("gain"), ["12.000", "5.000"]);
+    assert_eq!(cells("reaches"), ["70.5 %", "100.0 %"]);
+    assert!(html.contains("is not complete"));
+    let html = render_insights(&Standing::default(), "web-1");
+    assert!(html.contains("No findings hang together"));
+    assert!(html.contains("No live finding stands under a control"));
 }
 
 fn integrity_page(rows: &[AnomalyRow], access: Access) -> String {
