@@ -38,10 +38,37 @@ struct Place {
     next: u32,
 }
 
+/// Where a pair may be found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hint {
+    hash: u64,
+    number: Option<u32>,
+}
+
 impl Names {
     /// Returns the number of a pair, a new one if it is new.
     pub(crate) fn number(&mut self, first: &str, second: &str) -> u32 {
+        self.number_of(hash(first, second), first, second)
+    }
+
+    /// Returns the number of a pair by its hash and by a [`Self::hint`], which may be old.
+    pub(crate) fn number_near(&mut self, hint: Hint, first: &str, second: &str) -> u32 {
+        match hint.number {
+            Some(number) if self.words(number) == (first, second) => number,
+            _ => self.number_of(hint.hash, first, second),
+        }
+    }
+
+    /// Looks at the first place where a pair may be, without reading its words.
+    pub(crate) fn hint(&self, first: &str, second: &str) -> Hint {
         let hash = hash(first, second);
+        let place = probes(hash, self.table.len()).next();
+        let place = place.and_then(|at| self.table.get(at));
+        let number = place.and_then(|place| place.next.checked_sub(1));
+        Hint { hash, number }
+    }
+
+    fn number_of(&mut self, hash: u64, first: &str, second: &str) -> u32 {
         if let Some(number) = self.find(hash, first, second) {
             return number;
         }

@@ -55,6 +55,10 @@ pub const WINDOW: Span = Span::from_secs(900);
 /// How many subjects one key hits in a fleet incident.
 pub const FLEET_SUBJECTS_MIN: usize = 3;
 
+/// How many findings are looked up together: the table is read for all of them before the first is
+/// compared, so that waiting for memory overlaps.
+const BLOCK: usize = 64;
+
 /// The findings of one tenant.
 #[derive(Debug)]
 pub struct Correlator {
@@ -92,24 +96,35 @@ impl Correlator {
 
     /// Takes the findings among signals of the tenant; the others are left out.
     pub fn add(&mut self, rows: &[SignalView<'_>]) {
-        for row in rows.iter().filter(|row| row.grade.is_finding()) {
-            let Some(severity) = row.grade.severity() else {
-                continue;
-            };
-            let Subject {
-                subject_type,
-                subject_id,
-            } = row.subject;
-            let slot = self.slots.number(row.source, row.key);
-            if index(slot) == self.key_of.len() {
-                self.key_of.push(self.keys.number("key", row.key));
+        let findings = rows.iter().filter_map(|row| {
+            let severity = row.grade.severity()?;
+            row.grade.is_finding().then_some((row, severity))
+        });
+        let mut findings = findings.peekable();
+        let mut block = Vec::with_capacity(BLOCK);
+        while findings.peek().is_some() {
+            block.clear();
+            block.extend(findings.by_ref().take(BLOCK).map(|(row, severity)| {
+                let subject = row.subject;
+                let hint = self.subjects.hint(subject.subject_type, subject.subject_id);
+                (row, severity, hint)
+            }));
+            for (row, severity, hint) in &block {
+                let slot = self.slots.number(row.source, row.key);
+                if index(slot) == self.key_of.len() {
+                    self.key_of.push(self.keys.number("key", row.key));
+                }
+                let Subject {
+                    subject_type,
+                    subject_id,
+                } = row.subject;
+                self.found.push(Found {
+                    at: row.observed_at,
+                    subject: self.subjects.number_near(*hint, subject_type, subject_id),
+                    slot,
+                    severity: *severity,
+                });
             }
-            self.found.push(Found {
-                at: row.observed_at,
-                subject: self.subjects.number(subject_type, subject_id),
-                slot,
-                severity,
-            });
         }
     }
 

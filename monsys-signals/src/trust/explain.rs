@@ -10,7 +10,7 @@ use core::cmp::Reverse;
 use monsys_core::Timestamp;
 
 use super::tally::{self, PerCategory, WEIGHTS};
-use super::{Coverage, MilliPoints, Scratch, TrustScore, live, rank};
+use super::{Coverage, MilliPoints, Scratch, Standing, TrustScore, rank, select};
 use crate::catalog::{Catalog, Category};
 use crate::view::{Grade, SignalView};
 
@@ -80,19 +80,23 @@ pub fn explain<'s>(
     scratch: &'s mut Scratch,
     now: Timestamp,
 ) -> Explanation<'s> {
-    scratch.current.select(rows);
+    select(rows, catalog, &mut scratch.current, now);
     let sorted = &mut scratch.sorted;
     sorted.clear();
-    for live in live(rows, &scratch.current.winners, catalog, now) {
-        if live.view.grade == Grade::Unknown {
-            sorted.unknown.push(live.row);
-        }
-        match live.weigh(now) {
-            None => sorted.unmapped.push(live.row),
-            Some((category, points)) => {
+    for winner in &scratch.current.winners {
+        match winner.standing {
+            Standing::Expired => continue,
+            Standing::Unmapped => sorted.unmapped.push(winner.row),
+            Standing::Counted(category, points) => {
                 *sorted.coverage.covered.at_mut(category) = true;
-                sorted.findings.at_mut(category).push(points, live.row);
+                sorted.findings.at_mut(category).push(points, winner.row);
             }
+        }
+        if rows
+            .get(winner.row)
+            .is_some_and(|row| row.grade == Grade::Unknown)
+        {
+            sorted.unknown.push(winner.row);
         }
     }
     let mut trust = TrustScore::unobserved();
