@@ -61,6 +61,54 @@ fn a_stolen_token_shows_by_itself_and_is_resolved_by_a_click() {
 }
 
 #[test]
+fn the_explanation_of_a_score_sums_to_the_score() {
+    let Some(browser) = Browser::start("trust") else {
+        return;
+    };
+    let data = DataDir::new();
+    data.add_org("acme");
+    let agent = data.enrol("acme", "web-1");
+    let signal = |n: usize, source: &str, severity: &str| {
+        serde_json::json!({
+            "source": source, "subject_type": "agent", "subject_id": agent.id.to_string(),
+            "key": format!("test.n{n}"), "value": {"value": n}, "severity": severity,
+            "observed_at": support::now().to_rfc3339(), "ttl_seconds": null,
+        })
+        .to_string()
+    };
+    // More than the page draws one by one, so that the rest is one step.
+    let many = (0..25).map(|n| signal(n, "endpoint_posture", "low"));
+    let others = [
+        signal(30, "integrity_check", "critical"),
+        signal(31, "backup_check", "medium"),
+        signal(32, "clock_check", "high"),
+    ];
+    let lines: Vec<_> = many.chain(others).collect();
+    let file = data.path().join("found.jsonl");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let emitted = data.run(&["signals", "emit", "--org", "acme", "--file", file]);
+    assert!(emitted.status.success(), "{emitted:?}");
+    let hub = Hub::start(&data);
+    log_in(&browser, &data, &hub);
+    for path in [format!("/agents/{}", agent.id), "/overview".to_owned()] {
+        browser.open(&hub.url(&path));
+        let read = "const milli = e => Math.round(parseFloat(e.innerText) * 1000); \
+             const taken = [...document.querySelectorAll('td.takes')]; \
+             return [taken.length, taken.reduce((sum, e) => sum + milli(e), 0), \
+             milli(document.querySelector('td.score')), milli(document.querySelector('#score'))]";
+        let read: Vec<u64> = serde_json::from_value(browser.run(read)).unwrap();
+        let [n_steps, taken, score, shown] = read[..] else {
+            panic!("{read:?}");
+        };
+        assert!(n_steps >= 4, "{path}: {n_steps} steps");
+        assert_eq!((taken + score, shown), (100_000, score), "{path}");
+        assert!(score < 65_000, "{path}: {score}");
+    }
+    assert_eq!(browser.console(), Vec::<String>::new());
+}
+
+#[test]
 fn every_page_opens_without_an_error_in_light_and_dark() {
     let Some(browser) = Browser::start("pages") else {
         return;
@@ -79,7 +127,14 @@ fn every_page_opens_without_an_error_in_light_and_dark() {
     }
     log_in(&browser, &data, &hub);
     let agent_page = format!("/agents/{}", agent.id);
-    let paths = ["/overview", "/integrity", &agent_page, "/login", "/nowhere"];
+    let paths = [
+        "/overview",
+        "/insights",
+        "/integrity",
+        &agent_page,
+        "/login",
+        "/nowhere",
+    ];
     let mut colours = Vec::new();
     for (scheme, path) in ["light", "dark"]
         .into_iter()

@@ -15,6 +15,7 @@ use monsys_core::id::AgentId;
 use monsys_core::name::AgentVersion;
 use monsys_core::position::Position;
 use monsys_core::sample::{CpuPercent, MetricSample};
+use monsys_core::signal::SignalDraft;
 use monsys_core::time::{Span, Timestamp};
 use monsys_wire::compose::{Outbound, OutgoingBody, OutgoingPayload};
 use monsys_wire::header::{AUTHORIZATION, CONTENT_TYPE, JSON_TYPE, SIGNATURE};
@@ -76,6 +77,11 @@ impl Trick {
             Self::FrozenCpu => AnomalyKind::FlatMetrics,
             Self::OldVersion => AnomalyKind::VersionDowngrade,
         }
+    }
+
+    /// Whether the machine that it claims to be was not backed up for long.
+    const fn has_late_backup(self) -> bool {
+        matches!(self, Self::HastySender | Self::FrozenCpu | Self::OldVersion)
     }
 
     const fn cadence(self) -> Span {
@@ -168,12 +174,20 @@ impl Attacker {
         let mut ticker = Ticker::start(self.clock, self.trick.cadence());
         let mut n_sent = 0;
         while !*stopped.borrow() {
-            match self
+            let is_late = n_sent == 2 && self.trick.has_late_backup();
+            let sent = self
                 .payload(n_sent)
                 .and_then(|body| self.send(&http, &body))
-            {
-                Ok(()) => n_sent += 1,
-                Err(problem) => tracing::warn!(attacker = self.trick.name(), problem),
+                .map(|()| n_sent += 1)
+                .and_then(|()| {
+                    if is_late {
+                        self.report(&http, &mut n_sent)
+                    } else {
+                        Ok(())
+                    }
+                });
+            if let Err(problem) = sent {
+                tracing::warn!(attacker = self.trick.name(), problem);
             }
             let next = ticker.advance();
             std::thread::sleep(next.saturating_duration_since(std::time::Instant::now()));
@@ -188,6 +202,34 @@ impl Attacker {
             self.made_up_cpu()
         };
         let cpu = CpuPercent::new(cpu).map_err(|_| "made-up reading out of range")?;
+        self.compose(n_sent, now, Outbound::Metrics(&MetricSample::of_cpu(cpu)))
+    }
+
+    /// Says that its backup is late. Three do, so that something hangs together in the fleet.
+    fn report(&self, http: &ureq::Agent, n_sent: &mut i64) -> Result<(), &'static str> {
+        let now = self.trick.device_time(self.clock.now());
+        let draft = SignalDraft {
+            source: "backup_check".to_owned(),
+            subject_type: "agent".to_owned(),
+            subject_id: String::new(),
+            key: "backup.age_hours".to_owned(),
+            value: r#"{"limit":24,"value":61}"#.to_owned(),
+            severity: Some("medium".to_owned()),
+            observed_at: now,
+            ttl_seconds: None,
+        };
+        let body = self.compose(*n_sent, now, Outbound::Signals(&[draft]))?;
+        self.send(http, &body)?;
+        *n_sent += 1;
+        Ok(())
+    }
+
+    fn compose(
+        &self,
+        n_sent: i64,
+        now: Timestamp,
+        data: Outbound<'_>,
+    ) -> Result<OutgoingBody, &'static str> {
         let version = AgentVersion::parse(self.trick.version(n_sent)).map_err(|_| "bad version")?;
         OutgoingBody::compose(&OutgoingPayload {
             audience: &self.audience,
@@ -196,7 +238,7 @@ impl Attacker {
             position: Position::new(1, n_sent + 1).map_err(|_| "positions used up")?,
             captured_at: now,
             sent_at: now,
-            data: Outbound::Metrics(&MetricSample::of_cpu(cpu)),
+            data,
         })
         .map_err(|_| "payload not composed")
     }

@@ -9,11 +9,16 @@ use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
 use monsys_core::store::{AnomalyFilter, KindCount};
+use monsys_signals::controls::Controls;
+use monsys_signals::correlate::{Correlator, Incident, Scope};
+use monsys_signals::{Catalog, MilliPoints, pareto, trust};
 use serde::Serialize;
 
 use super::{AgentRole, Participant};
+use crate::api::insight;
 use crate::app::App;
 use crate::error::Failure;
+use crate::standing;
 
 /// From here on a processor counts as saturated, in percent points (notes of the flat check).
 const SATURATED: f64 = 99.95;
@@ -26,6 +31,10 @@ pub(super) struct Outcome {
     accepted: u64,
     rejected: u64,
     open: BTreeMap<&'static str, u64>,
+    /// Incidents of one key on several agents.
+    fleet_incidents: usize,
+    /// Controls under which a finding stands.
+    controls: usize,
     false_findings: usize,
     inconclusive: Vec<&'static str>,
     ok: bool,
@@ -39,6 +48,8 @@ struct AgentOutcome {
     name: &'static str,
     role: String,
     opened: Vec<&'static str>,
+    /// Its trust score in thousandths of a point.
+    score_milli: u32,
 }
 
 impl Outcome {
@@ -55,12 +66,40 @@ impl Outcome {
         let accepted = app.counters.accepted.load(Ordering::Relaxed);
         let rejected = app.counters.rejected.load(Ordering::Relaxed);
         let outcome = Self::judge(participants, &opened, &extreme, &counts);
+        let mut outcome = outcome;
+        outcome.read_insights(app, tenant).await?;
         Ok(Self {
             url: format!("http://{addr}"),
             accepted,
             rejected,
             ..outcome
         })
+    }
+
+    /// Reads what the signals say about the agents, as the pages do.
+    async fn read_insights(&mut self, app: &App, tenant: TenantId) -> Result<(), Failure> {
+        let now = app.clock.now();
+        let store = app.store.as_ref();
+        let standing = standing::of_all(store, tenant, now).await?;
+        let (views, catalog) = (standing.views(), Catalog::standard());
+        let mut scratch = trust::Scratch::new();
+        for (subject, trust) in trust::scores(&views, &catalog, &mut scratch, now) {
+            let mut agents = self.agents.iter_mut();
+            if let Some(agent) = agents.find(|agent| agent.agent_id == subject.subject_id) {
+                agent.score_milli = trust.score().get();
+            }
+        }
+        let controls = Controls::nist_csf_2();
+        let pareto = pareto::pareto(&views, &catalog, &controls, &mut scratch, now);
+        self.controls = pareto.items().len();
+        let since = now.saturating_sub(insight::SPAN);
+        let history = standing::history(store, tenant, since).await?;
+        let mut correlator = Correlator::new(tenant);
+        correlator.add(&history.views());
+        let incidents = correlator.incidents();
+        let is_fleet = |incident: &&Incident<'_>| matches!(incident.scope, Scope::Fleet { .. });
+        self.fleet_incidents = incidents.iter().filter(is_fleet).count();
+        Ok(())
     }
 
     fn judge(
@@ -96,6 +135,7 @@ impl Outcome {
                 name: participant.name,
                 role,
                 opened: kinds.iter().map(|kind| kind.as_str()).collect(),
+                score_milli: MilliPoints::FULL.get(),
             });
         }
         Self {
@@ -107,6 +147,8 @@ impl Outcome {
                 .iter()
                 .map(|count| (count.kind.as_str(), count.n_open))
                 .collect(),
+            fleet_incidents: 0,
+            controls: 0,
             false_findings,
             ok: n_caught == n_attackers && false_findings == 0 && inconclusive.is_empty(),
             inconclusive,
