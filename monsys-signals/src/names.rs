@@ -42,7 +42,7 @@ struct Place {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hint {
     hash: u64,
-    number: Option<u32>,
+    place: Option<(u32, Name)>,
 }
 
 impl Names {
@@ -53,8 +53,8 @@ impl Names {
 
     /// Returns the number of a pair by its hash and by a [`Self::hint`], which may be old.
     pub(crate) fn number_near(&mut self, hint: Hint, first: &str, second: &str) -> u32 {
-        match hint.number {
-            Some(number) if self.words(number) == (first, second) => number,
+        match hint.place {
+            Some((number, name)) if self.words_of(name) == (first, second) => number,
             _ => self.number_of(hint.hash, first, second),
         }
     }
@@ -65,7 +65,8 @@ impl Names {
         let place = probes(hash, self.table.len()).next();
         let place = place.and_then(|at| self.table.get(at));
         let number = place.and_then(|place| place.next.checked_sub(1));
-        Hint { hash, number }
+        let place = number.and_then(|number| Some((number, *self.names.get(index(number))?)));
+        Hint { hash, place }
     }
 
     fn number_of(&mut self, hash: u64, first: &str, second: &str) -> u32 {
@@ -96,11 +97,13 @@ impl Names {
 
     /// Returns the words of a number.
     pub(crate) fn words(&self, number: u32) -> (&str, &str) {
-        let words = self.names.get(index(number)).and_then(|name| {
-            let end = name.start + index(name.len);
-            let both = self.text.get(name.start..end)?;
-            both.split_at_checked(index(name.middle))
-        });
+        let name = self.names.get(index(number));
+        name.map_or_else(Default::default, |name| self.words_of(*name))
+    }
+
+    fn words_of(&self, name: Name) -> (&str, &str) {
+        let both = self.text.get(name.start..name.start + index(name.len));
+        let words = both.and_then(|both| both.split_at_checked(index(name.middle)));
         words.unwrap_or_default()
     }
 

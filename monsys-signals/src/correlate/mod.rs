@@ -96,6 +96,7 @@ impl Correlator {
 
     /// Takes the findings among signals of the tenant; the others are left out.
     pub fn add(&mut self, rows: &[SignalView<'_>]) {
+        self.found.reserve(rows.len());
         let findings = rows.iter().filter_map(|row| {
             let severity = row.grade.severity()?;
             row.grade.is_finding().then_some((row, severity))
@@ -150,12 +151,12 @@ impl Correlator {
                 incidents.extend(self.of_subject(near));
             }
         }
-        let (keys, findings) = group(&findings, self.keys.len(), |found| self.key(found));
+        let (keys, mut findings) = group(&findings, self.keys.len(), |found| self.key(found));
         let mut windows = Windows::new(self.subjects.len());
         for range in keys {
-            let mut own: Vec<Found> = findings.get(range).unwrap_or_default().to_vec();
+            let own = findings.get_mut(range).unwrap_or_default();
             own.sort_unstable_by(|a, b| self.by_time(a, b));
-            for range in windows.hit(&own) {
+            for range in windows.hit(own) {
                 let near = own.get(range).unwrap_or_default();
                 incidents.extend(self.of_fleet(near, windows.n_subjects(near)));
             }

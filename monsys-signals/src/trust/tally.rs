@@ -102,12 +102,16 @@ impl Weighed {
         self.faded.clear();
     }
 
+    /// Counts without a branch on the severity, which no processor can guess.
     pub(super) fn push(&mut self, points: u32) {
-        let classes = WEIGHTS.iter().zip(&mut self.counts);
-        match classes.into_iter().find(|(weight, _)| **weight == points) {
-            Some((_, count)) => *count += 1,
-            None if points > 0 => self.faded.push(points),
-            None => {}
+        let mut n = 0;
+        for (weight, count) in WEIGHTS.iter().zip(&mut self.counts) {
+            let is_of = usize::from(*weight == points);
+            *count += is_of;
+            n += is_of;
+        }
+        if n == 0 && points > 0 {
+            self.faded.push(points);
         }
     }
 
