@@ -64,8 +64,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Backup(args) => archive::backup(&args)?,
         Command::Restore(args) => archive::restore(&args)?,
-        Command::Export(args) => archive::export(&args)?,
-        Command::Import(args) => archive::import(&args)?,
+        Command::Export(args) => archive::export(&args).await?,
+        Command::Import(args) => archive::import(&args).await?,
         Command::Version(args) => {
             let version = env!("CARGO_PKG_VERSION");
             say(

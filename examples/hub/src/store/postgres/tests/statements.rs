@@ -51,7 +51,7 @@ fn statements_without_the_tenant_are_caught() {
 #[test]
 fn every_file_with_statements_is_read() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/postgres");
-    for sub in ["", "/ingest"] {
+    for sub in ["", "/archive", "/ingest"] {
         for entry in std::fs::read_dir(format!("{folder}{sub}")).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_none_or(|extension| extension != "rs") {
