@@ -37,9 +37,15 @@ extern crate std;
 
 pub mod agent;
 pub mod catalog;
+mod current;
+pub mod manual;
+pub mod trust;
+pub mod view;
 
 // The public interface is
 pub use agent::admit;
-pub use catalog::{Category, category_of};
+pub use catalog::{Catalog, Category, Decay, Place, category_of};
 pub use monsys_core::signal::{Rule, Signal, SignalDraft, Violation, Violations};
 pub use monsys_core::store::{EmitError, Emitter};
+pub use trust::{MilliPoints, TrustScore};
+pub use view::{Grade, SignalView, Subject};

@@ -5,6 +5,8 @@
 
 mod account;
 pub(crate) mod archive;
+#[cfg(test)]
+mod poison;
 pub mod postgres;
 pub mod sqlite;
 
