@@ -175,7 +175,7 @@ fn a_damaged_export_says_its_line_and_leaves_an_empty_fenced_database() {
             in_line(
                 last_metrics,
                 "\"cpu_usage_percent\": ",
-                "\"cpu_usage_percent\": -",
+                "\"cpu_usage_percent\": 1000",
             ),
             at(last_metrics) + "the store refuses a row of metrics",
         ),
