@@ -157,7 +157,6 @@ fn about(error: ArchiveError, args: &ArchiveArgs, location: &StoreLocation) -> F
         | ArchiveError::Away(_)
         | ArchiveError::Refused(_)
         | ArchiveError::NotEmpty
-        | ArchiveError::Absent
         | ArchiveError::DamagedRow(_)
         | ArchiveError::Damaged => failure(error, location),
     }
@@ -169,7 +168,6 @@ fn failure(error: ArchiveError, what: impl std::fmt::Display) -> Failure {
         ArchiveError::OpenServer(error) => return Failure::from(error).about(what),
         ArchiveError::Exists | ArchiveError::NotEmpty => FailureKind::Usage,
         ArchiveError::Away(_) => FailureKind::Unavailable,
-        ArchiveError::Absent => FailureKind::Configuration,
         ArchiveError::Database(_)
         | ArchiveError::File(_)
         | ArchiveError::Refused(_)

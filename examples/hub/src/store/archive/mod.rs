@@ -54,9 +54,6 @@ pub(crate) enum ArchiveError {
     /// The store to import into holds data.
     #[error("the store holds data: expected an empty one")]
     NotEmpty,
-    /// There is no store to export.
-    #[error("no store: expected the DATABASE_URL of a hub")]
-    Absent,
     /// The text is no export.
     #[error("line {line}: expected {expected}")]
     Line {

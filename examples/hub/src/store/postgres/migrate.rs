@@ -84,6 +84,7 @@ pub(super) async fn is_empty(place: &PostgresPlace) -> Result<bool, OpenError> {
 pub(super) async fn require_newest(place: &PostgresPlace) -> Result<(), OpenError> {
     match version(&connect(place).await?).await? {
         NEWEST => Ok(()),
+        0 => Err(OpenError::Unfit("the database of a hub")),
         found if found < NEWEST => Err(OpenError::Older { found }),
         found => Err(OpenError::Newer { found }),
     }

@@ -18,6 +18,7 @@ mod account;
 mod agent;
 mod anomaly;
 mod archive;
+pub(crate) mod auditor;
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests over HTTP use other parts of it")]
 #[path = "../../../tests/support/postgres.rs"]
@@ -30,6 +31,7 @@ mod ingest;
 mod maintenance;
 mod migrate;
 mod nonce;
+mod owner;
 mod partition;
 mod place;
 mod row_values;

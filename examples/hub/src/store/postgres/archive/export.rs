@@ -7,8 +7,8 @@ use monsys_core::time::Timestamp;
 use tokio_postgres::{Client, Row};
 
 use super::super::place::PostgresPlace;
-use super::super::{PostgresStore, horizon, partition};
-use super::{begin_as_owner, cell};
+use super::super::{PostgresStore, horizon, owner, partition};
+use super::cell;
 use crate::store::archive::{
     ArchiveError, Cell, Counts, Kind, TABLES, Table, canonical, write_counts, write_head, write_row,
 };
@@ -22,12 +22,9 @@ impl PostgresStore {
         place: &PostgresPlace,
         out: &mut impl Write,
     ) -> Result<Counts, ArchiveError> {
-        if Self::is_empty(place).await? {
-            return Err(ArchiveError::Absent);
-        }
         Self::require_newest(place).await?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let client = begin_as_owner(place, begin).await?;
+        let client = owner::begin(place, begin).await?;
         write_head(out)?;
         let mut counts = Counts::new();
         for table in TABLES {

@@ -7,10 +7,9 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
-use super::super::PostgresStore;
-use super::super::partition;
 use super::super::place::PostgresPlace;
-use super::{begin_as_owner, cell};
+use super::super::{PostgresStore, owner, partition};
+use super::cell;
 use crate::store::archive::{
     ArchiveError, Cell, Counts, Line, Lines, Place, TABLES, Table, compare,
 };
@@ -29,7 +28,7 @@ impl PostgresStore {
             Self::migrate(place, now).await?;
         }
         Self::require_newest(place).await?;
-        let client = begin_as_owner(place, "BEGIN").await?;
+        let client = owner::begin(place, "BEGIN").await?;
         set_fence(&client, "NO FORCE").await?;
         if counts(&client).await?.values().any(|n_rows| *n_rows > 0) {
             return Err(ArchiveError::NotEmpty);

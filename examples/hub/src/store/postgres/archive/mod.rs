@@ -16,31 +16,7 @@ mod cell;
 mod export;
 mod import;
 
-use tokio_postgres::Client;
-
-use super::migrate::{self, OpenError};
-use super::place::PostgresPlace;
 use crate::store::archive::ArchiveError;
-
-/// A connection with a transaction of the owner of the schema, begun with these words.
-async fn begin_as_owner(place: &PostgresPlace, begin: &str) -> Result<Client, ArchiveError> {
-    let client = migrate::connect(place).await?;
-    let sql = "SELECT pg_has_role(current_user, 'monsys_owner', 'MEMBER')";
-    if !client.query_one(sql, &[]).await?.get::<_, bool>(0) {
-        return Err(ArchiveError::OpenServer(OpenError::Unfit(
-            "MONSYS_MIGRATE_URL to log in as a member of monsys_owner",
-        )));
-    }
-    // What is read and written takes as long as there is of it.
-    let settings = "SET LOCAL ROLE monsys_owner; SET LOCAL search_path = public; \
-                    SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = 0; \
-                    SET LOCAL idle_in_transaction_session_timeout = 0; \
-                    SET LOCAL lock_timeout = '10s'";
-    client
-        .batch_execute(&format!("{begin}; {settings}"))
-        .await?;
-    Ok(client)
-}
 
 impl From<tokio_postgres::Error> for ArchiveError {
     fn from(error: tokio_postgres::Error) -> Self {

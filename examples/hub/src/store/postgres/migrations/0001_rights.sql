@@ -37,6 +37,10 @@ BEGIN
 END
 $$;
 
+-- What the owner does about an organisation leaves its entry: who may audit it.
+CREATE POLICY of_owner_entry ON audit_log FOR INSERT TO monsys_owner
+    WITH CHECK (tenant_id IS NOT NULL);
+
 -- Who audits whom is written and read by the owner alone.
 ALTER TABLE auditor_tenants ENABLE ROW LEVEL SECURITY;
 

@@ -2,10 +2,11 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     include_str!("../account.rs"),
     include_str!("../agent.rs"),
     include_str!("../anomaly.rs"),
+    include_str!("../auditor.rs"),
     include_str!("../cycle.rs"),
     include_str!("../ingest/agent_state.rs"),
     include_str!("../ingest/content.rs"),
