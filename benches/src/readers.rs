@@ -6,10 +6,13 @@
 
 use std::hint::black_box;
 
+use monsys_core::name::SignalKey;
 use monsys_core::time::Span;
-use monsys_core::{Severity, Timestamp};
+use monsys_core::{Severity, TenantId, Timestamp};
+use monsys_signals::controls::{Control, Controls};
+use monsys_signals::correlate::Correlator;
 use monsys_signals::trust::{self, Scratch};
-use monsys_signals::{Catalog, Category, Grade, SignalView, Subject};
+use monsys_signals::{Catalog, Category, Grade, SignalView, Subject, pareto};
 
 use crate::race::Race;
 use crate::report::Figure;
@@ -19,6 +22,8 @@ use crate::report::Target::{AtMost, Part};
 pub fn figures() -> Vec<Figure> {
     let mut figures = one_subject();
     figures.extend(fleet());
+    figures.extend(compliance());
+    figures.extend(correlation());
     figures
 }
 
@@ -36,6 +41,7 @@ fn one_subject() -> Vec<Figure> {
     ] {
         let entries = entries(rows, &catalog);
         let (mut for_score, mut for_explain) = (Scratch::new(), Scratch::new());
+        let (mut sorted, mut copied) = (entries.clone(), entries.clone());
         let mut race = Race::default();
         race.add("score", || {
             black_box(trust::score(black_box(rows), &catalog, &mut for_score, now));
@@ -48,9 +54,7 @@ fn one_subject() -> Vec<Figure> {
                 now,
             ));
         });
-        let mut sorted = entries.clone();
-        race.add("sort", || sort(&entries, &mut sorted));
-        let mut copied = entries.clone();
+        race.add("sort", || sort(&entries, &mut sorted, |entry| *entry));
         race.add("copy", || copy(&entries, &mut copied));
         let times = race.finish();
         let baseline = times.of("sort") - times.of("copy");
@@ -67,8 +71,8 @@ fn one_subject() -> Vec<Figure> {
 fn fleet() -> Vec<Figure> {
     let (catalog, now) = (Catalog::standard(), now());
     let texts = Texts::new(100_000, 10);
-    let mut race = Race::default();
     let fleets = [("100k", 100_000), ("10k", 10_000)].map(|(name, n)| (name, texts.rows(n, 10)));
+    let mut race = Race::default();
     for (name, rows) in &fleets {
         let (mut scratch, catalog) = (Scratch::new(), &catalog);
         race.add(name, move || {
@@ -91,6 +95,104 @@ fn fleet() -> Vec<Figure> {
     )]
 }
 
+/// 100,000 live findings of 1,000 subjects, against one sort of those rows with category and weight
+/// beside them, and against a sort of the small entries alone.
+fn compliance() -> Vec<Figure> {
+    let (catalog, now) = (Catalog::standard(), now());
+    let texts = Texts::new(1_000, 100);
+    let (rows, controls) = (texts.rows(1_000, 100), texts.controls());
+    let small = entries(&rows, &catalog);
+    let large: Vec<_> = small.iter().copied().zip(rows.iter().copied()).collect();
+    let (mut small_sorted, mut large_sorted) = (small.clone(), large.clone());
+    let (mut small_copied, mut large_copied) = (small.clone(), large.clone());
+    let mut scratch = Scratch::new();
+    let mut race = Race::default();
+    race.add("pareto", || {
+        let pareto = pareto::pareto(black_box(&rows), &catalog, &controls, &mut scratch, now);
+        black_box(pareto.vital().len());
+    });
+    race.add("sort rows", || sort(&large, &mut large_sorted, |row| row.0));
+    race.add("copy rows", || copy(&large, &mut large_copied));
+    race.add("sort entries", || {
+        sort(&small, &mut small_sorted, |entry| *entry)
+    });
+    race.add("copy entries", || copy(&small, &mut small_copied));
+    let times = race.finish();
+    let ours = times.of("pareto");
+    let rows = times.of("sort rows") - times.of("copy rows");
+    let entries = times.of("sort entries") - times.of("copy entries");
+    vec![
+        Figure::new("pareto_100k/one sort of the rows", ours, rows, AtMost(2.0)),
+        Figure::new("pareto_100k/one sort of small entries", ours, entries, Part),
+    ]
+}
+
+/// A million findings of a week against a hundred thousand, in no order.
+fn correlation() -> Vec<Figure> {
+    let (small, large) = (Texts::new(10_000, 50), Texts::new(100_000, 50));
+    let mut figures = Vec::new();
+    let cases = [
+        ("ten times the fleet", &large, 100_000, 10),
+        ("the same fleet", &small, 10_000, 100),
+    ];
+    for (name, texts, n_subjects, n_findings) in cases {
+        let mut many = texts.rows(n_subjects, n_findings);
+        let mut few = small.rows(10_000, 10);
+        Draw(4).shuffle(&mut many);
+        Draw(5).shuffle(&mut few);
+        let (many_words, few_words) = (words(&many), words(&few));
+        let (many, few) = (own(&many, &many_words), own(&few, &few_words));
+        let mut race = Race::default();
+        race.add("1M", || correlate(&many));
+        race.add("100k", || correlate(&few));
+        let times = race.finish();
+        let name = format!("correlate/1M against 100k, {name}");
+        figures.push(Figure::new(
+            name,
+            times.of("1M"),
+            times.of("100k"),
+            AtMost(12.0),
+        ));
+    }
+    figures
+}
+
+/// The words of rows, one after the other, as a store reads them.
+fn words(rows: &[SignalView<'_>]) -> String {
+    let words = rows
+        .iter()
+        .flat_map(|row| [row.subject.subject_id, row.key]);
+    words.collect()
+}
+
+/// The rows with words of their own.
+fn own<'a>(rows: &[SignalView<'_>], mut words: &'a str) -> Vec<SignalView<'a>> {
+    let mut next = |len: usize| {
+        let (word, rest) = words.split_at(len);
+        words = rest;
+        word
+    };
+    let own = |row: &SignalView<'_>| SignalView {
+        subject: Subject {
+            subject_type: "agent",
+            subject_id: next(row.subject.subject_id.len()),
+        },
+        source: "cert_scan",
+        key: next(row.key.len()),
+        grade: row.grade,
+        observed_at: row.observed_at,
+        ttl_seconds: row.ttl_seconds,
+        arrival: row.arrival,
+    };
+    rows.iter().map(own).collect()
+}
+
+fn correlate(rows: &[SignalView<'_>]) {
+    let mut correlator = Correlator::new(TenantId::from_bytes([7; 16]));
+    correlator.add(black_box(rows));
+    black_box(correlator.incidents().len());
+}
+
 type Entry = (Category, u32, u32);
 
 fn entries(rows: &[SignalView<'_>], catalog: &Catalog) -> Vec<Entry> {
@@ -102,13 +204,17 @@ fn entries(rows: &[SignalView<'_>], catalog: &Catalog) -> Vec<Entry> {
     (0..).zip(rows).map(entry).collect()
 }
 
-fn sort(from: &[Entry], to: &mut [Entry]) {
+/// Sorts a copy by category and weight.
+fn sort<T: Copy>(from: &[T], to: &mut [T], entry: impl Fn(&T) -> Entry) {
     to.copy_from_slice(black_box(from));
-    to.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    to.sort_unstable_by(|a, b| {
+        let (a, b) = (entry(a), entry(b));
+        (a.0, a.1).cmp(&(b.0, b.1))
+    });
     black_box(to);
 }
 
-fn copy(from: &[Entry], to: &mut [Entry]) {
+fn copy<T: Copy>(from: &[T], to: &mut [T]) {
     to.copy_from_slice(black_box(from));
     black_box(to);
 }
@@ -154,13 +260,34 @@ impl Texts {
                     source: SOURCES[at * SOURCES.len() / n_findings],
                     key: &self.keys[at % self.keys.len()],
                     grade: Grade::Graded(SEVERITIES[draw.index(SEVERITIES.len())]),
-                    observed_at: now().saturating_sub(Span::from_secs(draw.below(86_400) as i64)),
+                    observed_at: now().saturating_sub(Span::from_secs(draw.below(604_800) as i64)),
                     ttl_seconds: Some(864_000).filter(|_| draw.below(2) == 0),
                     arrival: 0,
                 });
             }
         }
         rows
+    }
+}
+
+impl Texts {
+    /// A control for each ten keys.
+    fn controls(&self) -> Controls {
+        let mut controls = Controls::empty();
+        let keys: Vec<_> = self
+            .keys
+            .iter()
+            .map(|key| SignalKey::parse(key).expect("a key"))
+            .collect();
+        for (n, keys) in keys.chunks(10).enumerate() {
+            let control = Control {
+                id: format!("C-{n:03}"),
+                title: "A control".to_owned(),
+                effort: 1,
+            };
+            controls.insert(control, keys);
+        }
+        controls
     }
 }
 

@@ -36,6 +36,7 @@ mod pages;
 mod random;
 mod security;
 mod server;
+mod standing;
 pub mod store;
 mod web;
 mod worker;

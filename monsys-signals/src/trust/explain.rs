@@ -10,7 +10,7 @@ use core::cmp::Reverse;
 use monsys_core::Timestamp;
 
 use super::tally::{self, PerCategory, WEIGHTS};
-use super::{Coverage, MilliPoints, Scratch, TrustScore, live, rank};
+use super::{Coverage, MilliPoints, Scratch, Standing, TrustScore, rank, select};
 use crate::catalog::{Catalog, Category};
 use crate::view::{Grade, SignalView};
 
@@ -80,19 +80,23 @@ pub fn explain<'s>(
     scratch: &'s mut Scratch,
     now: Timestamp,
 ) -> Explanation<'s> {
-    scratch.current.select(rows);
+    select(rows, catalog, &mut scratch.current, now);
     let sorted = &mut scratch.sorted;
     sorted.clear();
-    for live in live(rows, &scratch.current.winners, catalog, now) {
-        if live.view.grade == Grade::Unknown {
-            sorted.unknown.push(live.row);
-        }
-        match live.weigh(now) {
-            None => sorted.unmapped.push(live.row),
-            Some((category, points)) => {
+    for winner in &scratch.current.winners {
+        match winner.standing {
+            Standing::Expired => continue,
+            Standing::Unmapped => sorted.unmapped.push(winner.row),
+            Standing::Counted(category, points) => {
                 *sorted.coverage.covered.at_mut(category) = true;
-                sorted.findings.at_mut(category).push(points, live.row);
+                sorted.findings.at_mut(category).push(points, winner.row);
             }
+        }
+        if rows
+            .get(winner.row)
+            .is_some_and(|row| row.grade == Grade::Unknown)
+        {
+            sorted.unknown.push(winner.row);
         }
     }
     let mut trust = TrustScore::unobserved();
@@ -114,7 +118,7 @@ pub(super) struct Sorted {
     findings: PerCategory<Classes>,
     coverage: Coverage,
     pub(super) contributions: Vec<Contribution>,
-    remainders: Vec<Remainder>,
+    shares: Vec<Share>,
     unmapped: Vec<usize>,
     unknown: Vec<usize>,
 }
@@ -134,58 +138,54 @@ impl Sorted {
     fn split(&mut self, category: Category) -> u32 {
         let start = self.contributions.len();
         let mut total = 0;
-        let findings = self.findings.at_mut(category);
-        findings.each(|finding| {
-            let rank = self.contributions.len() - start + 1;
-            total += u64::from(finding.points) * rank::of(rank);
+        self.shares.clear();
+        self.findings.at_mut(category).each(|finding| {
+            let at = self.shares.len();
+            let weight = u64::from(finding.points) * rank::of(at + 1);
+            total += weight;
+            self.shares.push((Reverse(weight), at));
             self.contributions.push(Contribution {
                 row: finding.row,
                 category,
                 points: MilliPoints(finding.points),
-                rank,
+                rank: at + 1,
                 taken: MilliPoints(0),
             });
         });
         let deduction = tally::deduction(total, category);
         let own = self.contributions.get_mut(start..).unwrap_or_default();
-        share(deduction, total, own, &mut self.remainders);
+        share(deduction, total, own, &mut self.shares);
         deduction
     }
 }
 
-/// Splits a deduction by largest remainder on points times rank.
-fn share(
-    deduction: u32,
-    total: u64,
-    contributions: &mut [Contribution],
-    remainders: &mut Vec<Remainder>,
-) {
-    remainders.clear();
+/// Splits a deduction by largest remainder on points times rank, which the shares hold at first.
+fn share(deduction: u32, total: u64, contributions: &mut [Contribution], shares: &mut [Share]) {
     if deduction == 0 {
         return;
     }
     let mut left = deduction;
-    for (at, contribution) in contributions.iter_mut().enumerate() {
-        let weight = u64::from(contribution.points.0) * rank::of(contribution.rank);
+    for (contribution, (Reverse(share), _)) in contributions.iter_mut().zip(shares.iter_mut()) {
         // At most 30,000 × 25,000 × 2^20 < 2^50; the quotient is at most the deduction.
-        let scaled = u64::from(deduction) * weight;
+        let scaled = u64::from(deduction) * *share;
         let taken = u32::try_from(scaled / total).unwrap_or(left);
         contribution.taken = MilliPoints(taken);
         left -= taken;
-        remainders.push((Reverse(scaled % total), at));
+        *share = scaled % total;
     }
     let n_left = usize::try_from(left).unwrap_or(usize::MAX);
-    if (1..remainders.len()).contains(&n_left) {
-        remainders.select_nth_unstable(n_left);
+    if (1..shares.len()).contains(&n_left) {
+        shares.select_nth_unstable(n_left);
     }
-    for (_, at) in remainders.iter().take(n_left) {
+    for (_, at) in shares.iter().take(n_left) {
         if let Some(contribution) = contributions.get_mut(*at) {
             contribution.taken.0 += 1;
         }
     }
 }
 
-type Remainder = (Reverse<u64>, usize);
+/// A weight or a remainder, and whose it is.
+type Share = (Reverse<u64>, usize);
 
 /// A finding by its points, and its place among the slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

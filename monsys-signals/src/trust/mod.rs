@@ -16,9 +16,11 @@
 
 mod explain;
 mod fix;
+mod fleet;
 mod rank;
 mod tally;
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Sub;
 
@@ -27,8 +29,9 @@ use monsys_core::Timestamp;
 use self::explain::Sorted;
 pub use self::explain::{Contribution, Explanation, explain};
 pub use self::fix::{Fix, FixError, smallest_fix};
+pub use self::fleet::FleetTrust;
 use self::tally::{PerCategory, Weighed};
-use crate::catalog::{Catalog, Category, Place};
+use crate::catalog::{Catalog, Category};
 use crate::current::{Current, Differs, Winner};
 use crate::view::{SignalView, Subject};
 
@@ -121,7 +124,7 @@ impl TrustScore {
 /// Memory that scores share; it grows to the largest input and stays.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    current: Current,
+    current: Current<Standing>,
     tally: Tally,
     sorted: Sorted,
 }
@@ -178,12 +181,13 @@ pub fn what_if(
     scratch: &mut Scratch,
     now: Timestamp,
 ) -> TrustScore {
-    scratch.current.select(rows);
+    select(rows, catalog, &mut scratch.current, now);
     let tally = &mut scratch.tally;
     tally.clear();
-    for live in live(rows, &scratch.current.winners, catalog, now) {
-        if let Some((category, points)) = live.weigh(now) {
-            tally.push(category, if is_fixed(live.view) { 0 } else { points });
+    for winner in &scratch.current.winners {
+        if let Some((category, points)) = winner.standing.counted() {
+            let is_fixed = points > 0 && rows.get(winner.row).is_some_and(&is_fixed);
+            tally.push(category, if is_fixed { 0 } else { points });
         }
     }
     tally.trust()
@@ -202,17 +206,17 @@ pub fn what_if(
 /// ```
 pub fn scores<'r, 'a>(
     rows: &'r [SignalView<'a>],
-    catalog: &'r Catalog,
+    catalog: &Catalog,
     scratch: &'r mut Scratch,
     now: Timestamp,
 ) -> impl Iterator<Item = (Subject<'a>, TrustScore)> + use<'r, 'a> {
-    scratch.current.select(rows);
+    select(rows, catalog, &mut scratch.current, now);
     let tally = &mut scratch.tally;
     let subjects = by_subject(&scratch.current.winners);
     subjects.filter_map(move |winners| {
         tally.clear();
-        for live in live(rows, winners, catalog, now) {
-            if let Some((category, points)) = live.weigh(now) {
+        for winner in winners {
+            if let Some((category, points)) = winner.standing.counted() {
                 tally.push(category, points);
             }
         }
@@ -221,47 +225,124 @@ pub fn scores<'r, 'a>(
     })
 }
 
+/// Visits every subject that has a row, with its findings and with what repairs would bring it.
+pub(crate) fn each_subject<'a>(
+    rows: &[SignalView<'a>],
+    catalog: &Catalog,
+    scratch: &mut Scratch,
+    now: Timestamp,
+    mut visit: impl FnMut(&[(&SignalView<'a>, Category, u32)], &Repairs<'_>),
+) {
+    select(rows, catalog, &mut scratch.current, now);
+    let mut findings = Vec::new();
+    for winners in by_subject(&scratch.current.winners) {
+        let tally = &mut scratch.tally;
+        tally.clear();
+        findings.clear();
+        for winner in winners {
+            let counted = winner.standing.counted();
+            let Some((category, points)) = counted.filter(|(_, points)| *points > 0) else {
+                continue;
+            };
+            tally.push(category, points);
+            findings.extend(rows.get(winner.row).map(|row| (row, category, points)));
+        }
+        let before = tally.trust();
+        let weighed = &tally.weighed;
+        visit(&findings, &Repairs { before, weighed });
+    }
+}
+
+/// What repairs would bring one subject.
+#[derive(Debug)]
+pub(crate) struct Repairs<'s> {
+    before: TrustScore,
+    weighed: &'s PerCategory<Weighed>,
+}
+
+impl Repairs<'_> {
+    /// Returns the milli-points that come back if some of the findings are repaired.
+    pub(crate) fn gain(&self, repaired: &mut Repaired) -> u64 {
+        let mut gain = 0;
+        for category in Category::ALL {
+            let repaired = repaired.weighed.at_mut(category);
+            if !repaired.is_empty() {
+                let before = *self.before.deductions.at(category);
+                let after = self
+                    .weighed
+                    .at(category)
+                    .deduction_without(category, repaired);
+                gain += u64::from(before.saturating_sub(after));
+            }
+        }
+        gain
+    }
+}
+
+/// Findings of one subject that might be repaired.
+#[derive(Debug, Default)]
+pub(crate) struct Repaired {
+    weighed: PerCategory<Weighed>,
+    pub(crate) n_findings: u64,
+}
+
+impl Repaired {
+    pub(crate) fn clear(&mut self) {
+        for category in Category::ALL {
+            self.weighed.at_mut(category).clear();
+        }
+        self.n_findings = 0;
+    }
+
+    pub(crate) fn push(&mut self, category: Category, points: u32) {
+        self.weighed.at_mut(category).push(points);
+        self.n_findings += 1;
+    }
+}
+
 /// The winners, cut where the subject changes.
-pub(crate) fn by_subject(winners: &[Winner]) -> impl Iterator<Item = &[Winner]> {
+fn by_subject(winners: &[Winner<Standing>]) -> impl Iterator<Item = &[Winner<Standing>]> {
     winners.chunk_by(|_, next| next.differs != Differs::Subject)
 }
 
-/// The rows that count and are live, each with the place of its source.
-pub(crate) fn live<'r, 'a>(
-    rows: &'r [SignalView<'a>],
-    winners: &'r [Winner],
-    catalog: &'r Catalog,
+/// What a row that counts is worth at a moment. Closed.
+#[derive(Debug, Clone, Copy)]
+enum Standing {
+    /// It holds no longer.
+    Expired,
+    /// Its source is in no category.
+    Unmapped,
+    /// It takes up to so many milli-points in a category.
+    Counted(Category, u32),
+}
+
+impl Standing {
+    const fn counted(self) -> Option<(Category, u32)> {
+        match self {
+            Self::Counted(category, points) => Some((category, points)),
+            Self::Expired | Self::Unmapped => None,
+        }
+    }
+}
+
+/// Chooses the rows that count and weighs them.
+fn select(
+    rows: &[SignalView<'_>],
+    catalog: &Catalog,
+    current: &mut Current<Standing>,
     now: Timestamp,
-) -> impl Iterator<Item = Live<'r, 'a>> {
+) {
     let mut place = None;
-    let rows = winners.iter().enumerate().filter_map(move |(n, winner)| {
-        let view = rows.get(winner.row)?;
-        if n == 0 || winner.differs != Differs::Key {
+    current.select(rows, |view, differs| {
+        if differs != Differs::Key {
             place = catalog.place_of(view.source);
         }
-        Some(Live {
-            row: winner.row,
-            view,
-            place,
-        })
+        match place {
+            _ if !view.is_live(now) => Standing::Expired,
+            None => Standing::Unmapped,
+            Some(place) => Standing::Counted(place.category, tally::points(view, place, now)),
+        }
     });
-    rows.filter(move |live| live.view.is_live(now))
-}
-
-/// A row that counts and is live.
-pub(crate) struct Live<'r, 'a> {
-    pub(crate) row: usize,
-    pub(crate) view: &'r SignalView<'a>,
-    /// Where its source counts.
-    pub(crate) place: Option<Place>,
-}
-
-impl Live<'_, '_> {
-    /// Where it counts, and what it weighs.
-    pub(crate) fn weigh(&self, now: Timestamp) -> Option<(Category, u32)> {
-        let place = self.place?;
-        Some((place.category, tally::points(self.view, place, now)))
-    }
 }
 
 /// What is known of one subject.

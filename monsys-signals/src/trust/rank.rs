@@ -63,6 +63,18 @@ mod tests {
     }
 
     #[test]
+    fn the_ranks_of_the_vectors_are_those_of_the_table() {
+        let vectors = include_str!("../../vectors/trust.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        let ranks = vectors["ranks"].as_array().unwrap();
+        assert!(ranks.len() > 10);
+        for rank in ranks {
+            let k = usize::try_from(rank[0].as_u64().unwrap()).unwrap();
+            assert_eq!(Some(of(k)), rank[1].as_u64(), "{k}");
+        }
+    }
+
+    #[test]
     fn ranks_fall_and_all_of_them_count_less_than_2_613_of_the_first() {
         assert!((1..=RANK_MAX).all(|k| of(k) >= of(k + 1)));
         assert!(sum(usize::MAX) * 1_000 < 2_613 * ONE);

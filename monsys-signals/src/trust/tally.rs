@@ -113,18 +113,41 @@ impl Weighed {
 
     /// Returns what the category takes from the score, in milli-points: one floor, then the cap.
     pub(super) fn deduction(&mut self, category: Category) -> u32 {
-        let mut ranked = Ranked::default();
         self.faded.sort_unstable_by(|a, b| b.cmp(a));
-        let mut faded = self.faded.iter().peekable();
-        for (points, count) in WEIGHTS.into_iter().zip(self.counts) {
-            while let Some(heavier) = faded.next_if(|faded| **faded > points) {
-                ranked.take(*heavier, 1);
-            }
-            ranked.take(points, count);
-        }
-        faded.for_each(|points| ranked.take(*points, 1));
-        deduction(ranked.total, category)
+        deduction(total(self.counts, self.faded.iter().copied()), category)
     }
+
+    /// Returns what it would take without some of its findings. Only after [`Self::deduction`],
+    /// which sorts.
+    pub(super) fn deduction_without(&self, category: Category, repaired: &mut Self) -> u32 {
+        let mut counts = self.counts;
+        for (count, repaired) in counts.iter_mut().zip(repaired.counts) {
+            *count = count.saturating_sub(repaired);
+        }
+        repaired.faded.sort_unstable_by(|a, b| b.cmp(a));
+        let mut repaired = repaired.faded.iter().peekable();
+        let kept = self.faded.iter().copied();
+        let kept = kept.filter(|points| repaired.next_if(|repaired| *repaired == points).is_none());
+        deduction(total(counts, kept), category)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        matches!(self.counts, [0, 0, 0, 0]) && self.faded.is_empty()
+    }
+}
+
+/// Sums points times rank, of [`rank::ONE`], over counts by [`WEIGHTS`] and points, both falling.
+fn total(counts: [usize; 4], faded: impl Iterator<Item = u32>) -> u64 {
+    let mut ranked = Ranked::default();
+    let mut faded = faded.peekable();
+    for (points, count) in WEIGHTS.into_iter().zip(counts) {
+        while let Some(heavier) = faded.next_if(|faded| *faded > points) {
+            ranked.take(heavier, 1);
+        }
+        ranked.take(points, count);
+    }
+    faded.for_each(|points| ranked.take(points, 1));
+    ranked.total
 }
 
 /// Returns what findings of a category take, from their points times ranks, in milli-points.
