@@ -74,8 +74,8 @@ pub(crate) enum ArchiveError {
     },
     /// Rows of too many times.
     #[error(
-        "line {line}: expected rows of at most {slices_max} days and weeks beyond those that the \
-         hub makes: {table} is older or more scattered than any hub leaves it"
+        "line {line}: {table}: expected rows of at most {slices_max} time slices (days of metrics, \
+         weeks of signals, hours of nonces) that the database has not got yet"
     )]
     Scattered {
         /// Which line.
