@@ -42,17 +42,21 @@ pub(crate) enum Command {
     /// Integrity checks
     #[command(subcommand)]
     Integrity(IntegrityCommand),
+    /// Which organisations a login role of PostgreSQL may read
+    #[command(subcommand)]
+    Auditor(AuditorCommand),
     /// Signals: findings about agents, endpoints, domains and whatever else
     #[command(subcommand)]
     Signals(SignalsCommand),
     /// What is kept, and for how long
     #[command(subcommand)]
     Retention(RetentionCommand),
-    /// Copy the store to a new file, also while a hub runs on it
+    /// Copy the store to a new file, also while a hub runs on it (SQLite; PostgreSQL has pg_dump)
     Backup(ArchiveArgs),
-    /// Put a backup into a data directory that has no store
+    /// Put a backup into a data directory that has no store (SQLite; PostgreSQL has pg_restore)
     Restore(ArchiveArgs),
-    /// Write the store as lines of JSON that any store can read; `-` is standard output
+    /// Write the store as lines of JSON that any store can read; `-` is standard output. On
+    /// PostgreSQL MONSYS_MIGRATE_URL logs in as the owner, as it does for import
     Export(ArchiveArgs),
     /// Read an export into an empty store; `-` is standard input
     Import(ArchiveArgs),
@@ -293,6 +297,27 @@ pub(crate) enum IntegrityCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditorCommand {
+    /// Let a role read the ledger of an organisation, what it was judged from, and who closed what;
+    /// MONSYS_MIGRATE_URL logs in as the owner
+    Grant(AuditorArgs),
+    /// Take that back; the role itself stays
+    Revoke(AuditorArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditorArgs {
+    /// The login role of the auditor
+    #[arg(long, env = "MONSYS_ROLE", value_name = "NAME")]
+    pub(crate) role: String,
+    /// The organisation
+    #[arg(long, env = "MONSYS_ORG", value_name = "NAME")]
+    pub(crate) org: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 mod agent;
 mod archive;
+mod auditor;
 mod retention;
 mod signals;
 
@@ -20,8 +21,8 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::cli::{
-    AgentCommand, Cli, Command, HealthArgs, IntegrityCommand, OrgCommand, RetentionCommand,
-    SignalsCommand, StoreArgs, UserArgs, UserCommand,
+    AgentCommand, AuditorCommand, Cli, Command, HealthArgs, IntegrityCommand, OrgCommand,
+    RetentionCommand, SignalsCommand, StoreArgs, UserArgs, UserCommand,
 };
 use crate::clock::Clock;
 use crate::config::{Choices, default_data_dir};
@@ -50,6 +51,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::User(UserCommand::Add(args)) => add_user(&args).await?,
         Command::User(UserCommand::Reset(args)) => reset_user(&args).await?,
         Command::Integrity(IntegrityCommand::Run { store }) => return run_cycle(&store).await,
+        Command::Auditor(AuditorCommand::Grant(args)) => auditor::grant(&args).await?,
+        Command::Auditor(AuditorCommand::Revoke(args)) => auditor::revoke(&args).await?,
         Command::Signals(SignalsCommand::Emit { org, file, store }) => {
             return signals::emit(&org, &file, &store).await;
         }
@@ -64,8 +67,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Backup(args) => archive::backup(&args)?,
         Command::Restore(args) => archive::restore(&args)?,
-        Command::Export(args) => archive::export(&args)?,
-        Command::Import(args) => archive::import(&args)?,
+        Command::Export(args) => archive::export(&args).await?,
+        Command::Import(args) => archive::import(&args).await?,
         Command::Version(args) => {
             let version = env!("CARGO_PKG_VERSION");
             say(

@@ -107,6 +107,14 @@ impl StoreLocation {
         self.open().await
     }
 
+    /// Where the owner of the schema logs in, on PostgreSQL.
+    pub(crate) fn owner(&self) -> Option<&PostgresPlace> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Server { place, owner } => Some(owner.as_ref().unwrap_or(place)),
+        }
+    }
+
     /// The SQLite file of a store that is there.
     ///
     /// # Errors
@@ -135,7 +143,10 @@ impl StoreLocation {
             Self::Directory(data) => Ok(data.join(STORE_FILE)),
             Self::Server { .. } => Err(Failure::new(
                 FailureKind::Configuration,
-                format!("{self}: expected SQLite, DATABASE_URL unset; PostgreSQL has pg_dump"),
+                format!(
+                    "{self}: expected SQLite, DATABASE_URL unset; PostgreSQL is copied by pg_dump \
+                     and pg_restore"
+                ),
             )),
         }
     }

@@ -13,7 +13,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use support::person::Person;
-use support::store::{number, open};
+use support::store::{is_no_file, number, open};
 use support::{DataDir, Hub, PATIENCE, poll};
 
 /// Every table that an export holds.
@@ -32,9 +32,13 @@ const TABLES: [&str; 12] = [
     "users",
 ];
 
-/// A store with rows in most tables, and the hub that serves it.
-fn lived_in() -> (DataDir, Hub) {
+/// A store with rows in most tables, and the hub that serves it; `None`, and a loud line, where
+/// every store is to be PostgreSQL.
+fn lived_in() -> Option<(DataDir, Hub)> {
     let data = DataDir::new();
+    if is_no_file(&data) {
+        return None;
+    }
     data.add_org("rival \"é\u{1f600}\\");
     data.add_org("acme");
     let org = "acme";
@@ -75,7 +79,7 @@ fn lived_in() -> (DataDir, Hub) {
         "--file",
         file.to_str().unwrap(),
     ]);
-    (data, hub)
+    Some((data, hub))
 }
 
 fn now() -> String {
@@ -88,8 +92,10 @@ fn now() -> String {
 fn contents(connection: &Connection, table: &str) -> Vec<Vec<Value>> {
     let sql = format!("SELECT * FROM {table}");
     let mut statement = connection.prepare(&sql).unwrap();
-    let n_columns = statement.column_count();
-    let read = |row: &rusqlite::Row<'_>| (0..n_columns).map(|i| row.get(i)).collect();
+    // An import numbers the rows of the logs anew.
+    let is_log = ["metrics", "endpoint_snapshots", "signal_streams"].contains(&table);
+    let columns = usize::from(is_log)..statement.column_count();
+    let read = |row: &rusqlite::Row<'_>| columns.clone().map(|i| row.get(i)).collect();
     let rows = statement.query_map([], read).unwrap();
     let mut rows: Vec<Vec<Value>> = rows.map(Result::unwrap).collect();
     rows.sort_by_key(|row| format!("{row:?}"));
@@ -108,7 +114,9 @@ fn mode(file: &Path) -> u32 {
 
 #[test]
 fn a_backup_of_a_running_hub_is_whole_private_and_can_be_restored() {
-    let (data, hub) = lived_in();
+    let Some((data, hub)) = lived_in() else {
+        return;
+    };
     let copy = data.path().join("copy.db");
     let arguments = ["backup", copy.to_str().unwrap()];
     assert_eq!(data.json(&arguments)["status"], "ok");
@@ -134,7 +142,9 @@ fn a_backup_of_a_running_hub_is_whole_private_and_can_be_restored() {
 
 #[test]
 fn what_is_no_backup_is_not_restored() {
-    let (data, _hub) = lived_in();
+    let Some((data, _hub)) = lived_in() else {
+        return;
+    };
     let elsewhere = DataDir::new();
     let file = elsewhere.path().join("no.db");
     let copy = data.path().join("copy.db");
@@ -151,7 +161,9 @@ fn what_is_no_backup_is_not_restored() {
 
 #[test]
 fn an_export_is_read_back_row_by_row() {
-    let (data, hub) = lived_in();
+    let Some((data, hub)) = lived_in() else {
+        return;
+    };
     let file = data.path().join("all.jsonl");
     let exported = data.json(&["export", file.to_str().unwrap()]);
     assert_eq!(mode(&file), 0o600, "it holds keys");
@@ -170,7 +182,9 @@ fn an_export_is_read_back_row_by_row() {
 
 #[test]
 fn a_damaged_export_leaves_an_empty_store() {
-    let (data, _hub) = lived_in();
+    let Some((data, _hub)) = lived_in() else {
+        return;
+    };
     let file = data.path().join("all.jsonl");
     data.json(&["export", file.to_str().unwrap()]);
     let whole = std::fs::read_to_string(&file).unwrap();

@@ -4,6 +4,7 @@
 //! hub's own accounts. Each back end is written natively.
 
 mod account;
+pub(crate) mod archive;
 #[cfg(test)]
 mod poison;
 pub mod postgres;

@@ -53,7 +53,7 @@ impl DataDir {
     }
 
     /// The program, told where this store is.
-    fn program(&self) -> Command {
+    pub(crate) fn program(&self) -> Command {
         let mut program = program();
         if let Some(database) = &self.database {
             program.env("DATABASE_URL", database.url());

@@ -205,6 +205,20 @@ impl Database {
             .collect()
     }
 
+    /// A program of the server's, told to log in as some role; `None` where it is not installed.
+    pub(crate) fn tool(&self, name: &str, role: &str) -> Option<Command> {
+        let file = self.psql.with_file_name(name);
+        let mut tool = file.is_file().then(|| Command::new(file))?;
+        tool.args(["-U", role, "-h"]).arg(&self.directory);
+        tool.stdin(Stdio::null());
+        Some(tool)
+    }
+
+    /// The name within its cluster.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The number that a query gives.
     pub(crate) fn number(&self, sql: &str) -> i64 {
         self.run(sql).concat().parse().expect("a number")

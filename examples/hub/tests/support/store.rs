@@ -44,6 +44,14 @@ pub(crate) fn rows<T>(
     found.map(Result::unwrap).collect()
 }
 
+/// Changes rows by a statement that both databases know, without parameters.
+pub(crate) fn change(data: &DataDir, sql: &str) {
+    match data.database() {
+        Some(database) => drop(database.run(sql)),
+        None => open_writable(data).execute_batch(sql).unwrap(),
+    }
+}
+
 /// The rows that a query gives in PostgreSQL, as rows of SQLite: parameters are written into the
 /// text by SQLite itself, and the answer is read as literals.
 fn mirrored<T>(

@@ -30,7 +30,8 @@ pub(super) async fn set(tx: &Tx, table: Table, kept_since: Timestamp) -> Result<
     tx.execute(sql, &[&name(table), &text]).await.map(drop)
 }
 
-const fn name(table: Table) -> &'static str {
+/// Under which name the time of a table is noted.
+pub(super) const fn name(table: Table) -> &'static str {
     match table {
         Table::Metrics => "metrics_kept_since",
         Table::EndpointSnapshots => "endpoint_snapshots_kept_since",
@@ -39,3 +40,9 @@ const fn name(table: Table) -> &'static str {
         Table::Nonces => "nonces_kept_since",
     }
 }
+
+/// The time of a table, by its name.
+pub(super) const OF: &str = "SELECT value FROM meta WHERE name = $1";
+
+/// What is true of everything else that is noted beside these times.
+pub(super) const IS_OTHER: &str = "right(name, 11) <> '_kept_since'";

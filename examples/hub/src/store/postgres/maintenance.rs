@@ -1,9 +1,11 @@
 //! Forgetting in PostgreSQL: whole slices of the logs, and current signals in bounded steps.
 //!
-//! What is due is counted tenant by tenant, under the same fence as everything else; then the sweep
-//! notes since when each log is kept, and drops the slices that lie wholly before. A slice that
+//! What is due is counted tenant by tenant, under the same fence as everything else, and in the same
+//! transaction the sweep notes since when each log is kept; then it drops the slices that lie wholly before. A slice that
 //! somebody reads, or that the database holds too young, stays for the next sweep; nothing of it is
 //! listed or counted again.
+
+use std::sync::Arc;
 
 use monsys_core::id::TenantId;
 use monsys_core::store::{CycleStore, Maintenance, Retention, StoreError, StoreFuture, Swept};
@@ -13,7 +15,7 @@ use super::PostgresStore;
 use super::fault::Fault;
 use super::horizon;
 use super::partition::{self, Table};
-use super::transaction::{Plan, Tx};
+use super::transaction::{Plan, Tx, shared};
 
 impl Maintenance for PostgresStore {
     fn count_due(&self, retention: Retention, now: Timestamp) -> StoreFuture<'_, Swept> {
@@ -35,25 +37,13 @@ impl Maintenance for PostgresStore {
 
     fn sweep(&self, retention: Retention, now: Timestamp) -> StoreFuture<'_, Swept> {
         Box::pin(async move {
-            let mut swept = Swept::default();
             let tenants = self.tenants().await?;
-            for tenant in &tenants {
-                let tenant = *tenant;
-                let due = self.run(Plan::read("count logs", tenant), move |tx| {
-                    Box::pin(async move { logs_due(tx, tenant, retention, now).await })
-                });
-                add(&mut swept, due.await?);
-            }
-            let plan = Plan::write_hub("note what is kept").repeatable();
-            let noted = self.run(plan, move |tx| {
-                Box::pin(async move {
-                    for log in LOGS {
-                        horizon::set(tx, log.table, (log.kept_since)(retention, now)).await?;
-                    }
-                    Ok(())
-                })
+            let of_tenants = shared(&tenants);
+            let claim = self.run(Plan::write_hub("claim what is due"), move |tx| {
+                let tenants = Arc::clone(&of_tenants);
+                Box::pin(async move { claim(tx, &tenants, retention, now).await })
             });
-            noted.await?;
+            let mut swept = claim.await?;
             for log in LOGS {
                 let before = (log.kept_since)(retention, now);
                 partition::drop_before(&self.pool, log.table, before).await;
@@ -89,6 +79,32 @@ impl PostgresStore {
     }
 }
 
+/// Counts what is due of all tenants and notes that it is gone: of two sweeps at once the second
+/// waits here, and then finds nothing that the first one counts.
+async fn claim(
+    tx: &Tx,
+    tenants: &[TenantId],
+    retention: Retention,
+    now: Timestamp,
+) -> Result<Swept, Fault> {
+    // The other one counts for as long as this one may.
+    for wait in ["statement_timeout", "lock_timeout"] {
+        let patience = format!("SET LOCAL {wait} = '{PATIENCE}'");
+        tx.execute(&patience, &[]).await?;
+    }
+    tx.rows("SELECT pg_advisory_xact_lock(7110611, 3)", &[])
+        .await?;
+    let mut swept = Swept::default();
+    for tenant in tenants {
+        tx.enter(*tenant).await?;
+        add(&mut swept, logs_due(tx, *tenant, retention, now).await?);
+    }
+    for log in LOGS {
+        horizon::set(tx, log.table, (log.kept_since)(retention, now)).await?;
+    }
+    Ok(swept)
+}
+
 /// Counts the rows of the logs that are due of the tenant that the transaction has set.
 async fn logs_due(
     tx: &Tx,
@@ -97,8 +113,8 @@ async fn logs_due(
     now: Timestamp,
 ) -> Result<Swept, Fault> {
     // Counting reads every row that is due, which takes its time after a long pause.
-    tx.execute("SET LOCAL statement_timeout = '10min'", &[])
-        .await?;
+    let patience = format!("SET LOCAL statement_timeout = '{PATIENCE}'");
+    tx.execute(&patience, &[]).await?;
     let mut swept = Swept::default();
     for log in LOGS {
         let since = horizon::of(tx, log.table).await?;
@@ -181,6 +197,9 @@ const LOGS: &[Log] = &[
 
 const CURRENT_DUE: &str = "SELECT count(*) FROM signal_current \
     WHERE tenant_id = $1 AND observed_at < $2 AND expires_at <= $3";
+
+/// How long counting may take.
+const PATIENCE: &str = "10min";
 
 /// Rows of one step: some milliseconds, between which others write.
 const STEP_ROWS: u64 = 1_000;

@@ -80,6 +80,16 @@ pub(super) async fn is_empty(place: &PostgresPlace) -> Result<bool, OpenError> {
     Ok(version(&connect(place).await?).await? == 0)
 }
 
+/// Refuses a database whose schema is not the newest.
+pub(super) async fn require_newest(place: &PostgresPlace) -> Result<(), OpenError> {
+    match version(&connect(place).await?).await? {
+        NEWEST => Ok(()),
+        0 => Err(OpenError::Unfit("the database of a hub")),
+        found if found < NEWEST => Err(OpenError::Older { found }),
+        found => Err(OpenError::Newer { found }),
+    }
+}
+
 /// Brings a database of any earlier schema to the newest one.
 pub(super) async fn migrate(place: &PostgresPlace, now: Timestamp) -> Result<(), OpenError> {
     let client = connect(place).await?;
@@ -109,7 +119,8 @@ pub(super) async fn migrate(place: &PostgresPlace, now: Timestamp) -> Result<(),
     Ok(client.batch_execute("COMMIT").await?)
 }
 
-async fn connect(place: &PostgresPlace) -> Result<Client, OpenError> {
+/// A connection with the rights of its login.
+pub(super) async fn connect(place: &PostgresPlace) -> Result<Client, OpenError> {
     let (client, connection) = place.config().connect(NoTls).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -17,6 +17,8 @@
 mod account;
 mod agent;
 mod anomaly;
+mod archive;
+pub(crate) mod auditor;
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests over HTTP use other parts of it")]
 #[path = "../../../tests/support/postgres.rs"]
@@ -29,6 +31,7 @@ mod ingest;
 mod maintenance;
 mod migrate;
 mod nonce;
+mod owner;
 mod partition;
 mod place;
 mod row_values;
@@ -83,6 +86,11 @@ impl PostgresStore {
     /// Brings a store of any earlier schema to the newest one.
     pub(crate) async fn migrate(place: &PostgresPlace, now: Timestamp) -> Result<(), OpenError> {
         migrate::migrate(place, now).await
+    }
+
+    /// Refuses a database whose schema is not the newest.
+    async fn require_newest(place: &PostgresPlace) -> Result<(), OpenError> {
+        migrate::require_newest(place).await
     }
 
     /// Refuses to work on tables that are not fenced for the role it works as.

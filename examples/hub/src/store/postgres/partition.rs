@@ -47,6 +47,11 @@ impl Table {
         }
     }
 
+    /// The table of a name, if it is cut into slices.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+
     /// The slices that a hub needs soon, from the oldest row that may come to well ahead.
     fn ahead(self, now: Timestamp) -> (Timestamp, Timestamp) {
         let (back_s, ahead_s) = match self {
@@ -144,4 +149,9 @@ async fn called(
 
 /// Makes the slices of a table from one time to another.
 pub(super) const MAKE: &str = "SELECT monsys_make_partitions($1, $2, $3)";
+
+/// From when to when the slice of a table reaches that a time lies in.
+pub(super) const BOUNDS: &str = "SELECT date_bin(width, $2, origin), \
+    date_bin(width, $2, origin) + width FROM (SELECT monsys_partition_width($1) AS width, \
+    timestamptz '2000-01-03 00:00:00+00' AS origin) AS slices";
 const DAY_S: i64 = 86_400;

@@ -91,6 +91,36 @@ fn a_sweep_drops_old_slices_and_lists_nothing_of_the_last() {
     assert_eq!(listed(&scene, &any), before, "nothing young was lost");
 }
 
+#[test]
+fn sweeps_at_once_count_each_row_once() {
+    let Some(database) = cluster::database() else {
+        return;
+    };
+    let scene = Scene::new(&database);
+    scene.fill();
+    let [one, other] = scene.tenants;
+    database.run(&format!(
+        "SELECT monsys_make_partitions('signal_streams', now() - interval '210 days', now()); \
+         INSERT INTO signal_streams SELECT tenant, 'a', 'agent', 'x', 'b.c', '{{\"value\":1}}', \
+         NULL, now() - interval '180 days' - n * interval '1 minute', 60 \
+         FROM generate_series(1, 20000) n, unnest('{{{one},{other}}}'::uuid[]) tenant"
+    ));
+    let (retention, now) = (Retention::standard(), wall_now());
+    let sweeps = (0..4).map(|_| {
+        let store = scene.store.clone();
+        scene
+            .wait
+            .0
+            .spawn(async move { store.sweep(retention, now).await })
+    });
+    let mut n_signals = Vec::new();
+    for sweep in sweeps.collect::<Vec<_>>() {
+        n_signals.push(scene.wait.0.block_on(sweep).unwrap().unwrap().signals);
+    }
+    n_signals.sort_unstable();
+    assert_eq!(n_signals, [0, 0, 0, 40_000]);
+}
+
 fn listed(scene: &Scene, filter: &SignalFilter) -> usize {
     let (mut n_listed, mut after) = (0, None);
     loop {

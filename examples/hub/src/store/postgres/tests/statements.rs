@@ -2,10 +2,11 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     include_str!("../account.rs"),
     include_str!("../agent.rs"),
     include_str!("../anomaly.rs"),
+    include_str!("../auditor.rs"),
     include_str!("../cycle.rs"),
     include_str!("../ingest/agent_state.rs"),
     include_str!("../ingest/content.rs"),
@@ -51,7 +52,7 @@ fn statements_without_the_tenant_are_caught() {
 #[test]
 fn every_file_with_statements_is_read() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/postgres");
-    for sub in ["", "/ingest"] {
+    for sub in ["", "/archive", "/ingest"] {
         for entry in std::fs::read_dir(format!("{folder}{sub}")).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_none_or(|extension| extension != "rs") {
