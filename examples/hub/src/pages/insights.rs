@@ -38,11 +38,19 @@ pub(crate) struct Insights<'a> {
 /// Only when formatting fails, which the values of a view cannot cause.
 pub(crate) fn insights(view: &Insights<'_>) -> Result<String, askama::Error> {
     let shown = view.incidents.iter().take(INCIDENTS_MAX);
+    let first_at = shown.clone().map(|incident| incident.first_at).min();
+    let axis = Axis {
+        begin: first_at.unwrap_or(view.since),
+        end: view.now,
+    };
     let page = InsightsPage {
         frame: Frame::new(view.viewer, Place::Insights, view.now),
         n_incidents: view.incidents.len(),
         n_hidden: view.incidents.len().saturating_sub(INCIDENTS_MAX),
-        incidents: shown.map(|incident| Line::new(incident, view)).collect(),
+        begin: When::new(axis.begin, view.now),
+        incidents: shown
+            .map(|incident| Line::new(incident, view, axis))
+            .collect(),
         since: When::new(view.since, view.now),
         chart: ParetoChart::new(view.pareto),
         n_uncontrolled: view.pareto.n_uncontrolled(),
@@ -61,6 +69,7 @@ struct InsightsPage<'a> {
     n_incidents: usize,
     n_hidden: usize,
     since: When,
+    begin: When,
     chart: Option<ParetoChart>,
     n_uncontrolled: usize,
     framework: &'static str,
@@ -82,14 +91,14 @@ struct Line {
     n_subjects: usize,
     /// What was found, each key once.
     keys: Vec<String>,
-    /// Where its bar begins, of 1000 for the whole span.
+    /// Where its bar begins, of 1000 for the whole time.
     x: String,
     /// How long its bar is.
     width: String,
 }
 
 impl Line {
-    fn new(incident: &Incident<'_>, view: &Insights<'_>) -> Self {
+    fn new(incident: &Incident<'_>, view: &Insights<'_>, axis: Axis) -> Self {
         let (what, href) = match incident.scope {
             Scope::Fleet { key } => (key.to_owned(), None),
             Scope::Subject(subject) => {
@@ -102,7 +111,7 @@ impl Line {
         let mut keys: Vec<_> = incident.findings.iter().map(|found| found.key).collect();
         keys.sort_unstable();
         keys.dedup();
-        let (begin, end) = (view.place(incident.first_at), view.place(incident.last_at));
+        let (begin, end) = (axis.place(incident.first_at), axis.place(incident.last_at));
         Self {
             id: incident.id.to_string().chars().take(ID_CHARS).collect(),
             what,
@@ -120,12 +129,19 @@ impl Line {
     }
 }
 
-impl Insights<'_> {
-    /// Where a moment lies, of 1000 for the whole span.
-    fn place(&self, at: Timestamp) -> f64 {
-        let span = self.now.since(self.since).max(Span::from_micros(1));
+/// The time that the bars are drawn over: from the first incident shown until now.
+#[derive(Clone, Copy)]
+struct Axis {
+    begin: Timestamp,
+    end: Timestamp,
+}
+
+impl Axis {
+    /// Where a moment lies, of 1000 for the whole time.
+    fn place(self, at: Timestamp) -> f64 {
+        let span = self.end.since(self.begin).max(Span::from_micros(1));
         let micros = |span: Span| span.micros() as f64;
-        let part = micros(at.since(self.since)) / micros(span);
+        let part = micros(at.since(self.begin)) / micros(span);
         part.clamp(0.0, 1.0) * 1_000.0
     }
 }
