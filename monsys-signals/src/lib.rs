@@ -37,6 +37,7 @@ extern crate std;
 
 pub mod agent;
 pub mod catalog;
+pub mod scan;
 
 // The public interface is
 pub use agent::admit;
