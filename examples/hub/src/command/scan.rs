@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use monsys_core::severity::Severity;
 use monsys_core::signal::SignalDraft;
+use monsys_core::store::EmitError;
 use monsys_signals::scan::cert::Observation;
 use serde_json::{Value, json};
 
-use super::{existing_store_of, refuse_demo};
+use super::{existing_store_of, refuse_demo, tenant_named};
 use crate::cli::ScanCertsArgs;
 use crate::clock::Clock;
 use crate::config::Choices;
@@ -29,6 +30,9 @@ pub(super) async fn certs(args: ScanCertsArgs) -> Result<ExitCode, Failure> {
     store_args.data = Some(config.data);
     let store = existing_store_of(&store_args).await?;
     refuse_demo(&*store).await?;
+    if let Some(org) = &args.org {
+        tenant_named(&*store, org).await?;
+    }
     let round = watched(&*store, &config.scan).await?;
     let mut looks = Vec::with_capacity(round.len());
     let mut n_looks = BTreeMap::new();
@@ -100,15 +104,22 @@ fn end(looks: Vec<Look>) -> Result<ExitCode, Failure> {
     let has_serious = looks.iter().any(is_serious);
     let has_unseen = looks.iter().any(is_unseen);
     for look in looks {
-        look.stored.map_err(|error| {
-            Failure::new(FailureKind::Io, error).about(&look.watched.target.endpoint)
-        })?;
+        let endpoint = &look.watched.target.endpoint;
+        look.stored
+            .map_err(|error| not_stored(error).about(endpoint))?;
     }
     Ok(match (has_serious, has_unseen) {
         (true, _) => ExitCode::FAILURE,
         (false, true) => ExitCode::from(69),
         (false, false) => ExitCode::SUCCESS,
     })
+}
+
+fn not_stored(error: EmitError) -> Failure {
+    if let EmitError::Store(error) = error {
+        return error.into();
+    }
+    Failure::new(FailureKind::Io, error)
 }
 
 fn worst(look: &Look) -> Option<Severity> {

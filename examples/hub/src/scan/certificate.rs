@@ -156,3 +156,49 @@ fn fault_of(error: &CertificateError) -> ChainFault {
         _ => ChainFault::Invalid,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::crypto::ring;
+    use rustls::pki_types::CertificateDer;
+
+    use super::*;
+
+    #[test]
+    fn no_broken_certificate_stops_the_judge_or_is_trusted() {
+        let params = CertificateParams::new(vec!["shop.example".to_owned()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let whole = params.self_signed(&key).unwrap().der().to_vec();
+        let mut roots = RootCertStore::empty();
+        roots.add(whole.clone().into()).unwrap();
+        let trust = Trust {
+            roots: &roots,
+            algorithms: ring::default_provider().signature_verification_algorithms,
+        };
+        let name = ServerName::try_from("shop.example").unwrap();
+        let judged = |der: &[u8]| {
+            let shown = Shown {
+                certificates: vec![CertificateDer::from(der.to_vec()); 2],
+                is_key_proved: true,
+                address: ([192, 0, 2, 7], 443).into(),
+            };
+            match judge(&shown, &name, &trust, Timestamp::MAX) {
+                Observation::Shown(presented) => Some((presented.name, presented.chain)),
+                Observation::Unseen(_) => None,
+            }
+        };
+        let good = (NameVerdict::Matches, ChainVerdict::Trusted);
+        assert_eq!(judged(&whole), Some(good.clone()));
+        for n_bytes in 0..whole.len() {
+            assert_eq!(judged(&whole[..n_bytes]), None, "{n_bytes}");
+        }
+        for at in 0..whole.len() {
+            for flipped in [1, 0x80, 0xff] {
+                let mut broken = whole.clone();
+                broken[at] ^= flipped;
+                assert_ne!(judged(&broken), Some(good.clone()), "{at} {flipped}");
+            }
+        }
+    }
+}

@@ -322,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_endpoints_are_watched_and_no_more() {
+        let entries = |n: usize| {
+            let entry = |n| format!("[[certs]]\norg = 'a'\nhost = 'h{n}'\n");
+            (0..n).map(entry).collect::<String>()
+        };
+        let most = complete(&entries(TARGETS_MAX)).unwrap();
+        assert_eq!(most.targets.len(), TARGETS_MAX);
+        let refused = complete(&entries(TARGETS_MAX + 1)).unwrap_err();
+        assert_eq!(refused, "scan: certs: 1001: expected at most 1000");
+    }
+
+    #[test]
     fn two_organisations_may_watch_one_endpoint_and_one_two_names_of_it() {
         let entry = |org, more| format!("[[certs]]\norg = '{org}'\nhost = 'a'\n{more}\n");
         let text = [entry("x", ""), entry("y", ""), entry("x", "name = 'b'")].concat();

@@ -22,10 +22,15 @@ pub(super) async fn addresses(
     reach: Reach,
     lookups: &Arc<Semaphore>,
 ) -> Result<Vec<SocketAddr>, Obstacle> {
-    let mut found = match endpoint.host() {
+    let found = match endpoint.host() {
         Host::Address(address) => vec![SocketAddr::new(*address, endpoint.port())],
         Host::Name(name) => look_up(name.clone(), endpoint.port(), lookups).await?,
     };
+    allowed(found, reach)
+}
+
+/// All addresses of a name as far as they are tried, or why none is.
+fn allowed(mut found: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, Obstacle> {
     let is_allowed = |found: &SocketAddr| match reach {
         Reach::Public => is_public(found.ip()),
         Reach::Anywhere => is_of_one_machine(found.ip()),
@@ -69,3 +74,30 @@ async fn look_up(
 
 /// Most addresses of one name that are tried in turn.
 const ADDRESSES_TRIED_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(addresses: &[&str], reach: Reach) -> Result<usize, Obstacle> {
+        let found = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        allowed(found, reach).map(|allowed| allowed.len())
+    }
+
+    #[test]
+    fn one_address_inside_refuses_the_name_wherever_it_stands_in_the_answer() {
+        let public = "8.8.8.8:443";
+        assert_eq!(judged(&[public; 9], Reach::Public), Ok(4));
+        for place in 0..9 {
+            let mut answer = [public; 9];
+            answer[place] = "10.0.0.7:443";
+            let refused = judged(&answer, Reach::Public);
+            assert_eq!(refused, Err(Obstacle::AddressRefused), "{place}");
+            assert_eq!(judged(&answer, Reach::Anywhere), Ok(4), "{place}");
+            answer[place] = "[ff02::1]:443";
+            let refused = judged(&answer, Reach::Anywhere);
+            assert_eq!(refused, Err(Obstacle::AddressRefused), "{place}");
+        }
+        assert_eq!(judged(&[], Reach::Public), Err(Obstacle::NameNotResolved));
+    }
+}

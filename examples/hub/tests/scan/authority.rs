@@ -83,6 +83,10 @@ impl Authority {
         }
     }
 
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
+    }
+
     /// Writes the certificate to a file, as an operator hands one over.
     pub(crate) fn file(&self, data: &DataDir) -> PathBuf {
         let path = data.path().join("ca.pem");

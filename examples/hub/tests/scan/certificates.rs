@@ -157,6 +157,15 @@ fn chains_that_lead_nowhere_are_told_apart() {
 }
 
 #[test]
+fn a_server_that_wants_a_certificate_of_its_client_is_judged_all_the_same() {
+    let bench = Bench::new();
+    let identity = bench.root.certify(&[NAME], 90 * DAY);
+    let server = Server::tls_for_clients_of(&bench.root, &identity);
+    let found = bench.look(&server, NAME);
+    assert_eq!(found.verdicts(), (true, true, None), "{found:?}");
+}
+
+#[test]
 fn everything_wrong_at_once_is_three_findings() {
     let bench = Bench::new();
     let stranger = Authority::root("Stranger");

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use rustls::crypto::ring;
-use rustls::server::ServerConnection;
+use rustls::server::{ServerConnection, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion, WantsVerifier};
 
-use crate::authority::Identity;
+use crate::authority::{Authority, Identity};
 use crate::support::PATIENCE;
 
 /// A listener whose threads end with their connections.
@@ -39,7 +39,21 @@ impl Server {
         identity: &Identity,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Self {
-        let config = Arc::new(config(identity, versions));
+        let builder = builder(versions).with_no_client_auth();
+        let config = Arc::new(builder.with_cert_resolver(resolver(identity)));
+        Self::start(move |stream, seen| serve_tls(stream, &config, seen))
+    }
+
+    /// A TLS server that talks to clients of this authority only.
+    pub(crate) fn tls_for_clients_of(authority: &Authority, identity: &Identity) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.certificate()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+        let builder = builder(rustls::ALL_VERSIONS);
+        let resolver = resolver(identity);
+        let config = builder.with_client_cert_verifier(clients.build().unwrap());
+        let config = Arc::new(config.with_cert_resolver(resolver));
         Self::start(move |stream, seen| serve_tls(stream, &config, seen))
     }
 
@@ -108,19 +122,19 @@ impl Server {
     }
 }
 
-/// The resolver takes a key that does not fit, which a careful server would not.
-fn config(identity: &Identity, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
-    let provider = Arc::new(ring::default_provider());
-    let key = provider
-        .key_provider
-        .load_private_key(identity.key())
-        .unwrap();
+fn builder(
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    builder.with_protocol_versions(versions).unwrap()
+}
+
+/// Takes a key that does not fit, which a careful server would not.
+fn resolver(identity: &Identity) -> Arc<SingleCertAndKey> {
+    let keys = ring::default_provider().key_provider;
+    let key = keys.load_private_key(identity.key()).unwrap();
     let certified = CertifiedKey::new(identity.chain.clone(), key);
-    ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+    Arc::new(SingleCertAndKey::from(certified))
 }
 
 fn serve_tls(mut stream: TcpStream, config: &Arc<ServerConfig>, seen: &Seen) {
