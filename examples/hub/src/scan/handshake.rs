@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use monsys_signals::scan::cert::Obstacle;
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -84,14 +83,13 @@ fn connection(
         Obstacle::HandshakeFailed
     };
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
-    let mut config = builder
+    let config = builder
         .with_safe_default_protocol_versions()
         .map_err(failed)?
         .dangerous()
         .with_custom_certificate_verifier(recorder)
         .with_no_client_auth();
-    // A session that is taken up again shows no certificate.
-    config.resumption = Resumption::disabled();
+    // Used once: a session that is taken up again shows no certificate.
     ClientConnection::new(Arc::new(config), name).map_err(failed)
 }
 
@@ -284,8 +282,8 @@ impl ServerCertVerifier for Recorder {
     }
 }
 
-/// Most bytes taken before a certificate is there: four messages of the largest size that TLS
-/// libraries take, and more than any chain in use.
+/// Most bytes taken before a certificate is there: four messages of 64 KiB, the largest that rustls
+/// takes, and more than any chain in use. Its own limits come first; this one stands behind them.
 const HANDSHAKE_BYTES_MAX: usize = 262_144;
 /// Bytes of one read.
 const READ_BYTES: usize = 4_096;

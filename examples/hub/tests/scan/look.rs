@@ -35,9 +35,14 @@ impl Bench {
         self.data.path().join("ca.pem").display().to_string()
     }
 
-    /// Looks at an address of this machine, at most for a second.
+    /// Looks at an address of this machine.
     pub(crate) fn look(&self, server: &Server, name: &str) -> Found {
         self.look_at(&server.target(), &["--name", name])
+    }
+
+    /// Looks for a second at most, which is enough to find that nothing comes.
+    pub(crate) fn look_shortly(&self, server: &Server) -> Found {
+        self.look_at(&server.target(), &["--scan-timeout", "1s"])
     }
 
     pub(crate) fn look_at(&self, target: &str, more: &[&str]) -> Found {
@@ -62,15 +67,7 @@ impl Bench {
     }
 
     pub(crate) fn scan(&self, more: &[&str]) -> Output {
-        let arguments = [
-            "scan",
-            "certs",
-            "--org",
-            "acme",
-            "--scan-timeout",
-            "1s",
-            "--json",
-        ];
+        let arguments = ["scan", "certs", "--org", "acme", "--json"];
         self.data.run(&[&arguments[..], more].concat())
     }
 

@@ -11,11 +11,12 @@ use crate::support::person::Person;
 use crate::support::{Hub, PATIENCE, poll};
 
 const NAME: &str = "shop.example";
+const SIGTERM: u32 = 15;
 
 /// A section for these endpoints of this machine.
 fn watching(bench: &Bench, targets: &[(&str, &Server)]) -> String {
     let mut text = format!(
-        "[scan]\ninterval = \"1h\"\ntimeout = \"1s\"\nallow_private = true\nca_file = {:?}\n",
+        "[scan]\ninterval = \"1h\"\ntimeout = \"3s\"\nallow_private = true\nca_file = {:?}\n",
         bench.ca_file()
     );
     for (org, server) in targets {
@@ -139,7 +140,7 @@ fn hostile_endpoints_leave_no_memory_no_sockets_and_no_threads_behind() {
     );
     assert!(hub.log().contains("\"looked\":96,"), "{}", hub.log());
     assert!(hub.log().contains("\"unseen\":96}"), "{}", hub.log());
-    let peak = |hub: &Hub| status(hub, "VmHWM:");
+    let peak = |hub: &Hub| status(hub, "VmHWM:").parse::<u64>().unwrap();
     let grown = peak(&hub).saturating_sub(peak(&still));
     assert!(
         grown < 16_384,
@@ -166,10 +167,14 @@ fn a_hub_ends_in_the_middle_of_a_scan() {
     let silent = Server::saying(b"");
     let file = watching(&bench, &[("acme", &silent)]);
     let text = std::fs::read_to_string(file).unwrap();
-    let file = config_file(bench.data.path(), &text.replace("\"1s\"", "\"60s\""));
+    let file = config_file(bench.data.path(), &text.replace("\"3s\"", "\"60s\""));
     let mut hub = start(&bench, &file);
     poll("a look", PATIENCE, || {
         (silent.n_connections() == 1).then_some(())
+    });
+    // It may have begun to look before it listened for signals.
+    poll("the hub hears signals", PATIENCE, || {
+        (caught_signals(&hub) & 1 << (SIGTERM - 1) != 0).then_some(())
     });
     hub.terminate();
     assert!(hub.wait(Duration::from_secs(20)).success());
@@ -270,11 +275,16 @@ fn the_command_prints_one_line_for_each_endpoint_and_leaves_an_audit_entry() {
     assert_eq!(crate::support::store::number(&bench.data, sql, []), 1);
 }
 
-/// A number of the kernel's about the process of a hub.
-fn status(hub: &Hub, name: &str) -> u64 {
+/// A line of the kernel's about the process of a hub.
+fn status(hub: &Hub, name: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    line.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+/// Which signals it has a word about, one bit each.
+fn caught_signals(hub: &Hub) -> u64 {
+    u64::from_str_radix(&status(hub, "SigCgt:"), 16).unwrap()
 }
 
 /// Threads that still look a name up.
