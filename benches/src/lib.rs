@@ -4,6 +4,7 @@
 mod device;
 pub mod payload;
 pub mod race;
+pub mod readers;
 pub mod report;
 pub mod serialize;
 pub mod store;

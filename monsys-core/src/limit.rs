@@ -106,3 +106,8 @@ pub const CYCLE_PAGE_AGENTS: u32 = 500;
 pub const NOTE_BYTES_MAX: usize = 4_096;
 /// Most rows of one page of an API listing.
 pub const PAGE_ROWS_MAX: u32 = 200;
+
+/// Most findings that one incident lists; the rest is counted.
+pub const INCIDENT_FINDINGS_MAX: usize = 1_000;
+/// Most repairs of one plan: nobody works through more, and the plan stays within milliseconds.
+pub const FIXES_MAX: usize = 1_024;

@@ -20,7 +20,7 @@ use monsys_core::store::{
     CurrentPage, CycleCommit, CycleStore, DeviceRecord, FactsPage, InMemory, IngestBatch,
     IngestFinding, IngestOutcome, IngestStore, KindCount, Lease, Maintenance, NewAgent,
     NonceOutcome, NonceUse, PinOutcome, PublicKey, Retention, SignalCursor, SignalFilter,
-    SignalPage, SignalSlot, SignalStore, StoreError, StoreFuture, Swept, TokenDigest,
+    SignalPage, SignalSlot, SignalStore, StoreError, StoreFuture, Subject, Swept, TokenDigest,
 };
 use monsys_core::time::{Span, Timestamp};
 
@@ -33,6 +33,10 @@ enum Fault {
     SignalsOfAll,
     /// What is current forgets the tenant.
     CurrentOfAll,
+    /// What stood at a moment forgets the tenant.
+    AsOfOfAll,
+    /// What stood at a moment is what stands now.
+    AsOfNow,
     /// Payloads are stored under whichever tenant the agent is of.
     PayloadsOfAll,
     /// Payloads before a bad one of the same call stay.
@@ -294,6 +298,32 @@ impl SignalStore for Faulty {
         }
         done(Ok(page))
     }
+
+    fn as_of<'a>(
+        &'a self,
+        tenant: TenantId,
+        subject: &'a Subject,
+        after: Option<&'a SignalSlot>,
+        n_slots: u32,
+        at: Timestamp,
+    ) -> StoreFuture<'a, CurrentPage> {
+        if self.has(Fault::AsOfNow) {
+            let filter = SignalFilter {
+                subject_type: Some(subject.subject_type.clone()),
+                subject_id: Some(subject.subject_id.clone()),
+                ..SignalFilter::default()
+            };
+            return done(now(self.inner.current(tenant, &filter, after, n_slots, at)));
+        }
+        let mut page = now(self.inner.as_of(tenant, subject, after, n_slots, at)).unwrap();
+        if self.has(Fault::AsOfOfAll) {
+            for other in self.tenants().into_iter().filter(|other| *other != tenant) {
+                let more = now(self.inner.as_of(other, subject, None, n_slots, at)).unwrap();
+                page.signals.extend(more.signals);
+            }
+        }
+        done(Ok(page))
+    }
 }
 
 impl Maintenance for Faulty {
@@ -348,6 +378,7 @@ fn s15_a_store_that_drops_a_tenant_filter_fails() {
         (Fault::AnomaliesOfAll, "listings are of one tenant"),
         (Fault::SignalsOfAll, "history"),
         (Fault::CurrentOfAll, "one slot each"),
+        (Fault::AsOfOfAll, "of one tenant"),
     ] {
         let said = said_about(fault).unwrap_or_default();
         assert!(said.contains(promise), "{fault:?}: {said}");
@@ -375,6 +406,12 @@ fn s16_a_store_whose_retention_moves_a_score_or_whose_dry_run_deletes_fails() {
     assert!(said.contains("what is current never moves"), "{said}");
     let said = said_about(Fault::WetDryRun).unwrap_or_default();
     assert!(said.contains("what is counted is what goes"), "{said}");
+}
+
+#[test]
+fn a_store_that_cannot_tell_what_stood_at_a_past_moment_fails() {
+    let said = said_about(Fault::AsOfNow).unwrap_or_default();
+    assert!(said.contains("nothing yet"), "{said}");
 }
 
 #[test]

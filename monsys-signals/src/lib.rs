@@ -1,8 +1,10 @@
 //! What signals mean: who may send which, and what each counts for.
 //!
 //! A signal is one row about a subject; its form is checked in `monsys_core` and checked only once.
-//! This crate adds what an agent may claim ([`agent::admit`]) and to which category of the trust
-//! score a source belongs ([`catalog::category_of`]). It is pure and builds without `std`.
+//! This crate adds what an agent may claim ([`agent::admit`]), to which category of the trust score
+//! a source belongs ([`catalog`]), and the readers of the one table of signals: [`trust`] scores a
+//! subject and explains every point, [`correlate`] joins what hangs together, [`pareto`] orders
+//! controls by what they bring. It is pure and builds without `std`.
 //!
 //! # What this crate does not know
 //! Bytes on the wire, keys and signatures, SQL, and whether the agent that sent a signal is honest.
@@ -37,10 +39,21 @@ extern crate std;
 
 pub mod agent;
 pub mod catalog;
+pub mod controls;
+pub mod correlate;
+mod current;
+pub mod manual;
+mod names;
+pub mod pareto;
 pub mod scan;
+pub mod trust;
+pub mod view;
 
 // The public interface is
 pub use agent::admit;
-pub use catalog::{Category, category_of};
+pub use catalog::{Catalog, Category, Decay, Place, category_of};
+pub use controls::Controls;
 pub use monsys_core::signal::{Rule, Signal, SignalDraft, Violation, Violations};
 pub use monsys_core::store::{EmitError, Emitter};
+pub use trust::{MilliPoints, TrustScore};
+pub use view::{Grade, SignalView, Subject};

@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use monsys_benches::report::Form;
-use monsys_benches::{store, wire};
+use monsys_benches::{readers, store, wire};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,9 +19,10 @@ fn main() -> ExitCode {
         .collect();
     let figures = match topics.as_slice() {
         ["wire"] => wire::figures(),
+        ["readers"] => readers::figures(),
         ["store"] => store::figures(),
         _ => {
-            eprintln!("usage: ratios wire|store [--json]");
+            eprintln!("usage: ratios readers|store|wire [--json]");
             return ExitCode::from(2);
         }
     };

@@ -265,6 +265,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             post(api::integrity::resolve),
         )
         .route("/api/v1/signals", get(api::signals::list))
+        .route("/api/v1/trust/{id}", get(api::trust::one))
+        .route("/api/v1/correlation", get(api::insight::correlation))
+        .route("/api/v1/compliance/pareto", get(api::insight::pareto))
         .route("/healthz", get(api::health::live))
         .route("/readyz", get(api::health::ready))
         .merge(web::routes())

@@ -37,6 +37,7 @@ mod random;
 mod scan;
 mod security;
 mod server;
+mod standing;
 pub mod store;
 mod web;
 mod worker;

@@ -16,13 +16,17 @@ use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
 use monsys_core::limit;
 use monsys_core::name::DisplayName;
 use monsys_core::store::{AnomalyFilter, StoreError};
+use monsys_signals::controls::Controls;
+use monsys_signals::correlate::Correlator;
+use monsys_signals::{Catalog, pareto, trust};
 use serde::Deserialize;
 
+use crate::api::insight;
 use crate::app::App;
 use crate::clock::wall_now;
 use crate::pages::{
-    self, Access, AgentView, FilterWords, Integrity, Login, LoginNotice, Message, Overview, Setup,
-    UnknownWord, Viewer, assets,
+    self, Access, AgentView, FilterWords, Insights, Integrity, Login, LoginNotice, Message,
+    Overview, Setup, UnknownWord, Viewer, assets,
 };
 use crate::random::random_bytes;
 use crate::security::origin::Site;
@@ -30,6 +34,7 @@ use crate::security::secret::Secret;
 use crate::security::session::{
     PageSession, Session, clear_cookie, is_login_allowed, session_span, set_cookie,
 };
+use crate::standing;
 use crate::store::{LoginLink, NewUser, Role};
 
 /// Processor readings of one agent on the overview: 15 minutes at 15 s.
@@ -48,6 +53,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/setup/{secret}", get(set_up_form).post(set_up))
         .route("/logout", post(log_out))
         .route("/overview", get(overview))
+        .route("/insights", get(insights))
         .route("/integrity", get(integrity))
         .route("/integrity/{id}/resolve", post(resolve))
         .route("/agents/{id}", get(agent))
@@ -274,15 +280,65 @@ async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession
         Ok(counts) => counts,
         Err(error) => return store_away(&error),
     };
+    let standing = match standing::of_agents(app.store.as_ref(), tenant, now).await {
+        Ok(standing) => standing,
+        Err(error) => return store_away(&error),
+    };
+    let (views, catalog) = (standing.views(), Catalog::standard());
+    let mut scratch = trust::Scratch::new();
+    let scores = trust::scores(&views, &catalog, &mut scratch, now);
+    let scores = scores.map(|(subject, score)| (subject.subject_id.to_owned(), score));
+    let scores: BTreeMap<_, _> = scores.collect();
+    let unmapped = catalog.unmapped(views.iter().map(|view| view.source));
+    let unmapped: Vec<_> = unmapped.into_iter().collect();
     let csrf = session.csrf_token();
     let viewer = viewer(&app, &session, &csrf);
     let view = Overview {
         viewer,
         agents: &agents,
+        scores: &scores,
+        unmapped: &unmapped,
         counts: &counts,
         now,
     };
     page(StatusCode::OK, pages::overview(&view))
+}
+
+async fn insights(State(app): State<Arc<App>>, PageSession(session): PageSession) -> Response {
+    let (tenant, now) = (session.user.tenant, app.clock.now());
+    let since = now.saturating_sub(insight::SPAN);
+    let store = app.store.as_ref();
+    let read = async {
+        let agents = store.agents(tenant, 0, now).await?;
+        let history = standing::history(store, tenant, since).await?;
+        Ok((agents, history, standing::of_all(store, tenant, now).await?))
+    };
+    let (agents, history, standing) = match read.await {
+        Ok(read) => read,
+        Err(error) => return store_away(&error),
+    };
+    let names = agents
+        .into_iter()
+        .map(|agent| (agent.agent.to_string(), agent.name.as_str().to_owned()))
+        .collect();
+    let mut correlator = Correlator::new(tenant);
+    correlator.add(&history.views());
+    let mut incidents = correlator.incidents();
+    insight::newest_first(&mut incidents);
+    let (catalog, controls) = (Catalog::standard(), Controls::nist_csf_2());
+    let mut scratch = trust::Scratch::new();
+    let pareto = pareto::pareto(&standing.views(), &catalog, &controls, &mut scratch, now);
+    let csrf = session.csrf_token();
+    let view = Insights {
+        viewer: viewer(&app, &session, &csrf),
+        incidents: &incidents,
+        since,
+        pareto: &pareto,
+        names: &names,
+        is_cut: history.is_cut || standing.is_cut,
+        now,
+    };
+    page(StatusCode::OK, pages::insights(&view))
 }
 
 async fn integrity(
@@ -357,11 +413,20 @@ async fn agent(
         Ok(found) => found,
         Err(error) => return store_away(&error),
     };
+    let standing = match standing::of_agent(app.store.as_ref(), tenant, id, now).await {
+        Ok(standing) => standing,
+        Err(error) => return store_away(&error),
+    };
+    let (views, catalog) = (standing.views(), Catalog::standard());
+    let mut scratch = trust::Scratch::new();
+    let explained = trust::explain(&views, &catalog, &mut scratch, now);
     let csrf = session.csrf_token();
     let viewer = viewer(&app, &session, &csrf);
     let view = AgentView {
         viewer,
         agent,
+        standing: &standing,
+        explained: &explained,
         page: &found,
         after: filter.after,
         now,

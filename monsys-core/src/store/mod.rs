@@ -51,6 +51,7 @@ pub use self::memory::InMemory;
 pub use self::nonce::{NonceDigest, NonceOutcome, NonceUse, NoncesKept, nonces_kept_since};
 pub use self::signal::{
     CurrentPage, CursorError, SignalCursor, SignalFilter, SignalPage, SignalSlot, SignalStore,
+    Subject,
 };
 
 /// The answer of a store, later: object-safe, and bound to no runtime.

@@ -52,6 +52,15 @@ impl SignalSlot {
     }
 }
 
+/// Who signals are about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// What kind of thing it is.
+    pub subject_type: SubjectType,
+    /// Which one.
+    pub subject_id: SubjectId,
+}
+
 /// Which signals to list; `None` is any.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignalFilter {
@@ -179,6 +188,20 @@ pub trait SignalStore: Send + Sync {
         after: Option<&'a SignalSlot>,
         n_rows: u32,
         now: Timestamp,
+    ) -> StoreFuture<'a, CurrentPage>;
+
+    /// Lists what was the latest of its slot at a past moment, going by what was observed until
+    /// then, and live then: what [`current`](Self::current) would have listed of one subject.
+    ///
+    /// A page is of `n_slots` slots behind `after`, in their order; those that had nothing yet are
+    /// left out of it. Exact as far back as the history is kept.
+    fn as_of<'a>(
+        &'a self,
+        tenant: TenantId,
+        subject: &'a Subject,
+        after: Option<&'a SignalSlot>,
+        n_slots: u32,
+        at: Timestamp,
     ) -> StoreFuture<'a, CurrentPage>;
 }
 

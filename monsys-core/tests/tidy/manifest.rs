@@ -22,7 +22,7 @@ const PURE_DEPENDENCIES: [(&str, &[&str]); 4] = [
             "zmij",
         ],
     ),
-    ("monsys-signals", &["monsys-core"]),
+    ("monsys-signals", &["monsys-core", "sha2", "thiserror"]),
     (
         "monsys-wire",
         &[

@@ -6,7 +6,5 @@
 
 pub mod cert;
 mod endpoint;
-#[doc = include_str!("manual.md")]
-pub mod manual {}
 
 pub use self::endpoint::{Endpoint, EndpointError, Host};

@@ -1,10 +1,13 @@
 //! The HTTP API for people's programs: integrity, agents, health.
 
 pub(crate) mod agents;
+mod csv;
 pub(crate) mod health;
+pub(crate) mod insight;
 pub(crate) mod integrity;
 pub(crate) mod problem;
 pub(crate) mod signals;
+pub(crate) mod trust;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};

@@ -1,15 +1,21 @@
 //! One agent: what is known of it, its newest readings, its anomalies.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use monsys_core::id::AnomalyId;
 use monsys_core::store::{AgentSummary, AnomalyPage, KeyState};
 use monsys_core::time::Timestamp;
+use monsys_signals::Category;
+use monsys_signals::trust::Explanation;
 
 use super::chart::{self, Chart};
 use super::frame::{Access, Frame, Place, Viewer};
 use super::row::{self, Row};
 use super::trust::Trust;
+use super::waterfall::Waterfall;
 use super::when::When;
+use crate::standing::Standing;
 
 /// What the page of an agent shows.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +24,10 @@ pub(crate) struct AgentView<'a> {
     pub(crate) viewer: Viewer<'a>,
     /// The agent.
     pub(crate) agent: &'a AgentSummary,
+    /// What stands about it.
+    pub(crate) standing: &'a Standing,
+    /// Its score, explained from that.
+    pub(crate) explained: &'a Explanation<'a>,
     /// Its anomalies, open and resolved.
     pub(crate) page: &'a AnomalyPage,
     /// The last anomaly of the page before, if this is not the first.
@@ -34,6 +44,7 @@ pub(crate) fn agent(view: &AgentView<'_>) -> Result<String, askama::Error> {
     let agent = view.agent;
     let path = format!("/agents/{}", agent.agent);
     let rows = row::rows(&view.page.rows, view.now);
+    let score = view.explained.trust();
     let page = AgentPage {
         frame: Frame::new(view.viewer, Place::Agent, view.now),
         id: agent.agent.to_string(),
@@ -46,6 +57,13 @@ pub(crate) fn agent(view: &AgentView<'_>) -> Result<String, askama::Error> {
         n_open: agent.n_open,
         enrolled: When::new(agent.enrolled_at, view.now),
         last_seen: agent.last_seen_at.map(|at| When::new(at, view.now)),
+        score: score.score().to_string(),
+        n_covered: score.coverage().n_covered(),
+        n_categories: Category::ALL.len(),
+        waterfall: Waterfall::of_findings(view.standing, view.explained),
+        caption: "What each finding takes from 100 points",
+        unmapped: unmapped(view),
+        n_unknown: view.explained.unknown().len(),
         chart: Chart::new(&agent.recent_cpu, CHART),
         open: row::open_among(&rows),
         rows,
@@ -56,6 +74,14 @@ pub(crate) fn agent(view: &AgentView<'_>) -> Result<String, askama::Error> {
         state: "all",
     };
     page.render()
+}
+
+/// The sources that were seen and are in no category, each once.
+fn unmapped<'a>(view: &AgentView<'a>) -> Vec<&'a str> {
+    let rows = view.explained.unmapped().iter();
+    let signals = rows.filter_map(|row| view.standing.signals.get(*row));
+    let sources: BTreeSet<_> = signals.map(|signal| signal.source().as_str()).collect();
+    sources.into_iter().collect()
 }
 
 #[derive(Template)]
@@ -72,6 +98,13 @@ struct AgentPage<'a> {
     n_open: u32,
     enrolled: When,
     last_seen: Option<When>,
+    score: String,
+    n_covered: usize,
+    n_categories: usize,
+    waterfall: Waterfall,
+    caption: &'static str,
+    unmapped: Vec<&'a str>,
+    n_unknown: usize,
     chart: Option<Chart>,
     open: String,
     rows: Vec<Row<'a>>,

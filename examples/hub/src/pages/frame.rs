@@ -34,6 +34,8 @@ pub(crate) enum Access {
 pub(super) enum Place {
     /// The overview itself.
     Overview,
+    /// The page of insights itself.
+    Insights,
     /// The integrity page itself.
     Integrity,
     /// A page below the overview.

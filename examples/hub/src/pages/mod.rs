@@ -16,20 +16,24 @@ pub(crate) mod assets;
 mod chart;
 mod filter;
 mod frame;
+mod insights;
 mod integrity;
 mod kind;
 mod overview;
+mod pareto_chart;
 mod plain;
 mod row;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod waterfall;
 mod when;
 
 // The interface of the pages is
 pub(crate) use self::agent::{AgentView, agent};
 pub(crate) use self::filter::{FilterWords, UnknownWord};
 pub(crate) use self::frame::{Access, Viewer};
+pub(crate) use self::insights::{Insights, insights};
 pub(crate) use self::integrity::{Integrity, integrity};
 pub(crate) use self::overview::{Overview, overview};
 pub(crate) use self::plain::{Login, LoginNotice, Message, Setup, login, message, setup};

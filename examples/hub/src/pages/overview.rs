@@ -1,13 +1,18 @@
 //! The overview: what needs attention, and every agent with its newest readings.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use monsys_core::store::{AgentSummary, KeyState, KindCount};
 use monsys_core::time::Timestamp;
+use monsys_signals::trust::FleetTrust;
+use monsys_signals::{Category, TrustScore};
 
 use super::chart::{self, Chart};
 use super::frame::{Frame, Place, Viewer};
 use super::kind::{self, KindCard};
 use super::trust::Trust;
+use super::waterfall::Waterfall;
 use super::when::When;
 
 /// What the overview shows.
@@ -17,6 +22,10 @@ pub(crate) struct Overview<'a> {
     pub(crate) viewer: Viewer<'a>,
     /// The agents of the organisation, in any order.
     pub(crate) agents: &'a [AgentSummary],
+    /// The scores of those that anything stands about, by identifier.
+    pub(crate) scores: &'a BTreeMap<String, TrustScore>,
+    /// Sources that were seen and are in no category.
+    pub(crate) unmapped: &'a [&'a str],
     /// Its open anomalies by kind.
     pub(crate) counts: &'a [KindCount],
     /// When the values were read.
@@ -32,10 +41,13 @@ pub(crate) fn overview(view: &Overview<'_>) -> Result<String, askama::Error> {
     agents.sort_by_key(|agent| (Trust::of(agent).rank(), agent.name.as_str()));
     let agents: Vec<_> = agents
         .into_iter()
-        .map(|a| AgentLine::new(a, view.now))
+        .map(|a| AgentLine::new(a, view.scores, view.now))
         .collect();
     let cards = kind::cards(view.counts, None);
     let n_of = |trust: Trust| agents.iter().filter(|line| line.trust == trust).count();
+    let mut fleet = FleetTrust::new();
+    let judged = agents.iter().filter(|line| line.trust != Trust::Revoked);
+    judged.for_each(|line| fleet.add(&line.score));
     let page = OverviewPage {
         frame: Frame::new(view.viewer, Place::Overview, view.now),
         n_open: cards.iter().map(|card| card.n_open).sum(),
@@ -43,6 +55,12 @@ pub(crate) fn overview(view: &Overview<'_>) -> Result<String, askama::Error> {
         n_unverified: n_of(Trust::Unverified),
         n_silent: n_of(Trust::Silent),
         n_trusted: n_of(Trust::Trusted),
+        n_judged: fleet.n_subjects(),
+        n_uncovered: fleet.n_uncovered(),
+        worst: fleet.worst().map(|worst| worst.to_string()),
+        waterfall: Waterfall::of_fleet(&fleet),
+        caption: "What each category takes from the mean of 100 points",
+        unmapped: view.unmapped,
         open: kind::open_words(cards.iter().map(|card| {
             (
                 card.kind.as_str(),
@@ -68,6 +86,12 @@ struct OverviewPage<'a> {
     n_unverified: usize,
     n_silent: usize,
     n_trusted: usize,
+    n_judged: u64,
+    n_uncovered: u64,
+    worst: Option<String>,
+    waterfall: Waterfall,
+    caption: &'static str,
+    unmapped: &'a [&'a str],
     open: String,
     organisation_word: String,
 }
@@ -76,6 +100,9 @@ struct AgentLine<'a> {
     id: String,
     name: &'a str,
     trust: Trust,
+    score: TrustScore,
+    n_covered: usize,
+    n_categories: usize,
     spark: Option<Chart>,
     key: KeyState,
     version: Option<&'a str>,
@@ -84,9 +111,15 @@ struct AgentLine<'a> {
 }
 
 impl<'a> AgentLine<'a> {
-    fn new(agent: &'a AgentSummary, now: Timestamp) -> Self {
+    fn new(agent: &'a AgentSummary, scores: &BTreeMap<String, TrustScore>, now: Timestamp) -> Self {
+        let id = agent.agent.to_string();
+        let score = scores.get(&id).copied();
+        let score = score.unwrap_or_else(TrustScore::unobserved);
         Self {
-            id: agent.agent.to_string(),
+            id,
+            score,
+            n_covered: score.coverage().n_covered(),
+            n_categories: Category::ALL.len(),
             name: agent.name.as_str(),
             trust: Trust::of(agent),
             spark: Chart::new(&agent.recent_cpu, SPARK),

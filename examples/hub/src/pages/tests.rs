@@ -4,12 +4,18 @@ use monsys_core::anomaly::{Anomaly, AnomalyKind, Closed, Finding, Resolution};
 use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
 use monsys_core::name::DisplayName;
 use monsys_core::severity::Severity;
+use monsys_core::signal::{Signal, SignalDraft};
 use monsys_core::store::{
     AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, KeyState, KindCount,
 };
 use monsys_core::time::{Span, Timestamp};
+use monsys_signals::controls::Controls;
+use monsys_signals::correlate::Correlator;
+use monsys_signals::trust::{self, Scratch};
+use monsys_signals::{Catalog, pareto};
 
 use super::*;
+use crate::standing::Standing;
 
 const SCRIPT: &str = "<script>alert(1)</script>";
 const IMAGE: &str = "\"><img src=x onerror=alert(1)>";
@@ -270,6 +276,8 @@ fn all_pages(text: &str, access: Access) -> Vec<String> {
         render_overview(&[agent.clone(), silent], &counts, text),
         render_overview(&[], &[], text),
         render_integrity(&rows, &counts, AnomalyFilter::default(), access),
+        render_insights(&standing(), text),
+        render_insights(&Standing::default(), text),
         render_agent(&agent, &rows, access),
         message(&Message {
             title: text,
@@ -297,13 +305,61 @@ fn all_pages(text: &str, access: Access) -> Vec<String> {
 }
 
 fn render_overview(agents: &[AgentSummary], counts: &[KindCount], organisation: &str) -> String {
+    let (standing, catalog) = (standing(), Catalog::standard());
+    let (views, mut scratch) = (standing.views(), Scratch::new());
+    let scores = trust::scores(&views, &catalog, &mut scratch, now());
+    let scores = scores.map(|(subject, score)| (subject.subject_id.to_owned(), score));
     let view = Overview {
         viewer: viewer(organisation, Access::Admin),
         agents,
+        scores: &scores.collect(),
+        unmapped: &["my_check"],
         counts,
         now: now(),
     };
     overview(&view).unwrap()
+}
+
+fn render_insights(standing: &Standing, name: &str) -> String {
+    let (catalog, controls) = (Catalog::standard(), Controls::nist_csf_2());
+    let views = standing.views();
+    let pareto = pareto::pareto(&views, &catalog, &controls, &mut Scratch::new(), now());
+    let mut correlator = Correlator::new(TenantId::from_random_bytes([1; 16]));
+    correlator.add(&views);
+    let agent = AgentId::from_random_bytes([1; 16]).to_string();
+    let view = Insights {
+        viewer: viewer(name, Access::ReadOnly),
+        incidents: &correlator.incidents(),
+        since: ago(86_400),
+        pareto: &pareto,
+        names: &[(agent, name.to_owned())].into(),
+        is_cut: true,
+        now: now(),
+    };
+    insights(&view).unwrap()
+}
+
+#[test]
+fn insights_show_what_hangs_together_and_what_to_repair_first() {
+    let html = render_insights(&standing(), "web-1");
+    assert!(
+        html.contains("<span class=\"big\" id=\"incidents\">1</span>"),
+        "{html}"
+    );
+    let agent = AgentId::from_random_bytes([1; 16]);
+    assert!(html.contains(&format!("<a href=\"/agents/{agent}\">web-1</a>")));
+    let cells = |class: &str| -> Vec<String> {
+        let start = format!("<td role=\"cell\" class=\"num {class}\"");
+        let rows = html.split(&start).skip(1);
+        let cells = rows.map(|rest| rest.split(['>', '<']).nth(1).unwrap().to_owned());
+        cells.collect()
+    };
+    assert_eq!(cells("gain"), ["12.000", "5.000"]);
+    assert_eq!(cells("reaches"), ["70.5 %", "100.0 %"]);
+    assert!(html.contains("is not complete"));
+    let html = render_insights(&Standing::default(), "web-1");
+    assert!(html.contains("No findings hang together"));
+    assert!(html.contains("No live finding stands under a control"));
 }
 
 fn integrity_page(rows: &[AnomalyRow], access: Access) -> String {
@@ -335,14 +391,76 @@ fn render_agent(summary: &AgentSummary, rows: &[AnomalyRow], access: Access) -> 
         rows: rows.to_vec(),
         next: Some(AnomalyId::from_random_bytes([8; 16])),
     };
+    let (standing, catalog) = (standing(), Catalog::standard());
+    let (views, mut scratch) = (standing.views(), Scratch::new());
+    let explained = trust::explain(&views, &catalog, &mut scratch, now());
     let view = AgentView {
         viewer: viewer("o", access),
         agent: summary,
+        standing: &standing,
+        explained: &explained,
         page: &page,
         after: None,
         now: now(),
     };
     agent(&view).unwrap()
+}
+
+/// A high finding, a medium one, one of a source that counts nowhere, and one that takes nothing.
+fn standing() -> Standing {
+    let signal = |source: &str, key: &str, severity: Option<&str>| {
+        let draft = SignalDraft {
+            source: source.to_owned(),
+            subject_type: "agent".to_owned(),
+            subject_id: AgentId::from_random_bytes([1; 16]).to_string(),
+            key: key.to_owned(),
+            value: r#"{"value":true}"#.to_owned(),
+            severity: severity.map(str::to_owned),
+            observed_at: ago(60),
+            ttl_seconds: None,
+        };
+        Signal::validate(&draft, now()).unwrap()
+    };
+    Standing {
+        signals: vec![
+            signal("backup_check", "backup.age_hours", Some("medium")),
+            signal("clock_check", "clock.synchronised", None),
+            signal("integrity_check", "integrity.flat_metrics", Some("high")),
+            signal("my_check", "my.finding", Some("critical")),
+        ],
+        is_cut: false,
+    }
+}
+
+#[test]
+fn a_score_is_shown_with_every_point_of_it() {
+    let agent = summary(1, "web-1", None);
+    let html = render_agent(&agent, &[], Access::ReadOnly);
+    assert!(
+        html.contains("<span class=\"big\" id=\"score\">83.000</span>"),
+        "{html}"
+    );
+    assert!(html.contains("3 of 7 categories covered"));
+    let taken: Vec<_> = html
+        .split("num takes\" data-label=\"Takes\">")
+        .skip(1)
+        .collect();
+    let taken: Vec<_> = taken
+        .iter()
+        .map(|rest| rest.split_once('<').unwrap().0)
+        .collect();
+    assert_eq!(taken, ["12.000", "5.000"], "the largest first");
+    assert!(
+        html.contains("in no category: <code>my_check</code>."),
+        "{html}"
+    );
+    let html = render_overview(&[agent, summary(2, "web-2", None)], &[], "o");
+    assert!(
+        html.contains("id=\"score\">91.500</span>"),
+        "the mean of 83 and 100: {html}"
+    );
+    assert!(html.contains("lowest 83.000"));
+    assert!(html.contains("nothing is known about 1"));
 }
 
 fn viewer(text: &str, access: Access) -> Viewer<'_> {

@@ -4,6 +4,8 @@
 //! hub's own accounts. Each back end is written natively.
 
 mod account;
+#[cfg(test)]
+mod poison;
 pub mod postgres;
 pub mod sqlite;
 

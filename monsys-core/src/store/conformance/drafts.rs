@@ -8,7 +8,7 @@ use super::{BlockOn, Fixture};
 use crate::id::AgentId;
 use crate::name::{SubjectId, SubjectType};
 use crate::signal::{Signal, SignalDraft};
-use crate::store::{IngestBatch, Payload, SignalFilter, StoreError};
+use crate::store::{IngestBatch, Payload, SignalFilter, StoreError, Subject};
 use crate::time::{Span, Timestamp};
 
 pub(super) const SOURCE: &str = "suite_check";
@@ -105,6 +105,25 @@ impl<W: BlockOn> Fixture<'_, W> {
         loop {
             let tenant = self.tenants[tenant];
             let page = self.store.current(tenant, filter, after.as_ref(), n, now);
+            let page = self.wait.block_on(page).expect("a page");
+            listed.extend(page.signals);
+            after = page.next;
+            if after.is_none() {
+                return listed;
+            }
+        }
+    }
+
+    /// All pages of what stood at a moment, slot by slot.
+    pub(super) fn as_of(&self, tenant: usize, subject_id: &str, at: Timestamp) -> Vec<Signal> {
+        let subject = Subject {
+            subject_type: SubjectType::parse("endpoint").expect("a type"),
+            subject_id: SubjectId::parse(subject_id).expect("an id"),
+        };
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let tenant = self.tenants[tenant];
+            let page = self.store.as_of(tenant, &subject, after.as_ref(), 1, at);
             let page = self.wait.block_on(page).expect("a page");
             listed.extend(page.signals);
             after = page.next;

@@ -74,6 +74,10 @@ fn s16_retention_drops_history_and_never_moves_what_is_current<W: BlockOn>(f: &F
         assert_eq!(after, before, "what is current never moves");
         assert_eq!(f.history(tenant, &any, 200), [], "all history is gone");
     }
+    what_never_ended_is_left(f, of);
+}
+
+fn what_never_ended_is_left<W: BlockOn>(f: &Fixture<'_, W>, of: &str) {
     let left = f.current(0, &about(of), 9, now());
     let left: Vec<_> = left.iter().map(|s| s.key().as_str()).collect();
     assert_eq!(
@@ -81,4 +85,7 @@ fn s16_retention_drops_history_and_never_moves_what_is_current<W: BlockOn>(f: &F
         [key_of(1), key_of(2), key_of(4)],
         "the expired one is gone"
     );
+    let stood = f.as_of(0, of, now());
+    let stood: Vec<_> = stood.iter().map(|s| s.key().as_str()).collect();
+    assert_eq!(stood, [key_of(1), key_of(2)], "and stood at its time too");
 }

@@ -27,6 +27,7 @@ pub(super) fn suite<W: BlockOn>(f: &Fixture<'_, W>) {
     s8_the_latest_signal_of_a_slot_is_current(f);
     s7_expiring_signals_end_and_sticky_ones_stay(f);
     what_is_current_is_paged_in_the_order_of_its_slots(f);
+    what_stood_at_a_past_moment_can_be_read(f);
     payloads_and_findings_are_current_too(f);
     a_refused_payload_leaves_no_signal(f);
     what_comes_many_times_at_once_is_stored_once(f);
@@ -261,6 +262,45 @@ fn what_is_current_is_paged_in_the_order_of_its_slots<W: BlockOn>(f: &Fixture<'_
             "each once, pages of {n_rows}"
         );
     }
+}
+
+fn what_stood_at_a_past_moment_can_be_read<W: BlockOn>(f: &Fixture<'_, W>) {
+    let of = "replayed";
+    let with = |n, severity, s, ttl_seconds| {
+        let draft = Draft {
+            severity,
+            at: later(s),
+            ttl_seconds,
+            ..Draft::new(of, n)
+        };
+        draft.signal()
+    };
+    let first = with(1, Some("high"), 10, None);
+    let sticky = with(2, Some("medium"), 15, None);
+    let short = with(1, Some("low"), 20, Some(5));
+    let late = with(3, None, 30, None);
+    let again = with(1, Some("info"), 40, None);
+    let same_time = with(1, Some("critical"), 40, None);
+    // Not in the order in which they were observed.
+    let arrived = [&again, &short, &same_time, &first, &sticky, &late];
+    for signal in arrived {
+        assert_eq!(f.emit(0, Vec::from([signal.clone()])), Ok(()));
+    }
+    let foreign = with(1, Some("critical"), 12, None);
+    assert_eq!(f.emit(1, [foreign].to_vec()), Ok(()));
+    let (first, sticky) = ([first], [sticky]);
+    let stood = |s| f.as_of(0, of, later(s));
+    assert_eq!(stood(9), [], "nothing yet");
+    assert_eq!(stood(10), first, "what was observed at the moment");
+    assert_eq!(stood(14), first, "of one tenant");
+    assert_eq!(stood(15), [&first[..], &sticky].concat());
+    assert_eq!(stood(24), [&[short][..], &sticky].concat());
+    assert_eq!(stood(25), sticky, "superseded does not come back");
+    let [sticky] = sticky;
+    assert_eq!(stood(30), [sticky.clone(), late.clone()]);
+    let last = [same_time, sticky, late];
+    assert_eq!(stood(40), last, "of equal times the later arrival");
+    assert_eq!(f.current(0, &about(of), 2, later(40)), last, "as it is now");
 }
 
 fn payloads_and_findings_are_current_too<W: BlockOn>(f: &Fixture<'_, W>) {

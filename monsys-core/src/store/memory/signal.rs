@@ -8,7 +8,7 @@ use crate::id::TenantId;
 use crate::signal::Signal;
 use crate::store::{
     CurrentPage, Cutoffs, Maintenance, Retention, SignalCursor, SignalFilter, SignalPage,
-    SignalSlot, SignalStore, StoreError, StoreFuture, Swept,
+    SignalSlot, SignalStore, StoreError, StoreFuture, Subject, Swept,
 };
 use crate::time::Timestamp;
 
@@ -101,6 +101,41 @@ impl SignalStore for InMemory {
         ready(Ok(CurrentPage {
             next: last.filter(|_| own.next().is_some()),
             signals,
+        }))
+    }
+
+    fn as_of<'a>(
+        &'a self,
+        tenant: TenantId,
+        subject: &'a Subject,
+        after: Option<&'a SignalSlot>,
+        n_slots: u32,
+        at: Timestamp,
+    ) -> StoreFuture<'a, CurrentPage> {
+        let state = self.lock();
+        let mut own = state.current.iter().filter(|((owner, slot), _)| {
+            *owner == tenant
+                && slot.subject_type == subject.subject_type
+                && slot.subject_id == subject.subject_id
+                && after.is_none_or(|after| slot > after)
+        });
+        let n_slots = usize::try_from(n_slots).unwrap_or(usize::MAX);
+        let slots: Vec<_> = own.by_ref().take(n_slots).collect();
+        let last = slots.last().map(|((_, slot), _)| slot.clone());
+        let stood = slots.iter().filter_map(|((_, slot), latest)| {
+            let is_of_slot = |stored: &&Stored| {
+                stored.tenant == tenant && SignalSlot::of(&stored.signal) == *slot
+            };
+            let of_slot = state.history.iter().filter(is_of_slot);
+            // What is current outlives the history it came from.
+            let latest = (latest.observed_at() <= at).then_some(*latest);
+            let until = of_slot.filter(|stored| stored.signal.observed_at() <= at);
+            let newest = until.max_by_key(|stored| stored.place());
+            latest.or_else(|| newest.map(|stored| &stored.signal))
+        });
+        ready(Ok(CurrentPage {
+            signals: stood.filter(|signal| signal.is_live(at)).cloned().collect(),
+            next: last.filter(|_| own.next().is_some()),
         }))
     }
 }

@@ -20,7 +20,7 @@ mod anomaly;
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests over HTTP use other parts of it")]
 #[path = "../../../tests/support/postgres.rs"]
-mod cluster;
+pub(crate) mod cluster;
 mod column;
 mod cycle;
 mod fault;

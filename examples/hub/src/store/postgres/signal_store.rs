@@ -1,5 +1,6 @@
 //! Signals as they are listed in PostgreSQL: the history, and what of it is current.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use monsys_core::id::TenantId;
@@ -7,6 +8,7 @@ use monsys_core::name::{SignalKey, Source, SubjectId, SubjectType};
 use monsys_core::signal::{Signal, SignalDraft};
 use monsys_core::store::{
     CurrentPage, SignalCursor, SignalFilter, SignalPage, SignalSlot, SignalStore, StoreFuture,
+    Subject,
 };
 use monsys_core::time::Timestamp;
 use tokio_postgres::Row;
@@ -61,6 +63,26 @@ impl SignalStore for PostgresStore {
             Box::pin(async move {
                 let (filter, after) = (&asked.0, asked.1.as_ref());
                 current(tx, tenant, filter, after, (n_rows, now)).await
+            })
+        })
+    }
+
+    fn as_of<'a>(
+        &'a self,
+        tenant: TenantId,
+        subject: &'a Subject,
+        after: Option<&'a SignalSlot>,
+        n_slots: u32,
+        at: Timestamp,
+    ) -> StoreFuture<'a, CurrentPage> {
+        let asked = Arc::new((subject.clone(), after.cloned()));
+        self.run(Plan::read("as_of", tenant), move |tx| {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move {
+                let (subject, after) = (&asked.0, asked.1.as_ref());
+                let mut page = slots_of(tx, tenant, subject, after, n_slots).await?;
+                stand_at(tx, tenant, subject, &mut page.signals, at).await?;
+                Ok(page)
             })
         })
     }
@@ -152,6 +174,70 @@ async fn current(
     Ok(CurrentPage { signals, next })
 }
 
+/// The newest signal of each slot that one subject has, live or not.
+async fn slots_of(
+    tx: &Tx,
+    tenant: TenantId,
+    subject: &Subject,
+    after: Option<&SignalSlot>,
+    n_slots: u32,
+) -> Result<CurrentPage, Fault> {
+    let rows = tx
+        .rows(
+            SLOTS_OF_SUBJECT,
+            &[
+                &tenant,
+                &subject.subject_type.as_str(),
+                &subject.subject_id.as_str(),
+                &after.map_or("", |slot| slot.source.as_str()),
+                &after.map_or("", |slot| slot.key.as_str()),
+                &(i64::from(n_slots) + 1),
+            ],
+        )
+        .await?;
+    let (page, has_more) = cut(&rows, n_slots);
+    let signals = page.iter().map(signal_of).collect::<Result<Vec<_>, _>>()?;
+    let next = signals.last().filter(|_| has_more).map(SignalSlot::of);
+    Ok(CurrentPage { signals, next })
+}
+
+/// Puts in the place of each signal what stood in its slot at a moment, if anything did.
+async fn stand_at(
+    tx: &Tx,
+    tenant: TenantId,
+    subject: &Subject,
+    signals: &mut Vec<Signal>,
+    at: Timestamp,
+) -> Result<(), Fault> {
+    let newer = signals.iter().filter(|latest| latest.observed_at() > at);
+    let open: BTreeSet<_> = newer.map(SignalSlot::of).collect();
+    signals.retain(|latest| latest.observed_at() <= at);
+    if !open.is_empty() {
+        let sources: BTreeSet<_> = open.iter().map(|slot| slot.source.as_str()).collect();
+        let keys: BTreeSet<_> = open.iter().map(|slot| slot.key.as_str()).collect();
+        let rows = tx
+            .rows(
+                STOOD_AT,
+                &[
+                    &tenant,
+                    &subject.subject_type.as_str(),
+                    &subject.subject_id.as_str(),
+                    &horizon::of(tx, Table::Signals).await?,
+                    &at,
+                    &sources.into_iter().collect::<Vec<_>>(),
+                    &keys.into_iter().collect::<Vec<_>>(),
+                ],
+            )
+            .await?;
+        let stood = rows.iter().map(signal_of).collect::<Result<Vec<_>, _>>()?;
+        let is_open = |signal: &Signal| open.contains(&SignalSlot::of(signal));
+        signals.extend(stood.into_iter().filter(is_open));
+    }
+    signals.retain(|signal| signal.is_live(at));
+    signals.sort_by_cached_key(SignalSlot::of);
+    Ok(())
+}
+
 /// Cuts what was read to a page, and tells whether there is more.
 fn cut(rows: &[Row], n_rows: u32) -> (&[Row], bool) {
     let n_rows = usize::try_from(n_rows).unwrap_or(usize::MAX);
@@ -205,3 +291,15 @@ const CURRENT_OF_SUBJECT: &str = "SELECT source, subject_type, subject_id, signa
     AND observed_at >= $6 AND (expires_at IS NULL OR expires_at > $7) \
     AND (subject_type, subject_id, source, signal_key) > ($8, $9, $10, $11) \
     ORDER BY subject_type, subject_id, source, signal_key LIMIT $12";
+
+const SLOTS_OF_SUBJECT: &str = "SELECT source, subject_type, subject_id, signal_key, \
+    signal_value::text, severity, observed_at, ttl_seconds FROM signal_current \
+    WHERE tenant_id = $1 AND subject_type = $2 AND subject_id = $3 \
+    AND (source, signal_key) > ($4, $5) ORDER BY source, signal_key LIMIT $6";
+
+const STOOD_AT: &str = "SELECT DISTINCT ON (source, signal_key) source, subject_type, subject_id, \
+    signal_key, signal_value::text, severity, observed_at, ttl_seconds FROM signal_streams \
+    WHERE tenant_id = $1 AND subject_type = $2 AND subject_id = $3 \
+    AND observed_at >= $4 AND observed_at <= $5 \
+    AND source = ANY($6::text[]) AND signal_key = ANY($7::text[]) \
+    ORDER BY source, signal_key, observed_at DESC, arrival DESC";

@@ -1,11 +1,13 @@
 //! Signals in SQLite: the history, and the latest of each slot beside it.
 
+use std::collections::BTreeSet;
+
 use monsys_core::id::TenantId;
 use monsys_core::name::{SignalKey, Source, SubjectId, SubjectType};
 use monsys_core::signal::{Signal, SignalDraft};
 use monsys_core::store::{
     CurrentPage, SignalCursor, SignalFilter, SignalPage, SignalSlot, SignalStore, StoreError,
-    StoreFuture,
+    StoreFuture, Subject,
 };
 use monsys_core::time::Timestamp;
 use rusqlite::{Connection, Row, named_params, params};
@@ -43,6 +45,22 @@ impl SignalStore for SqliteStore {
         let (filter, after) = (filter.clone(), after.cloned());
         self.read(move |connection| {
             current(connection, tenant, &filter, after.as_ref(), (n_rows, now))
+        })
+    }
+
+    fn as_of<'a>(
+        &'a self,
+        tenant: TenantId,
+        subject: &'a Subject,
+        after: Option<&'a SignalSlot>,
+        n_slots: u32,
+        at: Timestamp,
+    ) -> StoreFuture<'a, CurrentPage> {
+        let (subject, after) = (subject.clone(), after.cloned());
+        self.read(move |connection| {
+            let mut page = slots_of(connection, tenant, &subject, after.as_ref(), n_slots)?;
+            stand_at(connection, tenant, &subject, &mut page.signals, at)?;
+            Ok(page)
         })
     }
 }
@@ -174,6 +192,67 @@ fn current(
     })
 }
 
+/// The newest signal of each slot that one subject has, live or not.
+fn slots_of(
+    connection: &Connection,
+    tenant: TenantId,
+    subject: &Subject,
+    after: Option<&SignalSlot>,
+    n_slots: u32,
+) -> Result<CurrentPage, StoreError> {
+    let mut statement = connection
+        .prepare_cached(SLOTS_OF_SUBJECT)
+        .or_store_error()?;
+    let parameters = named_params! {
+        ":tenant": tenant.to_string(),
+        ":subject_type": subject.subject_type.as_str(),
+        ":subject_id": subject.subject_id.as_str(),
+        ":after_source": after.map_or("", |slot| slot.source.as_str()),
+        ":after_key": after.map_or("", |slot| slot.key.as_str()),
+        ":limit": i64::from(n_slots) + 1,
+    };
+    let mut signals = rows(&mut statement, parameters, signal_of)?;
+    let has_more = cut(&mut signals, n_slots);
+    Ok(CurrentPage {
+        next: signals.last().filter(|_| has_more).map(SignalSlot::of),
+        signals,
+    })
+}
+
+/// Puts in the place of each signal what stood in its slot at a moment, if anything did. Walks
+/// back through what was said of the subject, no further than it must.
+fn stand_at(
+    connection: &Connection,
+    tenant: TenantId,
+    subject: &Subject,
+    signals: &mut Vec<Signal>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let newer = signals.iter().filter(|latest| latest.observed_at() > at);
+    let mut open: BTreeSet<_> = newer.map(SignalSlot::of).collect();
+    signals.retain(|latest| latest.observed_at() <= at);
+    let mut statement = connection.prepare_cached(SAID_UNTIL).or_store_error()?;
+    let parameters = named_params! {
+        ":tenant": tenant.to_string(),
+        ":subject_type": subject.subject_type.as_str(),
+        ":subject_id": subject.subject_id.as_str(),
+        ":at": at.to_rfc3339(),
+    };
+    let mut said = statement.query(parameters).or_store_error()?;
+    while !open.is_empty() {
+        let Some(row) = said.next().or_store_error()? else {
+            break;
+        };
+        let signal = signal_of(row)?;
+        if open.remove(&SignalSlot::of(&signal)) {
+            signals.push(signal);
+        }
+    }
+    signals.retain(|signal| signal.is_live(at));
+    signals.sort_by_cached_key(SignalSlot::of);
+    Ok(())
+}
+
 /// Cuts what was read to a page, and tells whether there is more.
 fn cut<T>(found: &mut Vec<T>, n_rows: u32) -> bool {
     let n_rows = usize::try_from(n_rows).unwrap_or(usize::MAX);
@@ -231,3 +310,15 @@ const CURRENT_OF_SUBJECT: &str = "SELECT source, subject_type, subject_id, signa
     AND (+subject_type, subject_id, source, signal_key) \
         > (:after_type, :after_id, :after_source, :after_key) \
     ORDER BY subject_type, subject_id, source, signal_key LIMIT :limit";
+
+const SLOTS_OF_SUBJECT: &str = "SELECT source, subject_type, subject_id, signal_key, \
+    signal_value, severity, observed_at, ttl_seconds FROM signal_current \
+    WHERE tenant_id = :tenant AND subject_type = :subject_type AND subject_id = :subject_id \
+    AND (source, signal_key) > (:after_source, :after_key) \
+    ORDER BY source, signal_key LIMIT :limit";
+
+/// Without an end: whoever reads it stops when they have seen enough.
+const SAID_UNTIL: &str = "SELECT source, subject_type, subject_id, signal_key, \
+    signal_value, severity, observed_at, ttl_seconds FROM signal_streams \
+    WHERE tenant_id = :tenant AND subject_type = :subject_type AND subject_id = :subject_id \
+    AND observed_at <= :at ORDER BY observed_at DESC, id DESC";
