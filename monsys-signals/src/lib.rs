@@ -45,6 +45,7 @@ mod current;
 pub mod manual;
 mod names;
 pub mod pareto;
+pub mod scan;
 pub mod trust;
 pub mod view;
 

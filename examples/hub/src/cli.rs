@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use monsys_core::store::AuthProfile;
 
 use crate::config::Choices;
+use crate::scan::ScanChoices;
 use crate::store::Role;
 
 /// Verifies agents, judges their honesty, shows what it found.
@@ -48,6 +49,9 @@ pub(crate) enum Command {
     /// Signals: findings about agents, endpoints, domains and whatever else
     #[command(subcommand)]
     Signals(SignalsCommand),
+    /// Looks at endpoints from this hub
+    #[command(subcommand)]
+    Scan(ScanCommand),
     /// What is kept, and for how long
     #[command(subcommand)]
     Retention(RetentionCommand),
@@ -363,6 +367,37 @@ pub(crate) struct SignalsQueryArgs {
     /// How many, 1 to 200 [default: 50]
     #[arg(long, env = "MONSYS_LIMIT", value_name = "N")]
     pub(crate) limit: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScanCommand {
+    /// Look at the certificates of the configured endpoints, or of one, and store what is found
+    Certs(ScanCertsArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScanCertsArgs {
+    /// Only this endpoint, whether it is configured or not; an IPv6 address in brackets
+    #[arg(
+        long,
+        env = "MONSYS_TARGET",
+        value_name = "HOST:PORT",
+        requires = "org"
+    )]
+    pub(crate) target: Option<String>,
+    /// Name that its certificate must be valid for [default: the host]
+    #[arg(long, env = "MONSYS_NAME", value_name = "NAME", requires = "target")]
+    pub(crate) name: Option<String>,
+    /// Organisation that gets the signals; without --target, only its endpoints
+    #[arg(long, env = "MONSYS_ORG", value_name = "NAME")]
+    pub(crate) org: Option<String>,
+    /// Configuration file in TOML
+    #[arg(long, env = "MONSYS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) scan: ScanChoices,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

@@ -4,6 +4,7 @@ mod agent;
 mod archive;
 mod auditor;
 mod retention;
+mod scan;
 mod signals;
 
 use std::io::{Read, Write};
@@ -22,7 +23,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::cli::{
     AgentCommand, AuditorCommand, Cli, Command, HealthArgs, IntegrityCommand, OrgCommand,
-    RetentionCommand, SignalsCommand, StoreArgs, UserArgs, UserCommand,
+    RetentionCommand, ScanCommand, SignalsCommand, StoreArgs, UserArgs, UserCommand,
 };
 use crate::clock::Clock;
 use crate::config::{Choices, default_data_dir};
@@ -57,6 +58,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
             return signals::emit(&org, &file, &store).await;
         }
         Command::Signals(SignalsCommand::Query(args)) => signals::query(&args).await?,
+        Command::Scan(ScanCommand::Certs(args)) => return scan::certs(args).await,
         Command::Retention(RetentionCommand::Run { dry_run, store }) => {
             let step = if dry_run {
                 retention::Step::Count

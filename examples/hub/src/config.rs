@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use monsys_core::time::Span;
 use monsys_wire::envelope::BodyForm;
 use serde::Deserialize;
 
 use crate::error::{Failure, FailureKind};
+use crate::scan::{ScanChoices, ScanConfig};
 
 /// Payloads a second of one organisation, unless configured (contract §3).
 const ORG_RATE: u32 = 1_000;
@@ -30,6 +32,8 @@ pub(crate) struct HubConfig {
     pub(crate) body_form: BodyForm,
     /// Whether people may log in over plain HTTP from elsewhere than this machine.
     pub(crate) allow_plain_login: bool,
+    /// Which certificates are watched, and how.
+    pub(crate) scan: ScanConfig,
     /// Whether this is a demonstration.
     pub(crate) is_demo: bool,
 }
@@ -56,6 +60,9 @@ pub(crate) struct Choices {
     /// Allow logins over plain HTTP from other machines [default: false]
     #[arg(long, env = "MONSYS_ALLOW_PLAIN_LOGIN", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) allow_plain_login: Option<bool>,
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) scan: ScanChoices,
 }
 
 /// The word of a [`BodyForm`].
@@ -104,6 +111,7 @@ impl Choices {
                 .allow_plain_login
                 .or(file.allow_plain_login)
                 .unwrap_or(false),
+            scan: self.scan.complete(file.scan)?,
             is_demo: false,
         })
     }
@@ -127,6 +135,19 @@ pub(crate) fn default_data_dir() -> Result<PathBuf, Failure> {
             "no data directory: expected --data or MONSYS_DATA",
         )
     })
+}
+
+/// Reads a whole number of seconds, minutes, hours or days.
+pub(crate) fn parse_span(text: &str) -> Option<Span> {
+    let (number, unit_s) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        Some(number) if text.ends_with('m') => (number, 60),
+        Some(number) if text.ends_with('h') => (number, 3_600),
+        Some(number) if text.ends_with('d') => (number, 86_400),
+        Some(number) => (number, 1),
+        None => return None,
+    };
+    let number: u32 = number.parse().ok()?;
+    Some(Span::from_secs(i64::from(number) * unit_s))
 }
 
 fn read_file(path: &Path) -> Result<Choices, Failure> {
@@ -158,19 +179,14 @@ fn place_of(text: &str, at: usize) -> String {
     format!("line {}: {key}: ", number + 1)
 }
 
-const KEYS: [&str; 6] = [
-    "addr",
-    "data",
-    "org_rate",
-    "address_rate",
-    "body_form",
-    "allow_plain_login",
-];
-
 /// Finds the known key that is nearest to the one a message names as unknown.
-fn nearest_key(message: &str) -> Option<&'static str> {
-    let unknown = message.strip_prefix("unknown field `")?.split('`').next()?;
-    KEYS.into_iter()
+fn nearest_key(message: &str) -> Option<&str> {
+    // serde lists the keys of the very table: unknown field `a`, expected one of `b`, `c`.
+    let mut quoted = message.strip_prefix("unknown field `")?.split('`');
+    let unknown = quoted.next()?;
+    quoted
+        .skip(1)
+        .step_by(2)
         .map(|key| (edit_distance(unknown, key), key))
         .filter(|(distance, key)| *distance <= key.len() / 2)
         .min()
@@ -209,6 +225,25 @@ mod tests {
         assert_eq!(nearest_key(error.message()), Some("org_rate"));
         let error = toml::from_str::<Choices>("zzzzzzzz = 5").unwrap_err();
         assert_eq!(nearest_key(error.message()), None);
+        let error = toml::from_str::<Choices>("[scan]\nintervall = 5").unwrap_err();
+        assert_eq!(nearest_key(error.message()), Some("interval"));
+        let error = toml::from_str::<Choices>("[[scan.certs]]\nhots = 5").unwrap_err();
+        assert_eq!(nearest_key(error.message()), Some("host"));
+    }
+
+    #[test]
+    fn spans_are_whole_numbers_with_a_unit() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("30m", 1_800),
+            ("24h", 86_400),
+            ("7d", 604_800),
+        ] {
+            assert_eq!(parse_span(text), Some(Span::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "h", "24", "-1h", "1.5h", "24 h", "99999999999d"] {
+            assert_eq!(parse_span(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod location;
 mod output;
 mod pages;
 mod random;
+mod scan;
 mod security;
 mod server;
 mod standing;

@@ -19,10 +19,11 @@ use crate::cli::RunArgs;
 use crate::clock::{Clock, wall_now};
 use crate::error::{Failure, FailureKind};
 use crate::location::StoreLocation;
+use crate::scan::Watched;
 use crate::security::secret::Secret;
 use crate::security::session::LINK_S;
 use crate::store::{HubStore, LoginLink};
-use crate::{listen, output, worker};
+use crate::{listen, output, scan, worker};
 
 /// How long requests that are under way may take when the hub ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
             format!("{location} holds a demo store: expected another"),
         ));
     }
+    let watched = scan::watched(&*store, &config.scan).await?;
     let listener = TcpListener::bind(config.addr).await.map_err(|error| {
         Failure::new(
             FailureKind::Unavailable,
@@ -46,7 +48,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     })?;
     let addr = listener.local_addr()?;
     let app = App::open(store, Clock::system(), config).await?;
-    let hub = Hub::start(Arc::clone(&app), listener);
+    let hub = Hub::start(Arc::clone(&app), listener, watched);
     output::line(format_args!(
         "monsys-hub {} · http://{addr} · store {location}",
         env!("CARGO_PKG_VERSION")
@@ -99,16 +101,17 @@ pub(crate) struct Hub {
     app: Arc<App>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
-    working: [JoinHandle<()>; 2],
+    working: [JoinHandle<()>; 3],
 }
 
 impl Hub {
-    /// Starts serving and working.
-    pub(crate) fn start(app: Arc<App>, listener: TcpListener) -> Self {
+    /// Starts serving and working; `watched` are the endpoints whose certificates it looks at.
+    pub(crate) fn start(app: Arc<App>, listener: TcpListener, watched: Vec<Watched>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let working = [
             tokio::spawn(worker::run(Arc::clone(&app), stopped.clone())),
             tokio::spawn(worker::write_findings(Arc::clone(&app), stopped.clone())),
+            tokio::spawn(scan::watch(Arc::clone(&app), watched, stopped.clone())),
         ];
         let serving = tokio::spawn(listen::serve(router(Arc::clone(&app)), listener, stopped));
         Self {

@@ -9,7 +9,6 @@ use monsys_core::id::{AgentId, TenantId};
 use monsys_core::store::{
     AuthProfile, KeyState, NewAgent, NewCredential, PublicKey, SharedKey, StoreError, TokenDigest,
 };
-use monsys_core::time::Span;
 use monsys_wire::{BearerToken, DeviceIdentity, DeviceKey, VerifyingKey};
 use serde_json::json;
 
@@ -17,7 +16,7 @@ use super::{display_name, existing_store_of, say, tenant_named};
 use crate::app::App;
 use crate::cli::{EnrolArgs, StoreArgs};
 use crate::clock::{Clock, wall_now};
-use crate::config::Choices;
+use crate::config::{Choices, parse_span};
 use crate::error::{Failure, FailureKind};
 use crate::output;
 use crate::random::random_bytes;
@@ -206,38 +205,5 @@ fn usage(message: impl std::fmt::Display) -> Failure {
     Failure::new(FailureKind::Usage, message)
 }
 
-/// Reads a whole number of seconds, minutes, hours or days.
-fn parse_span(text: &str) -> Option<Span> {
-    let (number, unit_s) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
-        Some(number) if text.ends_with('m') => (number, 60),
-        Some(number) if text.ends_with('h') => (number, 3_600),
-        Some(number) if text.ends_with('d') => (number, 86_400),
-        Some(number) => (number, 1),
-        None => return None,
-    };
-    let number: u32 = number.parse().ok()?;
-    Some(Span::from_secs(i64::from(number) * unit_s))
-}
-
 /// What a name must look like to stand in a header.
 const WORD_EXPECTED: &str = "expected 1 to 64 of A-Z a-z 0-9 . _ -";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_whole_numbers_with_a_unit() {
-        for (text, seconds) in [
-            ("90s", 90),
-            ("30m", 1_800),
-            ("24h", 86_400),
-            ("7d", 604_800),
-        ] {
-            assert_eq!(parse_span(text), Some(Span::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "h", "24", "-1h", "1.5h", "24 h", "99999999999d"] {
-            assert_eq!(parse_span(text), None, "{text}");
-        }
-    }
-}

@@ -84,7 +84,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     let app = App::open(store, clock, config).await?;
     let (tenant, user) = add_people(&*app.store).await?;
     let link = make_login_link(&*app.store, user).await?;
-    let hub = Hub::start(Arc::clone(&app), listener);
+    let hub = Hub::start(Arc::clone(&app), listener, Vec::new());
     let screen = Screen::start(&location, CLOCK_RATE, addr, link.expose());
     let stage = Stage {
         app,

@@ -262,6 +262,11 @@ impl Hub {
         self.log.lock().unwrap().clone()
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asserts that the hub lives, answers, and never panicked.
     pub(crate) fn assert_alive(&mut self) {
         assert_eq!(
