@@ -205,6 +205,25 @@ impl Database {
             .collect()
     }
 
+    /// Asserts that no table or index is damaged, as far as the extension `amcheck` is there.
+    pub(crate) fn assert_sound(&self) {
+        let sql = "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'";
+        if self.number(sql) == 0 {
+            let text = "!! no extension amcheck: tables and indexes were not checked for damage";
+            let _ = writeln!(std::io::stderr(), "{text}");
+            return;
+        }
+        self.run("CREATE EXTENSION IF NOT EXISTS amcheck");
+        let indexes = "SELECT bt_index_check(c.oid, true) FROM pg_class c \
+                       JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree' \
+                       WHERE c.relkind = 'i' AND c.relnamespace = 'public'::regnamespace";
+        self.run(indexes);
+        let tables = "SELECT c.relname, v.msg FROM pg_class c, \
+                      LATERAL verify_heapam(c.oid) v \
+                      WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace";
+        assert!(self.run(tables).is_empty(), "a table is damaged");
+    }
+
     /// The number that a query gives.
     pub(crate) fn number(&self, sql: &str) -> i64 {
         self.run(sql).concat().parse().expect("a number")
@@ -278,16 +297,27 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/monsys-pg-XXXXXX") || exit 1
 echo "$dir"
 "$bin/initdb" -D "$dir/data" -A trust -U postgres -E UTF8 --no-locale --no-sync >"$dir/log" 2>&1 ||
     { cat "$dir/log" >&2; rm -rf "$dir"; exit 1; }
+# The server is a child of this shell, which takes leave of it when it was killed: as long as nobody
+# does, its number counts as in use, and no other may start.
+serve() {
+    # shellcheck disable=SC2086 # several words
+    "$bin/postgres" -D "$dir/data" -c listen_addresses= -c unix_socket_directories="$dir" \
+        -c max_connections=200 $settings >>"$dir/log" 2>&1 &
+    server=$!
+}
+is_ready() {
+    said=$(sed -n '1p;8s/ *$//p' "$dir/data/postmaster.pid" 2>/dev/null | tr '\n' ' ')
+    [ "$said" = "$server ready " ]
+}
 start() {
     tries=0
-    # Right after a kill the old shared memory is in use until the last process is gone.
-    until "$bin/pg_ctl" -D "$dir/data" -s -w -t 60 -l "$dir/log" start -o \
-        "-c listen_addresses= -c unix_socket_directories=$dir -c max_connections=200 $settings" \
-        >/dev/null 2>&1
-    do
+    serve
+    until is_ready; do
+        sleep 0.02
         tries=$((tries + 1))
-        [ "$tries" -lt 50 ] || { cat "$dir/log" >&2; return 1; }
-        sleep 0.1
+        [ "$tries" -lt 3000 ] || { cat "$dir/log" >&2; return 1; }
+        # Right after a kill the old shared memory is in use until the last process is gone.
+        kill -0 "$server" 2>/dev/null || serve
     done
     echo ready
 }
@@ -295,14 +325,16 @@ start
 while read -r word; do
     case $word in
         kill)
-            pid=$(head -n 1 "$dir/data/postmaster.pid")
-            children=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null)
-            kill -9 $pid $children
+            # Stopped first, so that no child is born behind the back of the list.
+            kill -STOP "$server"
+            # shellcheck disable=SC2046 # several words
+            kill -9 "$server" $(cat "/proc/$server/task/$server/children")
+            wait "$server" 2>/dev/null
             echo killed
             ;;
         start) start ;;
     esac
 done
-"$bin/pg_ctl" -D "$dir/data" -s -m immediate stop >/dev/null 2>&1
+kill -QUIT "$server" 2>/dev/null && wait "$server" 2>/dev/null
 rm -rf "$dir"
 "#;

@@ -115,6 +115,19 @@ pub(crate) fn has_people(data: &DataDir) -> bool {
     ) > 0
 }
 
+/// Asserts that the database finds nothing wrong with itself.
+pub(crate) fn assert_sound(data: &DataDir) {
+    if let Some(database) = data.database() {
+        database.assert_sound();
+        return;
+    }
+    let verdict: String = open(data)
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(verdict, "ok");
+    assert!(rows(data, "PRAGMA foreign_key_check", [], |_| Ok(())).is_empty());
+}
+
 /// What payloads have left behind: everything but findings and what is said about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
