@@ -68,7 +68,7 @@ fn survives_kill_9(data: &DataDir, n_kills: usize, latest_ms: usize) -> usize {
     assert_sound(data);
     hub.assert_alive();
     assert!(
-        n_acknowledged > 10 * n_kills,
+        n_acknowledged > 5 * n_kills,
         "only {n_acknowledged}: the hub was hardly under load"
     );
     n_acknowledged

@@ -29,7 +29,7 @@ fn what_was_acknowledged_survives_kill_9_of_postgres_and_the_hub_goes_on_by_itse
     let fleet = Fleet::of(&data);
     let mut hub = Hub::start(&data);
     fleet.open(&hub);
-    let (n_kills, mut dice) = (n_kills(20), Dice(SEED));
+    let (n_kills, mut dice) = (n_kills(10), Dice(SEED));
     let (mut start_max, mut recovery_max) = (Duration::ZERO, Duration::ZERO);
     fleet.wait_until_each_delivers();
     for round in 0..n_kills {
