@@ -426,6 +426,8 @@ fn version_completions_and_help_go_to_standard_output() {
         "127.0.0.1:8080",
         "MONSYS_ORG_RATE",
         "1000",
+        "--pg-connections",
+        "MONSYS_PG_CONNECTIONS",
     ] {
         assert!(help.contains(word), "{word} is not in {help}");
     }

@@ -115,7 +115,7 @@ fn pool(place: &PostgresPlace) -> Result<Pool, OpenError> {
         })
     });
     Pool::builder(manager)
-        .max_size(CONNECTIONS_MAX)
+        .max_size(place.connections_max())
         .wait_timeout(Some(WAIT_MAX))
         .create_timeout(Some(WAIT_MAX))
         .recycle_timeout(Some(WAIT_MAX))
@@ -132,7 +132,5 @@ const BECOME_APP: &str = "SET ROLE monsys_app; SET search_path = public; SET tim
     SET idle_in_transaction_session_timeout = '30s'; SET jit = off; \
     SELECT set_config('synchronous_commit', 'on', false) \
     WHERE current_setting('synchronous_commit') IN ('off', 'local')";
-/// Connections of one hub. Beyond it they only wait for each other's commits.
-const CONNECTIONS_MAX: usize = 16;
 /// How long a transaction waits for a connection before it is refused.
 const WAIT_MAX: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! Where the database is: what `DATABASE_URL` says, without its secrets in any message.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -11,6 +12,7 @@ use tokio_postgres::config::{Host, SslMode};
 #[derive(Clone)]
 pub struct PostgresPlace {
     config: Config,
+    connections_max: NonZeroU16,
 }
 
 /// Why a text names no database that this program can reach.
@@ -56,7 +58,20 @@ impl PostgresPlace {
         config.connect_timeout(CONNECT_TIMEOUT);
         config.tcp_user_timeout(ANSWER_TIMEOUT);
         config.keepalives_idle(ANSWER_TIMEOUT);
-        Ok(Self { config })
+        Ok(Self {
+            config,
+            connections_max: CONNECTIONS_MAX,
+        })
+    }
+
+    /// Lets a store open so many connections at most.
+    pub(crate) const fn limit_connections(&mut self, limit: NonZeroU16) {
+        self.connections_max = limit;
+    }
+
+    /// How many connections a store may open.
+    pub(super) fn connections_max(&self) -> usize {
+        usize::from(self.connections_max.get())
     }
 
     /// How to connect.
@@ -83,6 +98,8 @@ impl fmt::Debug for PostgresPlace {
     }
 }
 
+/// Connections of one hub, unless configured. Beyond it they only wait for each other's commits.
+const CONNECTIONS_MAX: NonZeroU16 = NonZeroU16::new(16).unwrap();
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server on the network may be silent before it counts as gone.
