@@ -364,8 +364,8 @@ fn another_database_is_not_replaced_by_sqlite_silently() {
         };
         for url in [
             "mysql://u:s3cret@db.example/x",
-            "postgres://u:s3cret@db.example/x?sslmode=require",
-            "postgres://u:s3cret@db.example/x?sslmode=verify-full",
+            "postgres://u:s3cret@db.example/x?sslmode=verify-ca",
+            "postgres://u:s3cret@db.example/x?sslrootcert=absent.pem",
             "postgres:///x?password=s3cret",
             "s3cret",
         ] {

@@ -169,6 +169,11 @@ impl Database {
         format!("postgres://{role}@{host}/{}", self.name)
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How the hub calls it: without who logs in.
     pub(crate) fn shown(&self) -> String {
         format!("PostgreSQL {} {}", self.directory.display(), self.name)

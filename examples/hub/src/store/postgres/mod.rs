@@ -37,6 +37,7 @@ mod signal;
 mod signal_store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transaction;
 
 use std::time::Duration;
@@ -45,7 +46,6 @@ use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
 use monsys_core::time::Timestamp;
-use tokio_postgres::NoTls;
 
 pub use self::migrate::OpenError;
 pub use self::place::{PlaceError, PostgresPlace};
@@ -107,7 +107,7 @@ impl PostgresStore {
 fn pool(place: &PostgresPlace) -> Result<Pool, OpenError> {
     let recycling_method = RecyclingMethod::Fast;
     let config = ManagerConfig { recycling_method };
-    let manager = Manager::from_config(place.config().clone(), NoTls, config);
+    let manager = Manager::from_config(place.config().clone(), place.tls(), config);
     let become_app = Hook::async_fn(|client: &mut ClientWrapper, _| {
         Box::pin(async move {
             let became = client.batch_execute(BECOME_APP).await;
