@@ -26,7 +26,7 @@ use crate::cli::{
     RetentionCommand, ScanCommand, SignalsCommand, StoreArgs, UserArgs, UserCommand,
 };
 use crate::clock::Clock;
-use crate::config::{Choices, default_data_dir};
+use crate::config::Choices;
 use crate::error::{Failure, FailureKind};
 use crate::location::StoreLocation;
 use crate::random::random_bytes;
@@ -108,16 +108,12 @@ async fn existing_store_of(args: &StoreArgs) -> Result<Arc<dyn HubStore>, Failur
 }
 
 fn location_of(args: &StoreArgs) -> Result<StoreLocation, Failure> {
-    StoreLocation::of(data_of(args)?)
+    StoreLocation::of(args.data.clone())
 }
 
 /// Finds the file of a SQLite store that is there.
 fn existing_file_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
     location_of(args)?.existing_file()
-}
-
-fn data_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
-    args.data.clone().map_or_else(default_data_dir, Ok)
 }
 
 async fn migrate(args: &StoreArgs) -> Result<(), Failure> {

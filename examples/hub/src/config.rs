@@ -1,6 +1,7 @@
 //! What an operator can choose, and where it comes from: flag, environment, file, default.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use monsys_core::time::Span;
@@ -22,8 +23,10 @@ const ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr
 pub(crate) struct HubConfig {
     /// Where to listen.
     pub(crate) addr: SocketAddr,
-    /// Where the store is.
-    pub(crate) data: PathBuf,
+    /// Directory of the store; `None` is the usual one. A hub on PostgreSQL needs none.
+    pub(crate) data: Option<PathBuf>,
+    /// Connections to PostgreSQL at most; `None` is as many as are usual.
+    pub(crate) pg_connections: Option<NonZeroU16>,
     /// Payloads a second of an organisation; 0 lifts the limit.
     pub(crate) org_rate: u32,
     /// Unauthenticated requests a second of an address; 0 lifts the limit.
@@ -48,6 +51,9 @@ pub(crate) struct Choices {
     /// Directory of the store [default: $XDG_STATE_HOME/monsys-hub or ~/.local/state/monsys-hub]
     #[arg(long, env = "MONSYS_DATA", value_name = "DIR", global = true)]
     pub(crate) data: Option<PathBuf>,
+    /// Connections to PostgreSQL at most [default: 16]
+    #[arg(long, env = "MONSYS_PG_CONNECTIONS", value_name = "N")]
+    pub(crate) pg_connections: Option<NonZeroU16>,
     /// Payloads a second of an organisation, 0 for no limit [default: 1000]
     #[arg(long, env = "MONSYS_ORG_RATE", value_name = "N")]
     pub(crate) org_rate: Option<u32>,
@@ -93,10 +99,8 @@ impl Choices {
         let file = file.map(read_file).transpose()?.unwrap_or_default();
         Ok(HubConfig {
             addr: self.addr.or(file.addr).unwrap_or(ADDR),
-            data: match self.data.or(file.data) {
-                Some(data) => data,
-                None => default_data_dir()?,
-            },
+            data: self.data.or(file.data),
+            pg_connections: self.pg_connections.or(file.pg_connections),
             org_rate: self.org_rate.or(file.org_rate).unwrap_or(ORG_RATE),
             address_rate: self
                 .address_rate

@@ -5,10 +5,12 @@
 //! start on an empty database.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::wall_now;
+use crate::config::default_data_dir;
 use crate::error::{Failure, FailureKind};
 use crate::server::make_private_dir;
 use crate::store::postgres::PostgresPlace;
@@ -31,15 +33,25 @@ pub(crate) enum StoreLocation {
 }
 
 impl StoreLocation {
-    /// The database that the environment names, or else the one in a directory.
+    /// The database that the environment names, or else the one in a directory, if none is named
+    /// the usual one.
     ///
     /// # Errors
     /// A configuration failure when the environment names one that cannot be reached.
-    pub(crate) fn of(data: PathBuf) -> Result<Self, Failure> {
-        Ok(match Self::server()? {
-            Some(server) => server,
-            None => Self::Directory(data),
-        })
+    pub(crate) fn of(data: Option<PathBuf>) -> Result<Self, Failure> {
+        if let Some(server) = Self::server()? {
+            return Ok(server);
+        }
+        let data = data.map_or_else(default_data_dir, Ok);
+        Ok(Self::Directory(data?))
+    }
+
+    /// Opens so many connections at most, where the database takes connections.
+    pub(crate) fn with_connections(mut self, limit: Option<NonZeroU16>) -> Self {
+        if let (Self::Server { place, .. }, Some(limit)) = (&mut self, limit) {
+            place.limit_connections(limit);
+        }
+        self
     }
 
     /// The PostgreSQL that the environment names.

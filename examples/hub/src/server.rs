@@ -31,7 +31,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// `monsys-hub run`.
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let config = args.choices.complete(args.config.as_deref())?;
-    let location = StoreLocation::of(config.data.clone())?;
+    let location = StoreLocation::of(config.data.clone())?.with_connections(config.pg_connections);
     let store = location.open().await?;
     if store.meta("is_demo").await?.is_some() {
         return Err(Failure::new(

@@ -364,8 +364,8 @@ fn another_database_is_not_replaced_by_sqlite_silently() {
         };
         for url in [
             "mysql://u:s3cret@db.example/x",
-            "postgres://u:s3cret@db.example/x?sslmode=require",
-            "postgres://u:s3cret@db.example/x?sslmode=verify-full",
+            "postgres://u:s3cret@db.example/x?sslmode=verify-ca",
+            "postgres://u:s3cret@db.example/x?sslrootcert=absent.pem",
             "postgres:///x?password=s3cret",
             "s3cret",
         ] {
@@ -426,6 +426,8 @@ fn version_completions_and_help_go_to_standard_output() {
         "127.0.0.1:8080",
         "MONSYS_ORG_RATE",
         "1000",
+        "--pg-connections",
+        "MONSYS_PG_CONNECTIONS",
     ] {
         assert!(help.contains(word), "{word} is not in {help}");
     }

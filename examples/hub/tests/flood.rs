@@ -91,7 +91,7 @@ fn a_flood_is_counted_whole_in_one_row_per_kind_and_few_writes() {
     // One write a second and kind, besides the first and the last of each.
     let n_commits_max = 2 * (u32::try_from(elapsed.as_secs()).unwrap() + 3);
     assert!(
-        n_commits <= n_commits_max,
+        (2..=n_commits_max).contains(&n_commits),
         "{n_commits} commits in {elapsed:?}"
     );
     assert_eq!(anomalies(&data, &agent).len(), 2);

@@ -41,29 +41,14 @@ fn a_snapshot_is_stored_and_counts_for_no_check() {
     let hub = Hub::start(&data);
     assert_eq!(send(&hub, &agent, 1, &snapshot()).status, 202);
     assert_eq!(send(&hub, &agent, 2, &snapshot()).status, 202);
-    let connection = support::store::open(&data);
     let sql = "SELECT processes, listeners, auth, persistence, health FROM endpoint_snapshots";
-    let stored: Vec<[String; 5]> = connection
-        .prepare(sql)
-        .unwrap()
-        .query_map([], |row| {
-            Ok([
-                row.get(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get(4)?,
-            ])
-        })
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
+    let stored = support::store::rows(&data, sql, [], |row| {
+        let text = |index| row.get::<_, String>(index);
+        Ok([text(0)?, text(1)?, text(2)?, text(3)?, text(4)?])
+    });
     assert_eq!(stored.len(), 2);
-    for (text, member) in
-        stored[0]
-            .iter()
-            .zip(["processes", "listeners", "auth", "persistence", "health"])
-    {
+    let members = ["processes", "listeners", "auth", "persistence", "health"];
+    for (text, member) in stored.concat().iter().zip(members.into_iter().cycle()) {
         let value: Value = serde_json::from_str(text).unwrap();
         assert_eq!(value, snapshot()[member], "{member}");
     }

@@ -140,6 +140,62 @@ fn the_url_may_stand_in_a_file_and_the_owner_may_be_another() {
     assert!(run(&["check"], None).status.success());
 }
 
+#[test]
+fn a_hub_opens_as_many_connections_as_it_may_and_no_more() {
+    let Some(data) = DataDir::on_postgres() else {
+        return;
+    };
+    data.add_org("acme");
+    let agents: Vec<_> = (0..8)
+        .map(|n| data.enrol("acme", &format!("agent-{n}")))
+        .collect();
+    let settings = [("MONSYS_PG_CONNECTIONS", "2"), ("MONSYS_ADDRESS_RATE", "0")];
+    let hub = Hub::start_with(&data, &settings);
+    std::thread::scope(|scope| {
+        for agent in &agents {
+            let hub = &hub;
+            scope.spawn(move || (1..=20).for_each(|seq| deliver(hub, agent, seq)));
+        }
+    });
+    let open = "SELECT count(*) FROM pg_stat_activity \
+                WHERE application_name = 'monsys-hub' AND datname = current_database()";
+    assert_eq!(data.database().unwrap().number(open), 2);
+    let refused = data.run(&["run", "--addr", "127.0.0.1:0", "--pg-connections", "0"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+/// As in a container that runs as a user without a home.
+#[test]
+fn a_hub_on_postgres_needs_no_directory() {
+    let Some(data) = DataDir::on_postgres() else {
+        return;
+    };
+    let run = |arguments: &[&str], url: Option<String>| {
+        let mut program = program();
+        for home in ["HOME", "XDG_STATE_HOME"] {
+            program.env_remove(home);
+        }
+        program.envs(url.map(|url| ("DATABASE_URL", url)));
+        program.args(arguments).output().unwrap()
+    };
+    let url = data.database().unwrap().url();
+    let enrol = ["agent", "enrol", "--org", "acme", "--name", "web-1"];
+    for arguments in [
+        &["org", "add", "acme"] as &[&str],
+        &enrol,
+        &["integrity", "run"],
+        &["check"],
+    ] {
+        let output = run(arguments, Some(url.clone()));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+    let without = run(&["check"], None);
+    assert_eq!(without.status.code(), Some(78));
+    let said = String::from_utf8_lossy(&without.stderr).into_owned();
+    assert!(said.contains("--data"), "{said}");
+}
+
 /// Sends a payload again until the hub takes it, as agents do.
 fn deliver(hub: &Hub, agent: &TestAgent, seq: i64) {
     let body = agent.metrics((1, seq), 4.2);

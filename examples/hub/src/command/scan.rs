@@ -27,7 +27,7 @@ pub(super) async fn certs(args: ScanCertsArgs) -> Result<ExitCode, Failure> {
     let mut config = choices.complete(args.config.as_deref())?;
     choose_targets(&mut config.scan, &args)?;
     let mut store_args = args.store;
-    store_args.data = Some(config.data);
+    store_args.data = config.data;
     let store = existing_store_of(&store_args).await?;
     refuse_demo(&*store).await?;
     if let Some(org) = &args.org {

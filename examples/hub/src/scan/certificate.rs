@@ -42,7 +42,7 @@ pub(super) fn judge(
     Observation::Shown(Presented {
         not_before,
         not_after,
-        issuer: certificate.tbs_certificate().issuer().to_string(),
+        issuer: certificate.tbs_certificate.issuer.to_string(),
         n_certificates: shown.certificates.len(),
         address: shown.address.ip(),
         name: name_verdict(shown, &certificate, name),
@@ -57,7 +57,7 @@ fn read_validity(
     der: &rustls::pki_types::CertificateDer<'_>,
 ) -> Option<(Certificate, Timestamp, Timestamp)> {
     let certificate = Certificate::from_der(der).ok()?;
-    let validity = certificate.tbs_certificate().validity();
+    let validity = certificate.tbs_certificate.validity;
     let not_before = timestamp(validity.not_before.to_unix_duration())?;
     let not_after = timestamp(validity.not_after.to_unix_duration())?;
     Some((certificate, not_before, not_after))
@@ -84,9 +84,7 @@ fn name_verdict(shown: &Shown, certificate: &Certificate, name: &ServerName<'_>)
 
 /// The names a certificate is for. The subject is not among them: no client reads it any more.
 fn presented_names(certificate: &Certificate) -> Vec<String> {
-    let found = certificate
-        .tbs_certificate()
-        .get_extension::<SubjectAltName>();
+    let found = certificate.tbs_certificate.get::<SubjectAltName>();
     let Ok(Some((_, SubjectAltName(names)))) = found else {
         return Vec::new();
     };
@@ -132,10 +130,10 @@ fn chain_fault(
         UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
         trust.algorithms.all,
     );
-    let tbs = certificate.tbs_certificate();
+    let tbs = &certificate.tbs_certificate;
     match verified {
         Ok(()) => None,
-        Err(_) if tbs.issuer() == tbs.subject() => Some(ChainFault::SelfSigned),
+        Err(_) if tbs.issuer == tbs.subject => Some(ChainFault::SelfSigned),
         Err(Error::InvalidCertificate(error)) => Some(fault_of(&error)),
         Err(_) => Some(ChainFault::Invalid),
     }

@@ -13,6 +13,7 @@
 pub(crate) mod agent;
 pub(crate) mod browser;
 pub(crate) mod device;
+pub(crate) mod fleet;
 pub(crate) mod hub;
 pub(crate) mod interpreter;
 pub(crate) mod person;
@@ -21,6 +22,7 @@ pub(crate) mod raw;
 pub(crate) mod refusal;
 pub(crate) mod store;
 
+use std::ops::Range;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -72,5 +74,11 @@ impl Dice {
     /// A number from 0 to `n` − 1.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         usize::try_from(self.roll() % u64::try_from(n).unwrap()).unwrap()
+    }
+
+    /// A span of at least so many milliseconds, and less than so many.
+    pub(crate) fn moment(&mut self, ms: Range<usize>) -> Duration {
+        let us = 1_000 * ms.start + self.below(1_000 * ms.len());
+        Duration::from_micros(u64::try_from(us).unwrap())
     }
 }

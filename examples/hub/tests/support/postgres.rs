@@ -5,8 +5,10 @@
 //! in whatever way, it stops the server and removes its files. PostgreSQL refuses to run as root;
 //! there the shell is started as `postgres` or `nobody`.
 //!
-//! Without the server's programs there is one loud line, and the tests of PostgreSQL pass without
-//! having run; with `MONSYS_REQUIRE_PG=1` they fail.
+//! `MONSYS_PG_BIN` names the folder of the server's programs, or several parted by colons: the first
+//! is used, and of the others, and those that are installed, one of each further major version.
+//! Without any there is one loud line, and the tests of PostgreSQL pass without having run; with
+//! `MONSYS_REQUIRE_PG=1` they fail.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -27,7 +29,16 @@ pub(crate) enum Durability {
 pub(crate) struct Cluster {
     shell: Mutex<Shell>,
     directory: PathBuf,
-    programs: PathBuf,
+    psql: PathBuf,
+}
+
+/// The programs of one version of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Programs {
+    folder: PathBuf,
+    psql: PathBuf,
+    /// The number before the first dot of the version.
+    pub(crate) major: u32,
 }
 
 struct Shell {
@@ -53,7 +64,12 @@ pub(crate) fn database() -> Option<Database> {
 impl Cluster {
     /// Starts a cluster; `None` where there is no PostgreSQL.
     pub(crate) fn start(durability: Durability) -> Option<Self> {
-        let Some(programs) = programs() else {
+        Self::start_with(durability, "")
+    }
+
+    /// Starts a cluster with settings of the server besides, each as `-c name=value`.
+    pub(crate) fn start_with(durability: Durability, settings: &str) -> Option<Self> {
+        let Some(programs) = Programs::all().into_iter().next() else {
             let text = "!! no PostgreSQL (initdb) found: its tests pass without having run";
             assert!(
                 std::env::var_os("MONSYS_REQUIRE_PG").is_none_or(|value| value != "1"),
@@ -63,14 +79,19 @@ impl Cluster {
             let _ = writeln!(std::io::stderr(), "{text}");
             return None;
         };
-        let settings = match durability {
+        Some(Self::of(&programs, durability, settings))
+    }
+
+    /// Starts a cluster of this version.
+    pub(crate) fn of(programs: &Programs, durability: Durability, settings: &str) -> Self {
+        let careless = match durability {
             Durability::Synced => "",
             Durability::Careless => "-c fsync=off -c full_page_writes=off",
         };
         let mut child = as_ordinary_user()
             .args(["-c", SCRIPT, "cluster"])
-            .arg(&programs)
-            .arg(settings)
+            .arg(&programs.folder)
+            .arg(format!("{careless} {settings}"))
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -81,11 +102,11 @@ impl Cluster {
         said.read_line(&mut directory).expect("a directory");
         let mut shell = Shell { child, said };
         shell.expect("ready");
-        Some(Self {
+        Self {
             shell: Mutex::new(shell),
             directory: directory.trim_end().into(),
-            programs,
-        })
+            psql: programs.psql.clone(),
+        }
     }
 
     /// Makes an empty database.
@@ -95,7 +116,7 @@ impl Cluster {
         let database = Database {
             name: "postgres".into(),
             directory: self.directory.clone(),
-            psql: self.programs.join("psql"),
+            psql: self.psql.clone(),
         };
         database.run(&format!("CREATE DATABASE {name} TEMPLATE template0"));
         Database { name, ..database }
@@ -146,6 +167,11 @@ impl Database {
     pub(crate) fn url_of(&self, role: &str) -> String {
         let host = self.directory.display().to_string().replace('/', "%2F");
         format!("postgres://{role}@{host}/{}", self.name)
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// How the hub calls it: without who logs in.
@@ -214,9 +240,23 @@ impl Database {
         Some(tool)
     }
 
-    /// The name within its cluster.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    /// Asserts that no table or index is damaged, as far as the extension `amcheck` is there.
+    pub(crate) fn assert_sound(&self) {
+        let sql = "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'";
+        if self.number(sql) == 0 {
+            let text = "!! no extension amcheck: tables and indexes were not checked for damage";
+            let _ = writeln!(std::io::stderr(), "{text}");
+            return;
+        }
+        self.run("CREATE EXTENSION IF NOT EXISTS amcheck");
+        let indexes = "SELECT bt_index_check(c.oid, true) FROM pg_class c \
+                       JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree' \
+                       WHERE c.relkind = 'i' AND c.relnamespace = 'public'::regnamespace";
+        self.run(indexes);
+        let tables = "SELECT c.relname, v.msg FROM pg_class c, \
+                      LATERAL verify_heapam(c.oid) v \
+                      WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace";
+        assert!(self.run(tables).is_empty(), "a table is damaged");
     }
 
     /// The number that a query gives.
@@ -225,10 +265,48 @@ impl Database {
     }
 }
 
-/// The folder with `initdb`: named, as the distribution's tool says, on the path, or where
-/// distributions keep it, the newest first.
-fn programs() -> Option<PathBuf> {
-    let named = std::env::var_os("MONSYS_PG_BIN").map(PathBuf::from);
+impl Programs {
+    /// One of each major version: first what is used where one is enough.
+    fn all() -> Vec<Self> {
+        let folders = folders();
+        let psql = folders.iter().map(|folder| folder.join("psql"));
+        let psql = psql.filter(|psql| psql.is_file()).collect::<Vec<_>>();
+        let mut found: Vec<Self> = Vec::new();
+        for folder in folders {
+            // Some packages hold the server only; every client speaks to every server.
+            let own = folder.join("psql");
+            let Some(psql) = psql
+                .iter()
+                .find(|psql| **psql == own)
+                .or_else(|| psql.first())
+            else {
+                continue;
+            };
+            let Some(major) = major(&folder) else {
+                continue;
+            };
+            if found.iter().all(|known| known.major != major) {
+                let psql = psql.clone();
+                found.push(Self {
+                    folder,
+                    psql,
+                    major,
+                });
+            }
+        }
+        found
+    }
+
+    /// The versions beside the one that tests use.
+    pub(crate) fn further() -> Vec<Self> {
+        Self::all().into_iter().skip(1).collect()
+    }
+}
+
+/// Where the programs may be: named, as the distribution's tool says, on the path, or where
+/// distributions keep them, the newest first.
+fn folders() -> Vec<PathBuf> {
+    let named = std::env::var_os("MONSYS_PG_BIN").unwrap_or_default();
     let asked = Command::new("pg_config").arg("--bindir").output().ok();
     let asked = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().into());
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -238,17 +316,28 @@ fn programs() -> Option<PathBuf> {
         .flatten()
         .map(|entry| entry.path().join("bin"))
         .collect();
-    installed.sort();
-    named
-        .into_iter()
+    installed.sort_by_key(|folder| major(folder));
+    std::env::split_paths(&named)
+        .filter(|folder| !folder.as_os_str().is_empty())
         .chain(asked)
         .chain(std::env::split_paths(&path))
         .chain(installed.into_iter().rev())
-        .find(|folder| {
-            ["initdb", "pg_ctl", "psql"]
-                .iter()
-                .all(|name| folder.join(name).is_file())
-        })
+        .collect()
+}
+
+/// The major version of the server in a folder that has one: `postgres (PostgreSQL) 15.18 (Debian)`.
+fn major(folder: &Path) -> Option<u32> {
+    if !folder.join("initdb").is_file() {
+        return None;
+    }
+    let output = Command::new(folder.join("postgres"))
+        .arg("--version")
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().nth(2)?;
+    let digits = version.find(|c: char| !c.is_ascii_digit());
+    version.get(..digits.unwrap_or(version.len()))?.parse().ok()
 }
 
 fn as_ordinary_user() -> Command {
@@ -292,16 +381,27 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/monsys-pg-XXXXXX") || exit 1
 echo "$dir"
 "$bin/initdb" -D "$dir/data" -A trust -U postgres -E UTF8 --no-locale --no-sync >"$dir/log" 2>&1 ||
     { cat "$dir/log" >&2; rm -rf "$dir"; exit 1; }
+# The server is a child of this shell, which takes leave of it when it was killed: as long as nobody
+# does, its number counts as in use, and no other may start.
+serve() {
+    # shellcheck disable=SC2086 # several words
+    "$bin/postgres" -D "$dir/data" -c listen_addresses= -c unix_socket_directories="$dir" \
+        -c max_connections=200 $settings >>"$dir/log" 2>&1 &
+    server=$!
+}
+is_ready() {
+    said=$(sed -n '1p;8s/ *$//p' "$dir/data/postmaster.pid" 2>/dev/null | tr '\n' ' ')
+    [ "$said" = "$server ready " ]
+}
 start() {
     tries=0
-    # Right after a kill the old shared memory is in use until the last process is gone.
-    until "$bin/pg_ctl" -D "$dir/data" -s -w -t 60 -l "$dir/log" start -o \
-        "-c listen_addresses= -c unix_socket_directories=$dir -c max_connections=200 $settings" \
-        >/dev/null 2>&1
-    do
+    serve
+    until is_ready; do
+        sleep 0.02
         tries=$((tries + 1))
-        [ "$tries" -lt 50 ] || { cat "$dir/log" >&2; return 1; }
-        sleep 0.1
+        [ "$tries" -lt 3000 ] || { cat "$dir/log" >&2; return 1; }
+        # Right after a kill the old shared memory is in use until the last process is gone.
+        kill -0 "$server" 2>/dev/null || serve
     done
     echo ready
 }
@@ -309,14 +409,16 @@ start
 while read -r word; do
     case $word in
         kill)
-            pid=$(head -n 1 "$dir/data/postmaster.pid")
-            children=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null)
-            kill -9 $pid $children
+            # Stopped first, so that no child is born behind the back of the list.
+            kill -STOP "$server"
+            # shellcheck disable=SC2046 # several words
+            kill -9 "$server" $(cat "/proc/$server/task/$server/children")
+            wait "$server" 2>/dev/null
             echo killed
             ;;
         start) start ;;
     esac
 done
-"$bin/pg_ctl" -D "$dir/data" -s -m immediate stop >/dev/null 2>&1
+kill -QUIT "$server" 2>/dev/null && wait "$server" 2>/dev/null
 rm -rf "$dir"
 "#;

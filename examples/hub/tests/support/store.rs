@@ -123,6 +123,19 @@ pub(crate) fn has_people(data: &DataDir) -> bool {
     ) > 0
 }
 
+/// Asserts that the database finds nothing wrong with itself.
+pub(crate) fn assert_sound(data: &DataDir) {
+    if let Some(database) = data.database() {
+        database.assert_sound();
+        return;
+    }
+    let verdict: String = open(data)
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(verdict, "ok");
+    assert!(rows(data, "PRAGMA foreign_key_check", [], |_| Ok(())).is_empty());
+}
+
 /// What payloads have left behind: everything but findings and what is said about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -221,11 +234,45 @@ pub(crate) fn open_occurrences(data: &DataDir) -> BTreeMap<String, i64> {
         .collect()
 }
 
-/// How many transactions have written to the store since it was opened first.
+/// How many transactions have written to the store, from some moment on.
 ///
-/// The index of the write-ahead log counts them: `iChange`, a 32-bit number of the host's byte
-/// order at offset 8 of the `-shm` file (the write-ahead log format of SQLite, section 2.1).
+/// In SQLite the index of the write-ahead log counts them: `iChange`, a 32-bit number of the host's
+/// byte order at offset 8 of the `-shm` file (the write-ahead log format of SQLite, section 2.1).
+/// In PostgreSQL triggers do, from the first call on.
 pub(crate) fn commits(data: &DataDir) -> u32 {
+    if let Some(database) = data.database() {
+        database.run(COUNT_WRITES);
+        let counted = database.number("SELECT count(*) FROM watch.writes");
+        return u32::try_from(counted).unwrap();
+    }
     let index = std::fs::read(data.path().join("monsys.db-shm")).unwrap();
     u32::from_ne_bytes(index.get(8..12).unwrap().try_into().unwrap())
 }
+
+/// Makes each transaction that changes a row leave its number. A transaction that locks rows has a
+/// number as well, so numbers alone do not tell.
+const COUNT_WRITES: &str = "
+DO $watch$
+DECLARE
+    watched regclass;
+BEGIN
+    IF to_regclass('watch.writes') IS NOT NULL THEN
+        RETURN;
+    END IF;
+    CREATE SCHEMA watch;
+    CREATE TABLE watch.writes (transaction xid8 PRIMARY KEY);
+    CREATE FUNCTION watch.count_write() RETURNS trigger
+        LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN
+        INSERT INTO watch.writes VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
+        RETURN NULL;
+    END
+    $$;
+    FOR watched IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        AND relkind IN ('r', 'p') AND NOT relispartition
+    LOOP
+        EXECUTE format('CREATE TRIGGER watch AFTER INSERT OR UPDATE OR DELETE ON %s
+            FOR EACH ROW EXECUTE FUNCTION watch.count_write()', watched);
+    END LOOP;
+END
+$watch$";

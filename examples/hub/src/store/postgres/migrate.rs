@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use monsys_core::time::Timestamp;
+use std::error::Error as _;
+
 use thiserror::Error;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls};
 
 use super::partition;
 use super::place::PostgresPlace;
@@ -45,7 +47,12 @@ impl From<tokio_postgres::Error> for OpenError {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             Some(refused) => Self::Refused(refused.message().to_owned()),
-            None => Self::Away(error.to_string()),
+            // What the certificate lacks, or why nobody answers, is the cause.
+            None => Self::Away(
+                error
+                    .source()
+                    .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
+            ),
         }
     }
 }
@@ -121,7 +128,7 @@ pub(super) async fn migrate(place: &PostgresPlace, now: Timestamp) -> Result<(),
 
 /// A connection with the rights of its login.
 pub(super) async fn connect(place: &PostgresPlace) -> Result<Client, OpenError> {
-    let (client, connection) = place.config().connect(NoTls).await?;
+    let (client, connection) = place.config().connect(place.tls()).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::warn!(%error, "a connection to the database broke");

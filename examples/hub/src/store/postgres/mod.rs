@@ -40,6 +40,7 @@ mod signal;
 mod signal_store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transaction;
 
 use std::time::Duration;
@@ -48,7 +49,6 @@ use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
 use monsys_core::time::Timestamp;
-use tokio_postgres::NoTls;
 
 pub use self::migrate::OpenError;
 pub use self::place::{PlaceError, PostgresPlace};
@@ -115,7 +115,7 @@ impl PostgresStore {
 fn pool(place: &PostgresPlace) -> Result<Pool, OpenError> {
     let recycling_method = RecyclingMethod::Fast;
     let config = ManagerConfig { recycling_method };
-    let manager = Manager::from_config(place.config().clone(), NoTls, config);
+    let manager = Manager::from_config(place.config().clone(), place.tls(), config);
     let become_app = Hook::async_fn(|client: &mut ClientWrapper, _| {
         Box::pin(async move {
             let became = client.batch_execute(BECOME_APP).await;
@@ -123,7 +123,7 @@ fn pool(place: &PostgresPlace) -> Result<Pool, OpenError> {
         })
     });
     Pool::builder(manager)
-        .max_size(CONNECTIONS_MAX)
+        .max_size(place.connections_max())
         .wait_timeout(Some(WAIT_MAX))
         .create_timeout(Some(WAIT_MAX))
         .recycle_timeout(Some(WAIT_MAX))
@@ -140,7 +140,5 @@ const BECOME_APP: &str = "SET ROLE monsys_app; SET search_path = public; SET tim
     SET idle_in_transaction_session_timeout = '30s'; SET jit = off; \
     SELECT set_config('synchronous_commit', 'on', false) \
     WHERE current_setting('synchronous_commit') IN ('off', 'local')";
-/// Connections of one hub. Beyond it they only wait for each other's commits.
-const CONNECTIONS_MAX: usize = 16;
 /// How long a transaction waits for a connection before it is refused.
 const WAIT_MAX: Duration = Duration::from_secs(5);

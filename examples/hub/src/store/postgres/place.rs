@@ -1,16 +1,23 @@
 //! Where the database is: what `DATABASE_URL` says, without its secrets in any message.
 
 use std::fmt;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::tls::Trust;
 
 /// A PostgreSQL database.
 #[derive(Clone)]
 pub struct PostgresPlace {
     config: Config,
+    connections_max: NonZeroU16,
+    tls: MakeRustlsConnect,
 }
 
 /// Why a text names no database that this program can reach.
@@ -23,19 +30,25 @@ pub enum PlaceError {
     /// No host.
     #[error("expected a host, or the folder of a unix socket as ?host=")]
     Host,
-    /// TLS was asked for.
-    #[error(
-        "sslmode=require: this version speaks to PostgreSQL without TLS; expected a unix socket, \
-         or a network that is protected otherwise, and sslmode=disable"
-    )]
-    Tls,
+    /// A way of TLS that there is not.
+    #[error("expected sslmode to be disable, prefer, require or verify-full")]
+    Mode,
+    /// No certificates of authorities.
+    #[error("sslrootcert: {file}: {reason}", file = file.display())]
+    Roots {
+        /// The file that should hold them.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl PostgresPlace {
-    /// Reads a URL.
+    /// Reads a URL, and the file of certificates that it names, see [`Trust`].
     ///
     /// # Errors
-    /// When it is none of PostgreSQL, or asks for what this program cannot do.
+    /// When it is none of PostgreSQL, asks for what this program cannot do, or names a file that
+    /// holds no certificates.
     pub fn parse(url: &str) -> Result<Self, PlaceError> {
         let is_postgres = ["postgres://", "postgresql://"]
             .iter()
@@ -43,20 +56,39 @@ impl PostgresPlace {
         if !is_postgres {
             return Err(PlaceError::Form);
         }
+        let (url, trust) = Trust::named_in(url)?;
         let mut config: Config = url.parse().map_err(|_| PlaceError::Form)?;
         if config.get_hosts().is_empty() {
             return Err(PlaceError::Host);
         }
-        let mode = config.get_ssl_mode();
-        if mode != SslMode::Disable && mode != SslMode::Prefer {
-            return Err(PlaceError::Tls);
-        }
-        config.ssl_mode(SslMode::Disable);
+        config.ssl_mode(match trust {
+            Trust::NoTls => SslMode::Disable,
+            Trust::Browsers | Trust::File(_) => SslMode::Require,
+        });
         config.application_name("monsys-hub");
         config.connect_timeout(CONNECT_TIMEOUT);
         config.tcp_user_timeout(ANSWER_TIMEOUT);
         config.keepalives_idle(ANSWER_TIMEOUT);
-        Ok(Self { config })
+        Ok(Self {
+            config,
+            connections_max: CONNECTIONS_MAX,
+            tls: trust.connector()?,
+        })
+    }
+
+    /// Lets a store open so many connections at most.
+    pub(crate) const fn limit_connections(&mut self, limit: NonZeroU16) {
+        self.connections_max = limit;
+    }
+
+    /// How many connections a store may open.
+    pub(super) fn connections_max(&self) -> usize {
+        usize::from(self.connections_max.get())
+    }
+
+    /// How to speak TLS, where the configuration asks for it.
+    pub(super) fn tls(&self) -> MakeRustlsConnect {
+        self.tls.clone()
     }
 
     /// How to connect.
@@ -83,6 +115,8 @@ impl fmt::Debug for PostgresPlace {
     }
 }
 
+/// Connections of one hub, unless configured. Beyond it they only wait for each other's commits.
+const CONNECTIONS_MAX: NonZeroU16 = NonZeroU16::new(16).unwrap();
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server on the network may be silent before it counts as gone.
@@ -102,13 +136,32 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_spoken_where_it_was_asked_for_and_then_always() {
+        let mode = |query: &str| {
+            let url = format!("postgres://u@h/d{query}");
+            PostgresPlace::parse(&url).unwrap().config.get_ssl_mode()
+        };
+        for query in ["", "?sslmode=disable", "?connect_timeout=3&sslmode=prefer"] {
+            assert_eq!(mode(query), SslMode::Disable, "{query}");
+        }
+        for query in ["?sslmode=require", "?sslmode=verify-full&connect_timeout=3"] {
+            assert_eq!(mode(query), SslMode::Require, "{query}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_reached_is_refused_without_repeating_it() {
         for (url, word) in [
             ("mysql://u:s3cret@h/d", "postgres://"),
             ("postgres://u:s3cret@h:port/d", "postgres://"),
             ("postgres:///d", "host"),
-            ("postgres://u:s3cret@h/d?sslmode=require", "TLS"),
-            ("postgres://u:s3cret@h/d?sslmode=verify-full", "postgres://"),
+            ("postgres://u:s3cret@h/d?sslmode=verify-ca", "verify-full"),
+            ("postgres://u:s3cret@h/d?sslmode=requir", "verify-full"),
+            (
+                "postgres://u:s3cret@h/d?sslrootcert=/absent.pem",
+                "/absent.pem",
+            ),
+            ("postgres://u:s3cret@h/d?sslcert=/c.pem", "postgres://"),
         ] {
             let said = PostgresPlace::parse(url).unwrap_err().to_string();
             assert!(

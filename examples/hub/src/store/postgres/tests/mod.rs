@@ -11,6 +11,8 @@ mod statements;
 #[cfg(test)]
 mod tenancy;
 
+use std::io::Write;
+
 use monsys_core::anomaly::{AnomalyKind, Finding};
 use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::name::{AgentVersion, DisplayName};
@@ -25,7 +27,7 @@ use monsys_core::store::{
 };
 use monsys_core::time::{Span, Timestamp};
 
-use super::cluster::{self, Cluster, Database, Durability};
+use super::cluster::{self, Cluster, Database, Durability, Programs};
 use super::{OpenError, PostgresPlace, PostgresStore};
 use crate::clock::wall_now;
 use crate::store::{AccountStore, LoginLink, NewUser, Role};
@@ -186,10 +188,13 @@ fn signal(agent: AgentId, key: &str, severity: Option<Severity>) -> Signal {
 
 #[test]
 fn postgres_passes_the_conformance_suite() {
-    let Some(database) = cluster::database() else {
-        return;
-    };
-    let scene = Scene::new(&database);
+    if let Some(database) = cluster::database() {
+        pass_the_conformance_suite(&database);
+    }
+}
+
+fn pass_the_conformance_suite(database: &Database) {
+    let scene = Scene::new(database);
     suite(&Fixture {
         store: &scene.store,
         tenants: scene.tenants,
@@ -197,6 +202,24 @@ fn postgres_passes_the_conformance_suite() {
         wait: &scene.wait,
     });
     scene.store.close();
+}
+
+#[test]
+fn every_further_major_version_that_is_found_migrates_and_passes_the_suite() {
+    let further = Programs::further();
+    if further.is_empty() {
+        let text = "!! at most one major version of PostgreSQL found: no other was tested";
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+    for programs in further {
+        let cluster = Cluster::of(&programs, Durability::Careless, "");
+        migrate_at_once(&cluster);
+        let database = cluster.database();
+        let version = database.number("SHOW server_version_num") / 10_000;
+        assert_eq!(version, i64::from(programs.major));
+        pass_the_conformance_suite(&database);
+        println!("PostgreSQL {version} passed");
+    }
 }
 
 #[test]
@@ -247,9 +270,12 @@ fn what_must_be_kept_is_not_dropped_whoever_asks() {
 
 #[test]
 fn databases_of_one_cluster_migrate_at_once() {
-    let Some(cluster) = Cluster::start(Durability::Careless) else {
-        return;
-    };
+    if let Some(cluster) = Cluster::start(Durability::Careless) {
+        migrate_at_once(&cluster);
+    }
+}
+
+fn migrate_at_once(cluster: &Cluster) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let databases: Vec<_> = (0..6).map(|_| cluster.database()).collect();
     // Each twice, so that two hubs also meet on one empty database.
