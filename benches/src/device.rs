@@ -63,9 +63,8 @@ pub(crate) fn figures() -> Vec<Figure> {
     });
     let times = race.finish();
     let bare = times.of("bare");
-    let figure = |name: &str, of, target| {
-        Figure::new(format!("hmac_2k/{name}"), times.of(of), bare, target)
-    };
+    let figure =
+        |name: &str, of, target| Figure::new(format!("hmac_2k/{name}"), times.of(of), bare, target);
     vec![
         figure("reject_wrong_mac", "forged", AtMostNanos(2_500.0)),
         figure("reject_unknown_device", "unknown", AtMostNanos(2_500.0)),

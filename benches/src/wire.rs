@@ -13,11 +13,11 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{device, payload};
 use crate::race::{Race, Times};
 use crate::report::Figure;
 use crate::report::Target::{AtMost, Part, TimesFaster};
 use crate::serialize;
+use crate::{device, payload};
 
 /// Every figure of the topic, measured.
 pub fn figures() -> Vec<Figure> {

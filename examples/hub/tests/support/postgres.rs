@@ -1,6 +1,6 @@
 //! A PostgreSQL of the tests' own: a temporary cluster on a unix socket, one per test process.
 //!
-//! The unit tests of the store and the tests over HTTP share this file. A shell beside the tests
+//! The unit tests of the store, the tests over HTTP and `benches/` share this file. A shell beside the tests
 //! owns the server: it reads commands from a pipe, and when the pipe ends, because the tests ended
 //! in whatever way, it stops the server and removes its files. PostgreSQL refuses to run as root;
 //! there the shell is started as `postgres` or `nobody`.
@@ -53,6 +53,11 @@ pub(crate) fn database() -> Option<Database> {
 impl Cluster {
     /// Starts a cluster; `None` where there is no PostgreSQL.
     pub(crate) fn start(durability: Durability) -> Option<Self> {
+        Self::start_with(durability, "")
+    }
+
+    /// Starts a cluster with settings of the server besides, each as `-c name=value`.
+    pub(crate) fn start_with(durability: Durability, settings: &str) -> Option<Self> {
         let Some(programs) = programs() else {
             let text = "!! no PostgreSQL (initdb) found: its tests pass without having run";
             assert!(
@@ -63,14 +68,14 @@ impl Cluster {
             let _ = writeln!(std::io::stderr(), "{text}");
             return None;
         };
-        let settings = match durability {
+        let careless = match durability {
             Durability::Synced => "",
             Durability::Careless => "-c fsync=off -c full_page_writes=off",
         };
         let mut child = as_ordinary_user()
             .args(["-c", SCRIPT, "cluster"])
             .arg(&programs)
-            .arg(settings)
+            .arg(format!("{careless} {settings}"))
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
