@@ -299,4 +299,4 @@ const TYPES: [Type; 9] = [
 
 /// Emitters of the same subjects come again and again.
 const N_SUBJECTS: usize = 10_000;
-const N_SINGLES: usize = 2_000;
+const N_SINGLES: usize = 1_500;

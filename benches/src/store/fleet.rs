@@ -95,6 +95,11 @@ impl Fleet {
         }
     }
 
+    /// Whose agents they are.
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
     /// Lets callers send for a while, one payload after another, each through its door and for its
     /// own share of the agents.
     pub fn send(self: &Arc<Self>, wait: &Runtime, doors: &[Door], time: Duration) -> Sent {

@@ -11,6 +11,7 @@
 
 mod emit;
 mod fleet;
+mod history;
 mod ingest;
 mod server;
 mod validator;
@@ -66,4 +67,8 @@ fn millis(time: Duration) -> f64 {
 
 type Measure = fn(&Server) -> Vec<Figure>;
 
-const PARTS: [(&str, Measure); 2] = [("emit", emit::figures), ("ingest", ingest::of_postgres)];
+const PARTS: [(&str, Measure); 3] = [
+    ("emit", emit::figures),
+    ("ingest", ingest::of_postgres),
+    ("history", history::figures),
+];
