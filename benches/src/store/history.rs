@@ -161,7 +161,7 @@ impl Scene<'_> {
             deletes.push(deleted.as_nanos() as f64);
             vacuums.push((deleted + vacuumed).as_nanos() as f64);
             // A moment later all of the day is out of date.
-            let before = end.saturating_add(Span::from_secs(1));
+            let before = end.saturating_add(Span::from_millis(1));
             if day % 2 == 0 {
                 let drop = "SELECT monsys_drop_partitions($1, $2)";
                 let dropped = timed(|| wait.block_on(app.query(drop, &[&"metrics", &before])));
