@@ -19,7 +19,7 @@ mod validator;
 use std::time::Duration;
 
 use self::server::Server;
-use crate::report::Figure;
+use crate::report::{Figure, Form};
 
 /// All figures of the stores.
 pub fn figures() -> Vec<Figure> {
@@ -37,7 +37,13 @@ pub fn figures() -> Vec<Figure> {
             continue;
         }
         match Server::start() {
-            Some(server) => figures.extend(measure(&server)),
+            Some(server) => {
+                let measured = measure(&server);
+                for figure in &measured {
+                    progress(&figure.line(Form::Text));
+                }
+                figures.extend(measured);
+            }
             None => break,
         }
     }

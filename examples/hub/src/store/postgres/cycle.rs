@@ -19,7 +19,7 @@ use super::column::{DAMAGED, Word};
 use super::fault::Fault;
 use super::partition;
 use super::signal::{slice_of, store_signals};
-use super::transaction::{Plan, Tx};
+use super::transaction::{Parameters, Plan, Tx};
 
 impl CycleStore for PostgresStore {
     fn take_lease(
@@ -138,20 +138,19 @@ async fn page(
     );
     let (window_start, clock_start, most) = parameters;
     let limit = i64::from(n_agents) + 1;
-    let rows = tx
-        .rows(
-            FACTS,
-            &[
-                &tenant,
-                &after,
-                &limit,
-                &window_start,
-                &now,
-                &most,
-                &clock_start,
-            ],
-        )
+    let facts: Parameters<'_> = &[
+        &tenant,
+        &after,
+        &limit,
+        &window_start,
+        &now,
+        &most,
+        &clock_start,
+    ];
+    let answers = tx
+        .all_rows(&[(PLAN_FOR_TIMES, &[]), (FACTS, facts)])
         .await?;
+    let rows = answers.into_iter().next_back().unwrap_or_default();
     let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
     let has_more = rows.len() > n_agents;
     let agents = rows.iter().take(n_agents).map(facts_of);
@@ -272,8 +271,13 @@ async fn close(
 /// slice there ever was would be opened.
 const CLOCK_READINGS_S: i64 = 14 * 86_400;
 
+/// Without the times at hand the planner takes few rows to lie between them, and sorts all that an
+/// agent ever sent to find the newest 20: 650 ms a page with 8 days of history, in place of 15.
+/// Planning each page costs 1 ms.
+const PLAN_FOR_TIMES: &str = "SET LOCAL plan_cache_mode = force_custom_plan";
+
 /// A page of facts in one statement: for each agent its rows are found by the index read backwards,
-/// and listed as they are found, newest first. To sort each list again cost as much as to find it.
+/// and listed as they are found, newest first: to sort each list again took a third of the time.
 const FACTS: &str = "SELECT a.id, a.version, a.version_highest, a.last_verified_at, \
     w.received_at, w.cpu, w.is_spooled, \
     c.captured_at, c.sent_at, c.received_at, c.is_spooled, \

@@ -143,7 +143,7 @@ impl Tx {
     /// All rows of some queries, which are sent together and carried out in their order.
     pub(super) async fn all_rows(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Fault> {
         let connection = self.connection()?;
-        // All before the first: one that had to be prepared in between would overtake no other.
+        // All before the first is sent: none may overtake one that has to be prepared.
         let mut prepared = Vec::with_capacity(queries.len());
         for (sql, of) in queries {
             prepared.push((connection.prepare_cached(sql).await?, *of));
@@ -174,7 +174,6 @@ impl Tx {
     /// Writes the last rows of the transaction, and commits.
     pub(super) async fn write_and_commit(&self, rows: &[RowValues<'_>]) -> Result<(), Fault> {
         let connection = self.connection()?;
-        // Only where all statements are prepared is the commit sent after them.
         let statements = self.statements(rows).await?;
         let writing = statements
             .iter()
@@ -348,9 +347,11 @@ async fn once<T>(
 
 /// Why a commit failed.
 fn unknown_where_lost(error: tokio_postgres::Error) -> Fault {
-    match Fault::from(error) {
-        Fault::Lost => Fault::Unknown,
-        fault => fault,
+    let fault = Fault::from(error);
+    if matches!(fault, Fault::Lost) {
+        Fault::Unknown
+    } else {
+        fault
     }
 }
 

@@ -201,9 +201,12 @@ impl<'a> Turn<'a> {
         let keys = LiveKeysQuery::new(batches);
         let uses = nonces_of(batches);
         let known = KnownQuery::new(&uses);
-        let n_signals = batches.iter().map(|batch| match &batch.payload {
-            Payload::Signals(signals) => signals.len(),
-            _ => 0,
+        let n_signals = batches.iter().map(|batch| {
+            if let Payload::Signals(signals) = &batch.payload {
+                signals.len()
+            } else {
+                0
+            }
         });
         // Some may stay unused: numbers need only rise.
         let n_signals = i64::try_from(n_signals.sum::<usize>()).unwrap_or(i64::MAX);
