@@ -293,4 +293,4 @@ const SAMPLE_S: i64 = 360;
 const DAY_S: i64 = 86_400;
 const SAMPLES_A_DAY: i64 = DAY_S / SAMPLE_S;
 const N_TURNS: usize = 5;
-const N_DAYS_DROPPED: i64 = 4;
+const N_DAYS_DROPPED: i64 = 6;
