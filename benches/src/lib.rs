@@ -1,6 +1,9 @@
 //! Measurements of monsys against plain baselines: `benches/`, one file per subject, and the
 //! program `ratios`, one module per topic.
 
+#[allow(dead_code, reason = "the tests use other parts of it")]
+#[path = "../../examples/hub/tests/support/postgres.rs"]
+mod cluster;
 mod device;
 pub mod payload;
 pub mod race;

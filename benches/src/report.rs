@@ -1,11 +1,13 @@
-//! One line per figure: `name value baseline ratio target ok`.
+//! One line per figure: `name value baseline ratio target ok`, and what else was seen.
 
-/// A measured figure beside what it is measured against, both in nanoseconds.
+/// A measured figure beside what it is measured against, both in nanoseconds or both in events a
+/// second.
 pub struct Figure {
     name: String,
     value: f64,
     baseline: f64,
     target: Target,
+    detail: String,
 }
 
 /// What a figure must reach.
@@ -17,6 +19,9 @@ pub enum Target {
     TimesFaster(f64),
     /// The value is at most this many nanoseconds; the ratio is value by baseline.
     AtMostNanos(f64),
+    /// The value is at least this part of the baseline, both events a second; the ratio is value by
+    /// baseline.
+    AtLeast(f64),
     /// A part of another figure, which has the target; the ratio is value by baseline.
     Part,
 }
@@ -38,7 +43,15 @@ impl Figure {
             value,
             baseline,
             target,
+            detail: String::new(),
         }
+    }
+
+    /// Says in words what stands beside the figure: absolute values, their units.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
     }
 
     /// Whether the target is reached.
@@ -47,6 +60,7 @@ impl Figure {
             Target::AtMost(part) => self.ratio() <= part,
             Target::TimesFaster(times) => self.ratio() >= times,
             Target::AtMostNanos(nanos) => self.value <= nanos,
+            Target::AtLeast(part) => self.ratio() >= part,
             Target::Part => true,
         }
     }
@@ -57,6 +71,7 @@ impl Figure {
             name,
             value,
             baseline,
+            detail,
             ..
         } = self;
         let (ratio, ok) = (self.ratio(), self.is_reached());
@@ -64,21 +79,27 @@ impl Figure {
             Target::AtMost(part) => format!("<={part}"),
             Target::TimesFaster(times) => format!(">={times}"),
             Target::AtMostNanos(nanos) => format!("<={nanos}ns"),
+            Target::AtLeast(part) => format!(">={part}"),
             Target::Part => "-".to_owned(),
         };
         match form {
             Form::Text => {
-                format!("{name:54} {value:10.0} {baseline:10.0} {ratio:8.3} {target:>7} {ok}")
+                let line = format!(
+                    "{name:54} {value:10.0} {baseline:10.0} {ratio:8.3} {target:>7} {ok:5} {detail}"
+                );
+                line.trim_end().to_owned()
             }
             Form::Json => format!(
-                r#"{{"name":"{name}","value":{value:.1},"baseline":{baseline:.1},"ratio":{ratio:.4},"target":"{target}","ok":{ok}}}"#
+                r#"{{"name":"{name}","value":{value:.1},"baseline":{baseline:.1},"ratio":{ratio:.4},"target":"{target}","ok":{ok},"detail":"{detail}"}}"#
             ),
         }
     }
 
     fn ratio(&self) -> f64 {
         match self.target {
-            Target::AtMost(_) | Target::AtMostNanos(_) | Target::Part => self.value / self.baseline,
+            Target::AtMost(_) | Target::AtMostNanos(_) | Target::AtLeast(_) | Target::Part => {
+                self.value / self.baseline
+            }
             Target::TimesFaster(_) => self.baseline / self.value,
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! `cargo run --release --manifest-path benches/Cargo.toml --bin ratios -- TOPIC [--json]`
 //! prints one line per figure: `name value baseline ratio target ok`, times in nanoseconds of CPU
-//! a call. A target that is missed is printed like any other; the exit code is 0 either way.
+//! a call, but where the line says more. A target that is missed is printed like any other; the
+//! exit code is 0 either way. What `store` measures, and against what, is said in
+//! `benches/src/store/`; it takes some minutes, needs PostgreSQL's programs for most of it, and
+//! says on the standard error what it does.
 
 use std::process::ExitCode;
 

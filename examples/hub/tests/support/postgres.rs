@@ -1,6 +1,6 @@
 //! A PostgreSQL of the tests' own: a temporary cluster on a unix socket, one per test process.
 //!
-//! The unit tests of the store and the tests over HTTP share this file. A shell beside the tests
+//! The unit tests of the store, the tests over HTTP and `benches/` share this file. A shell beside the tests
 //! owns the server: it reads commands from a pipe, and when the pipe ends, because the tests ended
 //! in whatever way, it stops the server and removes its files. PostgreSQL refuses to run as root;
 //! there the shell is started as `postgres` or `nobody`.

@@ -19,7 +19,7 @@ use super::column::{DAMAGED, Word};
 use super::fault::Fault;
 use super::partition;
 use super::signal::{slice_of, store_signals};
-use super::transaction::{Plan, Tx};
+use super::transaction::{Parameters, Plan, Tx};
 
 impl CycleStore for PostgresStore {
     fn take_lease(
@@ -138,20 +138,19 @@ async fn page(
     );
     let (window_start, clock_start, most) = parameters;
     let limit = i64::from(n_agents) + 1;
-    let rows = tx
-        .rows(
-            FACTS,
-            &[
-                &tenant,
-                &after,
-                &limit,
-                &window_start,
-                &now,
-                &most,
-                &clock_start,
-            ],
-        )
+    let facts: Parameters<'_> = &[
+        &tenant,
+        &after,
+        &limit,
+        &window_start,
+        &now,
+        &most,
+        &clock_start,
+    ];
+    let answers = tx
+        .all_rows(&[(PLAN_FOR_TIMES, &[]), (FACTS, facts)])
         .await?;
+    let rows = answers.into_iter().next_back().unwrap_or_default();
     let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
     let has_more = rows.len() > n_agents;
     let agents = rows.iter().take(n_agents).map(facts_of);
@@ -169,9 +168,9 @@ fn facts_of(row: &Row) -> Result<AgentFacts, Fault> {
         },
         last_verified_at: row.try_get(3)?,
         window: MetricWindow {
-            received_at: list(row, 4)?,
-            cpu_usage_percent: list(row, 5)?,
-            is_spooled: list(row, 6)?,
+            received_at: oldest_first(row, 4)?,
+            cpu_usage_percent: oldest_first(row, 5)?,
+            is_spooled: oldest_first(row, 6)?,
         },
         clock: clock_readings(row)?,
         open: open_anomalies(row)?,
@@ -180,11 +179,11 @@ fn facts_of(row: &Row) -> Result<AgentFacts, Fault> {
 
 fn clock_readings(row: &Row) -> Result<Vec<ClockReading>, Fault> {
     let (captured, sent, received) = (
-        list::<Timestamp>(row, 7)?,
-        list::<Timestamp>(row, 8)?,
-        list::<Timestamp>(row, 9)?,
+        oldest_first::<Timestamp>(row, 7)?,
+        oldest_first::<Timestamp>(row, 8)?,
+        oldest_first::<Timestamp>(row, 9)?,
     );
-    let spooled = list::<bool>(row, 10)?;
+    let spooled = oldest_first::<bool>(row, 10)?;
     let columns = captured.into_iter().zip(sent).zip(received).zip(spooled);
     let reading = |(((captured_at, sent_at), received_at), is_spooled)| ClockReading {
         captured_at,
@@ -217,6 +216,16 @@ fn list<'r, T: tokio_postgres::types::FromSql<'r>>(
 ) -> Result<Vec<T>, Fault> {
     let found: Option<Vec<T>> = row.try_get(index)?;
     Ok(found.unwrap_or_default())
+}
+
+/// Reads an array that lists the newest first.
+fn oldest_first<'r, T: tokio_postgres::types::FromSql<'r>>(
+    row: &'r Row,
+    index: usize,
+) -> Result<Vec<T>, Fault> {
+    let mut found = list(row, index)?;
+    found.reverse();
+    Ok(found)
 }
 
 async fn apply(
@@ -262,27 +271,28 @@ async fn close(
 /// slice there ever was would be opened.
 const CLOCK_READINGS_S: i64 = 14 * 86_400;
 
-/// A page of facts in one statement: for each agent its rows are found by the index, and nothing
-/// is sorted that is not asked for.
+/// Without the times at hand the planner takes few rows to lie between them, and sorts all that an
+/// agent ever sent to find the newest 20: 650 ms a page with 8 days of history, in place of 15.
+/// Planning each page costs 1 ms.
+const PLAN_FOR_TIMES: &str = "SET LOCAL plan_cache_mode = force_custom_plan";
+
+/// A page of facts in one statement: for each agent its rows are found by the index read backwards,
+/// and listed as they are found, newest first: to sort each list again took a third of the time.
 const FACTS: &str = "SELECT a.id, a.version, a.version_highest, a.last_verified_at, \
     w.received_at, w.cpu, w.is_spooled, \
     c.captured_at, c.sent_at, c.received_at, c.is_spooled, \
     o.ids, o.kinds, o.severities, o.seen \
     FROM (SELECT g.id, g.version, g.version_highest, g.last_verified_at FROM agents g \
         WHERE g.tenant_id = $1 AND g.id > $2 AND g.revoked_at IS NULL ORDER BY g.id LIMIT $3) a \
-    CROSS JOIN LATERAL (SELECT \
-        array_agg(x.time ORDER BY x.time, x.epoch, x.seq) AS received_at, \
-        array_agg(x.cpu_usage_percent ORDER BY x.time, x.epoch, x.seq) AS cpu, \
-        array_agg(x.is_spooled ORDER BY x.time, x.epoch, x.seq) AS is_spooled \
-        FROM (SELECT m.time, m.epoch, m.seq, m.cpu_usage_percent, m.is_spooled FROM metrics m \
+    CROSS JOIN LATERAL (SELECT array_agg(x.time) AS received_at, \
+        array_agg(x.cpu_usage_percent) AS cpu, array_agg(x.is_spooled) AS is_spooled \
+        FROM (SELECT m.time, m.cpu_usage_percent, m.is_spooled FROM metrics m \
             WHERE m.tenant_id = $1 AND m.agent_id = a.id AND m.time > $4 AND m.time <= $5 \
             ORDER BY m.time DESC, m.epoch DESC, m.seq DESC LIMIT $6) x) w \
-    CROSS JOIN LATERAL (SELECT \
-        array_agg(y.captured_at ORDER BY y.time, y.epoch, y.seq) AS captured_at, \
-        array_agg(y.sent_at ORDER BY y.time, y.epoch, y.seq) AS sent_at, \
-        array_agg(y.time ORDER BY y.time, y.epoch, y.seq) AS received_at, \
-        array_agg(y.is_spooled ORDER BY y.time, y.epoch, y.seq) AS is_spooled \
-        FROM (SELECT m.time, m.epoch, m.seq, m.captured_at, m.sent_at, m.is_spooled FROM metrics m \
+    CROSS JOIN LATERAL (SELECT array_agg(y.captured_at) AS captured_at, \
+        array_agg(y.sent_at) AS sent_at, array_agg(y.time) AS received_at, \
+        array_agg(y.is_spooled) AS is_spooled \
+        FROM (SELECT m.captured_at, m.sent_at, m.time, m.is_spooled FROM metrics m \
             WHERE m.tenant_id = $1 AND m.agent_id = a.id AND m.time > $7 AND m.time <= $5 \
             ORDER BY m.time DESC, m.epoch DESC, m.seq DESC LIMIT 20) y) c \
     CROSS JOIN LATERAL (SELECT array_agg(i.id ORDER BY i.kind) AS ids, \

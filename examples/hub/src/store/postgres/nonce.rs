@@ -11,10 +11,12 @@ use monsys_core::store::{
     IngestBatch, NonceDigest, NonceOutcome, NonceUse, NoncesKept, StoreError, nonces_kept_since,
 };
 use monsys_core::time::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::fault::Fault;
 use super::partition::{Slice, Table};
-use super::row_values::{RowValues, value};
+use super::row_values::{Form, RowValues, value};
 use super::transaction::Tx;
 
 /// The nonces of one transaction and tenant: what was used before, and what it uses itself.
@@ -58,35 +60,45 @@ pub(super) async fn spend(tx: &Tx, spent: NonceUse) -> Result<NonceOutcome, Faul
     let mut nonces = Nonces::of(tx);
     let known = known.first().ok_or(StoreError::Damaged)?;
     let outcome = nonces.decide((agent, nonce, at), known);
-    nonces.write(tx, tenant).await?;
+    tx.write(&[nonces.into_rows(tenant)]).await?;
     Ok(outcome)
 }
 
 /// What the table knows about each nonce, in the order of the input.
-pub(super) async fn known(
+async fn known(
     tx: &Tx,
     tenant: TenantId,
     uses: &[(AgentId, NonceDigest, Timestamp)],
 ) -> Result<Vec<Known>, Fault> {
-    if uses.is_empty() {
-        return Ok(Vec::new());
+    let asked = KnownQuery::new(uses);
+    known_of(&tx.rows(KNOWN, &asked.parameters(&tenant)).await?)
+}
+
+/// The parameters of [`KNOWN`] but for the tenant.
+pub(super) struct KnownQuery<'a> {
+    agents: Vec<AgentId>,
+    nonces: Vec<&'a [u8]>,
+    since: Vec<Timestamp>,
+}
+
+impl<'a> KnownQuery<'a> {
+    pub(super) fn new(uses: &'a [(AgentId, NonceDigest, Timestamp)]) -> Self {
+        let nonces = uses.iter().map(|(_, nonce, _)| nonce.0.as_slice());
+        Self {
+            agents: uses.iter().map(|(agent, ..)| *agent).collect(),
+            nonces: nonces.collect(),
+            since: uses.iter().map(|(.., at)| nonces_kept_since(*at)).collect(),
+        }
     }
-    let sql = "SELECT (SELECT max(u.used_at) FROM ingest_nonces u WHERE u.tenant_id = $1 \
-               AND u.agent_id = k.agent_id AND u.nonce = k.nonce AND u.used_at >= k.since), \
-               c.n_nonces, c.oldest \
-               FROM unnest($2::uuid[], $3::bytea[], $4::timestamptz[]) \
-               WITH ORDINALITY k (agent_id, nonce, since, place) \
-               CROSS JOIN LATERAL (SELECT count(*) AS n_nonces, min(n.used_at) AS oldest \
-               FROM ingest_nonces n WHERE n.tenant_id = $1 AND n.agent_id = k.agent_id \
-               AND n.used_at >= k.since) c ORDER BY k.place";
-    let agents: Vec<AgentId> = uses.iter().map(|(agent, ..)| *agent).collect();
-    let nonces: Vec<&[u8]> = uses
-        .iter()
-        .map(|(_, nonce, _)| nonce.0.as_slice())
-        .collect();
-    let since: Vec<Timestamp> = uses.iter().map(|(.., at)| nonces_kept_since(*at)).collect();
-    let rows = tx.rows(sql, &[&tenant, &agents, &nonces, &since]).await?;
-    let read = |row: &tokio_postgres::Row| {
+
+    pub(super) fn parameters<'q>(&'q self, tenant: &'q TenantId) -> [&'q (dyn ToSql + Sync); 4] {
+        [tenant, &self.agents, &self.nonces, &self.since]
+    }
+}
+
+/// Reads the rows of [`KNOWN`].
+pub(super) fn known_of(rows: &[Row]) -> Result<Vec<Known>, Fault> {
+    let read = |row: &Row| {
         let n_nonces: i64 = row.try_get(1)?;
         Ok(Known {
             used_at: row.try_get(0)?,
@@ -139,24 +151,27 @@ impl Nonces {
         outcome
     }
 
-    /// Keeps what was used up.
-    pub(super) async fn write(self, tx: &Tx, tenant: TenantId) -> Result<(), Fault> {
+    /// What was used up, as it is kept.
+    pub(super) fn into_rows(self, tenant: TenantId) -> RowValues<'static> {
         let mut values = Vec::new();
         for (agent, nonces) in &self.spent {
             for (nonce, used_at) in nonces {
-                let digest = nonce.0.as_slice();
+                let digest = nonce.0.to_vec();
                 values.extend([value(tenant), value(*agent), value(digest), value(*used_at)]);
             }
         }
-        let rows = RowValues {
-            head: "INSERT INTO ingest_nonces (tenant_id, agent_id, nonce, used_at)",
-            columns: &["uuid", "uuid", "bytea", "timestamptz"],
-            tail: "",
+        RowValues {
+            form: &NONCES,
             values,
-        };
-        rows.write(tx).await
+        }
     }
 }
+
+static NONCES: Form = Form::new(
+    "INSERT INTO ingest_nonces (tenant_id, agent_id, nonce, used_at)",
+    &["uuid", "uuid", "bytea", "timestamptz"],
+    "",
+);
 
 /// Where the nonce of a payload goes.
 pub(super) fn slice_of(batch: &IngestBatch) -> Option<Slice> {
@@ -170,3 +185,13 @@ pub(super) const fn slice_at(at: Timestamp) -> Slice {
         at,
     }
 }
+
+/// What is kept of some nonces, and how many each device has.
+pub(super) const KNOWN: &str = "SELECT (SELECT max(u.used_at) FROM ingest_nonces u WHERE u.tenant_id = $1 \
+    AND u.agent_id = k.agent_id AND u.nonce = k.nonce AND u.used_at >= k.since), \
+    c.n_nonces, c.oldest \
+    FROM unnest($2::uuid[], $3::bytea[], $4::timestamptz[]) \
+    WITH ORDINALITY k (agent_id, nonce, since, place) \
+    CROSS JOIN LATERAL (SELECT count(*) AS n_nonces, min(n.used_at) AS oldest \
+    FROM ingest_nonces n WHERE n.tenant_id = $1 AND n.agent_id = k.agent_id \
+    AND n.used_at >= k.since) c ORDER BY k.place";

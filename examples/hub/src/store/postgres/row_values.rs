@@ -4,19 +4,28 @@
 //! Four lengths need four plans, are as fast as arrays from a hundred rows up, and pass where
 //! `COPY` and `INSERT … SELECT` are refused under row-level security.
 
+use std::fmt::Write;
+use std::sync::OnceLock;
+
 use tokio_postgres::types::ToSql;
 
-use super::fault::Fault;
-use super::transaction::Tx;
+/// How rows of one kind are written.
+pub(super) struct Form {
+    /// The statement up to and without `VALUES`.
+    head: &'static str,
+    /// The type of each column.
+    columns: &'static [&'static str],
+    /// The statement after the rows.
+    tail: &'static str,
+    /// How many rows a statement has, more than 512 being slower per row; and the statements,
+    /// written when they are first needed: some are 60 kB long.
+    texts: [(usize, OnceLock<String>); 4],
+}
 
 /// Rows to be written by one statement or a few.
 pub(super) struct RowValues<'a> {
-    /// The statement up to and without `VALUES`.
-    pub(super) head: &'static str,
-    /// The type of each column.
-    pub(super) columns: &'static [&'static str],
-    /// The statement after the rows.
-    pub(super) tail: &'static str,
+    /// How.
+    pub(super) form: &'static Form,
     /// The rows, one after another, a value per column.
     pub(super) values: Vec<Value<'a>>,
 }
@@ -29,22 +38,35 @@ pub(super) fn value<'a>(value: impl ToSql + Sync + Send + 'a) -> Value<'a> {
     Box::new(value)
 }
 
-impl RowValues<'_> {
-    /// Writes the rows, at most 512 a statement.
-    pub(super) async fn write(&self, tx: &Tx) -> Result<(), Fault> {
-        let width = self.columns.len().max(1);
-        let mut rest = self.values.as_slice();
-        while !rest.is_empty() {
-            let n_rows = size_for(rest.len() / width);
-            let (now, later) = rest.split_at(rest.len().min(n_rows * width));
-            let parameters: Vec<&(dyn ToSql + Sync)> = now.iter().map(plain).collect();
-            tx.execute(&self.statement(n_rows), &parameters).await?;
-            rest = later;
+impl Form {
+    /// A statement is `head VALUES rows tail`.
+    pub(super) const fn new(
+        head: &'static str,
+        columns: &'static [&'static str],
+        tail: &'static str,
+    ) -> Self {
+        Self {
+            head,
+            columns,
+            tail,
+            texts: [
+                (512, OnceLock::new()),
+                (64, OnceLock::new()),
+                (8, OnceLock::new()),
+                (1, OnceLock::new()),
+            ],
         }
-        Ok(())
     }
 
-    fn statement(&self, n_rows: usize) -> String {
+    /// The statement of the largest size that is not more than so many rows, and its size.
+    fn statement(&self, n_rows: usize) -> (&str, usize) {
+        let [.., single] = &self.texts;
+        let fitting = self.texts.iter().find(|(size, _)| *size <= n_rows);
+        let (size, text) = fitting.unwrap_or(single);
+        (text.get_or_init(|| self.text(*size)), *size)
+    }
+
+    fn text(&self, n_rows: usize) -> String {
         let mut sql = self.head.to_owned() + " VALUES ";
         let mut number = 0;
         for row in 0..n_rows {
@@ -52,7 +74,8 @@ impl RowValues<'_> {
             for (index, column) in self.columns.iter().enumerate() {
                 number += 1;
                 let comma = if index == 0 { "" } else { ", " };
-                sql.push_str(&format!("{comma}${number}::{column}"));
+                // Cannot fail: a text takes all that is written into it.
+                let _ = write!(sql, "{comma}${number}::{column}");
             }
             sql.push(')');
         }
@@ -61,21 +84,35 @@ impl RowValues<'_> {
     }
 }
 
+impl RowValues<'_> {
+    /// The statements that write the rows, at most 512 each, with their parameters.
+    pub(super) fn statements(&self) -> Vec<(&str, Vec<&(dyn ToSql + Sync)>)> {
+        let width = self.form.columns.len().max(1);
+        let mut statements = Vec::new();
+        let mut rest = self.values.as_slice();
+        while !rest.is_empty() {
+            let (sql, n_rows) = self.form.statement(rest.len() / width);
+            let (now, later) = rest.split_at(rest.len().min(n_rows * width));
+            statements.push((sql, now.iter().map(plain).collect()));
+            rest = later;
+        }
+        statements
+    }
+}
+
 fn plain<'v>(value: &'v Value<'_>) -> &'v (dyn ToSql + Sync) {
     &**value
 }
 
-/// The largest size that is not more than what is left.
-fn size_for(n_rows: usize) -> usize {
-    SIZES.into_iter().find(|size| *size <= n_rows).unwrap_or(1)
-}
-
-/// How many rows a statement has. More than 512 are slower per row.
-const SIZES: [usize; 4] = [512, 64, 8, 1];
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    static ROWS: Form = Form::new(
+        "INSERT INTO x (tenant_id, y)",
+        &["uuid", "json"],
+        " ON CONFLICT DO NOTHING",
+    );
 
     #[test]
     fn statements_have_one_of_four_sizes() {
@@ -88,16 +125,10 @@ mod tests {
             (511, 64),
             (9_999, 512),
         ] {
-            assert_eq!(size_for(n_rows), size, "{n_rows}");
+            assert_eq!(ROWS.statement(n_rows).1, size, "{n_rows}");
         }
-        let rows = RowValues {
-            head: "INSERT INTO x (tenant_id, y)",
-            columns: &["uuid", "json"],
-            tail: " ON CONFLICT DO NOTHING",
-            values: Vec::new(),
-        };
         assert_eq!(
-            rows.statement(2),
+            ROWS.text(2),
             "INSERT INTO x (tenant_id, y) VALUES ($1::uuid, $2::json), ($3::uuid, $4::json) \
              ON CONFLICT DO NOTHING"
         );

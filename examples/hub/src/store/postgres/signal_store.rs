@@ -18,7 +18,7 @@ use super::column::DAMAGED;
 use super::fault::Fault;
 use super::horizon;
 use super::partition::Table;
-use super::signal::{slice_of, store_signals};
+use super::signal::{slice_of, store_signals_and_commit};
 use super::transaction::{Plan, Tx};
 
 impl SignalStore for PostgresStore {
@@ -30,7 +30,7 @@ impl SignalStore for PostgresStore {
             let signals = Arc::clone(&written);
             Box::pin(async move {
                 let signals: Vec<&Signal> = signals.iter().collect();
-                store_signals(tx, tenant, &signals).await
+                store_signals_and_commit(tx, tenant, &signals).await
             })
         })
     }

@@ -4,20 +4,30 @@
 //! formats itself: a function call would not reach the shards of a distributed database. A
 //! transaction runs in a task, so that a caller who goes away in the middle costs no connection; a
 //! connection whose transaction did not end in order is closed and never used again.
+//!
+//! Statements that need no answer of each other are sent together: the beginning with the first
+//! ones, the last ones with the commit. The server carries them out in the order in which they were
+//! sent, so what follows a lock is read after it was taken, and after one that fails it refuses all
+//! that follow. An emission waits twice, a group of payloads of one tenant as well, however many
+//! they are.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use monsys_core::id::TenantId;
 use monsys_core::store::{StoreError, StoreFuture};
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 
 use super::PostgresStore;
 use super::fault::Fault;
 use super::partition::{self, Slice};
+use super::row_values::RowValues;
 
 /// What a transaction is called in logs, whose rows it may see, and what it may do.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +96,8 @@ fn entering(tenant: TenantId) -> String {
 /// A transaction that is under way.
 pub(super) struct Tx {
     connection: Option<Object>,
+    /// Whether it committed with its last rows.
+    is_committed: AtomicBool,
     /// Whether an earlier try of the same transaction may have been committed.
     pub(super) is_repeated: bool,
 }
@@ -93,21 +105,27 @@ pub(super) struct Tx {
 /// Parameters of a statement.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
+/// One of several queries that are sent together.
+pub(super) type Query<'a> = (&'a str, Parameters<'a>);
+
 /// What a transaction does between its beginning and its end.
 pub(super) type Work<'t, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 't>>;
 
 impl Tx {
-    async fn begin(pool: &Pool, plan: &Plan, is_repeated: bool) -> Result<Self, Fault> {
+    async fn on_connection(pool: &Pool, is_repeated: bool) -> Result<Self, Fault> {
         let connection = pool.get().await.map_err(|error| {
             tracing::error!(%error, "no connection to the database");
             Fault::Away
         })?;
-        let tx = Self {
+        Ok(Self {
             connection: Some(connection),
+            is_committed: AtomicBool::new(false),
             is_repeated,
-        };
-        tx.connection()?.batch_execute(&plan.beginning()).await?;
-        Ok(tx)
+        })
+    }
+
+    async fn begin(&self, plan: &Plan) -> Result<(), Fault> {
+        Ok(self.connection()?.batch_execute(&plan.beginning()).await?)
     }
 
     /// Sees the rows of this tenant from here on, and of no other.
@@ -120,6 +138,65 @@ impl Tx {
         let connection = self.connection()?;
         let statement = connection.prepare_cached(sql).await?;
         Ok(connection.query(&statement, of).await?)
+    }
+
+    /// All rows of some queries, which are sent together and carried out in their order.
+    pub(super) async fn all_rows(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Fault> {
+        let connection = self.connection()?;
+        // All before the first is sent: none may overtake one that has to be prepared.
+        let mut prepared = Vec::with_capacity(queries.len());
+        for (sql, of) in queries {
+            prepared.push((connection.prepare_cached(sql).await?, *of));
+        }
+        let asked = prepared
+            .iter()
+            .map(|(statement, of)| connection.query(statement, of));
+        let mut answers = Vec::with_capacity(queries.len());
+        for answer in together(asked).await {
+            answers.push(answer?);
+        }
+        Ok(answers)
+    }
+
+    /// Writes rows by statements that are sent together and carried out in their order.
+    pub(super) async fn write(&self, rows: &[RowValues<'_>]) -> Result<(), Fault> {
+        let connection = self.connection()?;
+        let statements = self.statements(rows).await?;
+        let writing = statements
+            .iter()
+            .map(|(statement, of)| connection.execute(statement, of));
+        for written in together(writing).await {
+            written?;
+        }
+        Ok(())
+    }
+
+    /// Writes the last rows of the transaction, and commits.
+    pub(super) async fn write_and_commit(&self, rows: &[RowValues<'_>]) -> Result<(), Fault> {
+        let connection = self.connection()?;
+        let statements = self.statements(rows).await?;
+        let writing = statements
+            .iter()
+            .map(|(statement, of)| connection.execute(statement, of));
+        let (written, committed) = tokio::join!(
+            biased;
+            together(writing),
+            connection.batch_execute("COMMIT")
+        );
+        for outcome in written {
+            let Err(error) = outcome else { continue };
+            // The server says why it refuses a row, or goes before the commit that follows. Where
+            // it says nothing, the commit may have been carried out.
+            let is_answered = error.as_db_error().is_some();
+            return Err(if is_answered {
+                Fault::from(error)
+            } else {
+                unknown_where_lost(error)
+            });
+        }
+        committed.map_err(unknown_where_lost)?;
+        self.is_committed.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The first row of a query, if there is one.
@@ -142,16 +219,15 @@ impl Tx {
     }
 
     async fn commit(mut self) -> Result<(), Fault> {
-        let committed = self.connection()?.batch_execute("COMMIT").await;
-        match committed.map_err(Fault::from) {
-            Ok(()) => {
-                // In order: the connection goes back to the pool.
-                drop(self.connection.take());
-                Ok(())
-            }
-            Err(Fault::Lost) => Err(Fault::Unknown),
-            Err(fault) => Err(fault),
+        if self.is_committed.load(Ordering::Relaxed) {
+            drop(self.connection.take());
+            return Ok(());
         }
+        let committed = self.connection()?.batch_execute("COMMIT").await;
+        committed.map_err(unknown_where_lost)?;
+        // In order: the connection goes back to the pool.
+        drop(self.connection.take());
+        Ok(())
     }
 
     async fn roll_back(mut self) {
@@ -161,6 +237,18 @@ impl Tx {
         if connection.batch_execute("ROLLBACK").await.is_ok() {
             drop(self.connection.take());
         }
+    }
+
+    async fn statements<'v>(
+        &self,
+        rows: &'v [RowValues<'_>],
+    ) -> Result<Vec<(Statement, Vec<&'v (dyn ToSql + Sync)>)>, Fault> {
+        let connection = self.connection()?;
+        let mut statements = Vec::new();
+        for (sql, values) in rows.iter().flat_map(RowValues::statements) {
+            statements.push((connection.prepare_cached(sql).await?, values));
+        }
+        Ok(statements)
     }
 
     fn connection(&self) -> Result<&Object, Fault> {
@@ -244,14 +332,45 @@ async fn once<T>(
     is_repeated: bool,
     work: &(impl for<'t> Fn(&'t Tx) -> Work<'t, T> + Sync),
 ) -> Result<T, Fault> {
-    let tx = Tx::begin(pool, plan, is_repeated).await?;
-    match work(&tx).await {
+    let tx = Tx::on_connection(pool, is_repeated).await?;
+    // The beginning goes out first, and the first statements behind it.
+    let (begun, worked) = tokio::join!(biased; tx.begin(plan), work(&tx));
+    begun?;
+    match worked {
         Ok(answer) => tx.commit().await.map(|()| answer),
         Err(fault) => {
             tx.roll_back().await;
             Err(fault)
         }
     }
+}
+
+/// Why a commit failed.
+fn unknown_where_lost(error: tokio_postgres::Error) -> Fault {
+    let fault = Fault::from(error);
+    if matches!(fault, Fault::Lost) {
+        Fault::Unknown
+    } else {
+        fault
+    }
+}
+
+/// Runs futures side by side: each is begun in its turn, then each is waited for.
+async fn together<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut begun = Vec::new();
+    for future in futures {
+        let mut future = Box::pin(future);
+        let first = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+        begun.push((future, first));
+    }
+    let mut outputs = Vec::with_capacity(begun.len());
+    for (future, first) in begun {
+        outputs.push(match first {
+            Poll::Ready(output) => output,
+            Poll::Pending => future.await,
+        });
+    }
+    outputs
 }
 
 /// How long a transaction waits before it is tried again; after the last it is given up.

@@ -6,19 +6,27 @@ use monsys_core::id::{AgentId, TenantId};
 use monsys_core::position::PositionSet;
 use monsys_core::store::{IngestBatch, SignatureStatus, StoreError};
 use monsys_core::time::Timestamp;
+use tokio_postgres::Row;
 
 use super::super::column::DAMAGED;
 use super::super::fault::Fault;
 use super::super::nonce::check_profile;
-use super::super::row_values::{RowValues, value};
-use super::super::transaction::Tx;
+use super::super::row_values::{Form, RowValues, value};
 
 /// The agents of one tenant, by their identifiers.
 pub(super) struct AgentStates(BTreeMap<AgentId, AgentState>);
 
 struct AgentState {
     positions: PositionSet,
+    profile: Profile,
     change: Option<Change>,
+}
+
+/// By what an agent proves who it is.
+struct Profile {
+    is_pinned: bool,
+    is_revoked: bool,
+    is_device: bool,
 }
 
 /// What accepted payloads change of an agent.
@@ -29,42 +37,53 @@ struct Change {
     highest: Option<(String, String)>,
 }
 
+impl Profile {
+    fn of(row: &Row) -> Result<Self, Fault> {
+        Ok(Self {
+            is_pinned: row.try_get(2)?,
+            is_revoked: row.try_get(3)?,
+            is_device: row.try_get(4)?,
+        })
+    }
+
+    fn check(&self, batch: &IngestBatch) -> Result<(), Fault> {
+        let can_verify = self.is_pinned || self.is_device;
+        if self.is_revoked || (can_verify && batch.signature == SignatureStatus::Unpinned) {
+            return Err(StoreError::Outdated.into());
+        }
+        check_profile(self.is_device, batch.nonce)
+    }
+}
+
+/// The agents of some payloads, in order and each once.
+pub(super) fn agents_of(batches: &[&IngestBatch]) -> Vec<AgentId> {
+    let mut ids: Vec<AgentId> = batches.iter().map(|batch| batch.agent).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
 impl AgentStates {
-    /// Locks the agents in the order of their identifiers, and makes sure that what the requests
-    /// were checked against still holds: a key pinned since, or an agent revoked since, makes the
-    /// sender come again.
-    pub(super) async fn lock(
-        tx: &Tx,
-        tenant: TenantId,
-        batches: &[&IngestBatch],
-    ) -> Result<Self, Fault> {
-        let mut ids: Vec<AgentId> = batches.iter().map(|batch| batch.agent).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let sql = "SELECT id, positions, public_key IS NOT NULL, revoked_at IS NOT NULL, \
-                   device_key IS NOT NULL FROM agents \
-                   WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY id FOR NO KEY UPDATE";
+    /// Reads the rows of [`LOCK`], and makes sure that what the requests were checked against
+    /// still holds: a key pinned since, or an agent revoked since, makes the sender come again.
+    pub(super) fn of(rows: &[Row], batches: &[&IngestBatch]) -> Result<Self, Fault> {
         let mut states = BTreeMap::new();
-        for row in tx.rows(sql, &[&tenant, &ids]).await? {
+        for row in rows {
             let agent: AgentId = row.try_get(0)?;
-            let [is_pinned, is_revoked, is_device] =
-                [row.try_get(2)?, row.try_get(3)?, row.try_get(4)?];
-            let can_verify: bool = is_pinned || is_device;
-            for batch in batches.iter().filter(|batch| batch.agent == agent) {
-                if is_revoked || (can_verify && batch.signature == SignatureStatus::Unpinned) {
-                    return Err(StoreError::Outdated.into());
-                }
-                check_profile(is_device, batch.nonce)?;
-            }
             let positions = PositionSet::from_bytes(row.try_get(1)?).map_err(|_| DAMAGED)?;
-            let change = None;
-            states.insert(agent, AgentState { positions, change });
+            let (profile, change) = (Profile::of(row)?, None);
+            let state = AgentState {
+                positions,
+                profile,
+                change,
+            };
+            states.insert(agent, state);
         }
-        if states.len() == ids.len() {
-            Ok(Self(states))
-        } else {
-            Err(StoreError::NotFound.into())
+        for batch in batches {
+            let state = states.get(&batch.agent).ok_or(StoreError::NotFound)?;
+            state.profile.check(batch)?;
         }
+        Ok(Self(states))
     }
 
     pub(super) fn positions(&self, agent: AgentId) -> Result<&PositionSet, Fault> {
@@ -110,46 +129,55 @@ impl AgentStates {
         Ok(())
     }
 
-    /// Writes what changed.
-    pub(super) async fn write(self, tx: &Tx, tenant: TenantId) -> Result<(), Fault> {
+    /// What changed.
+    pub(super) fn into_rows(self, tenant: TenantId) -> RowValues<'static> {
         let mut values = Vec::new();
-        for (agent, state) in &self.0 {
-            let Some(change) = &state.change else {
+        for (agent, state) in self.0 {
+            let Some(change) = state.change else {
                 continue;
             };
-            let highest = change.highest.as_ref();
+            let (key, highest) = change.highest.unzip();
             values.extend([
                 value(tenant),
-                value(*agent),
+                value(agent),
                 value(state.positions.to_bytes()),
                 value(change.last_seen_at),
                 value(change.last_verified_at),
-                value(change.version.as_deref()),
-                value(highest.map(|(key, _)| key.as_str())),
-                value(highest.map(|(_, version)| version.as_str())),
+                value(change.version),
+                value(key),
+                value(highest),
             ]);
         }
-        let rows = RowValues {
-            head: "WITH v (tenant_id, id, positions, seen, verified, version, key, highest) AS (",
-            columns: &[
-                "uuid",
-                "uuid",
-                "bytea",
-                "timestamptz",
-                "timestamptz",
-                "text",
-                "text",
-                "text",
-            ],
-            tail: ") UPDATE agents a SET positions = v.positions, last_seen_at = v.seen, \
-                   last_verified_at = coalesce(v.verified, a.last_verified_at), \
-                   version = coalesce(v.version, a.version), \
-                   version_highest = CASE WHEN v.key > a.version_highest_key THEN v.highest \
-                   ELSE a.version_highest END, \
-                   version_highest_key = greatest(v.key, a.version_highest_key) FROM v \
-                   WHERE a.tenant_id = v.tenant_id AND a.id = v.id",
+        RowValues {
+            form: &CHANGE,
             values,
-        };
-        rows.write(tx).await
+        }
     }
 }
+
+/// Locks agents in the order of their identifiers, so that two transactions never wait for each
+/// other.
+pub(super) const LOCK: &str = "SELECT id, positions, public_key IS NOT NULL, \
+    revoked_at IS NOT NULL, device_key IS NOT NULL FROM agents \
+    WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY id FOR NO KEY UPDATE";
+
+static CHANGE: Form = Form::new(
+    "WITH v (tenant_id, id, positions, seen, verified, version, key, highest) AS (",
+    &[
+        "uuid",
+        "uuid",
+        "bytea",
+        "timestamptz",
+        "timestamptz",
+        "text",
+        "text",
+        "text",
+    ],
+    ") UPDATE agents a SET positions = v.positions, last_seen_at = v.seen, \
+     last_verified_at = coalesce(v.verified, a.last_verified_at), \
+     version = coalesce(v.version, a.version), \
+     version_highest = CASE WHEN v.key > a.version_highest_key THEN v.highest \
+     ELSE a.version_highest END, \
+     version_highest_key = greatest(v.key, a.version_highest_key) FROM v \
+     WHERE a.tenant_id = v.tenant_id AND a.id = v.id",
+);

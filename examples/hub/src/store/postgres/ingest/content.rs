@@ -7,11 +7,12 @@ use monsys_core::limit;
 use monsys_core::position::ContentHash;
 use monsys_core::store::IngestBatch;
 use monsys_core::time::{Span, Timestamp};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::super::column::{DAMAGED, bytes32};
 use super::super::fault::Fault;
-use super::super::row_values::{RowValues, value};
-use super::super::transaction::Tx;
+use super::super::row_values::{Form, RowValues, value};
 
 /// An agent and a position.
 type Place = (AgentId, i64, i64);
@@ -22,33 +23,41 @@ pub(super) struct Contents {
     kept: Vec<(Place, ContentHash, Timestamp)>,
 }
 
-impl Contents {
-    pub(super) async fn read(
-        tx: &Tx,
-        tenant: TenantId,
-        batches: &[&IngestBatch],
-    ) -> Result<Self, Fault> {
-        let sql = "SELECT c.agent_id, c.epoch, c.seq, c.content \
-                   FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) k (agent_id, epoch, seq) \
-                   JOIN ingest_contents c ON c.tenant_id = $1 AND c.agent_id = k.agent_id \
-                   AND c.epoch = k.epoch AND c.seq = k.seq \
-                   WHERE c.received_at > $5 ORDER BY c.received_at";
+/// The parameters of [`CONTENTS`] but for the tenant.
+pub(super) struct ContentsQuery {
+    agents: Vec<AgentId>,
+    epochs: Vec<i64>,
+    seqs: Vec<i64>,
+    since: Timestamp,
+}
+
+impl ContentsQuery {
+    pub(super) fn new(batches: &[&IngestBatch]) -> Self {
         let places: Vec<Place> = batches.iter().map(|batch| place(batch)).collect();
-        let agents: Vec<AgentId> = places.iter().map(|place| place.0).collect();
-        let epochs: Vec<i64> = places.iter().map(|place| place.1).collect();
-        let seqs: Vec<i64> = places.iter().map(|place| place.2).collect();
         let earliest = batches.iter().map(|batch| batch.received_at).min();
         // Twice as long as contents are kept at least, so that only slices are left out which
         // are about to be dropped.
         let kept = Span::from_secs(2 * limit::CONTENT_HASH_KEPT_S);
-        let since = earliest.unwrap_or(Timestamp::MIN).saturating_sub(kept);
+        Self {
+            agents: places.iter().map(|place| place.0).collect(),
+            epochs: places.iter().map(|place| place.1).collect(),
+            seqs: places.iter().map(|place| place.2).collect(),
+            since: earliest.unwrap_or(Timestamp::MIN).saturating_sub(kept),
+        }
+    }
+
+    pub(super) fn parameters<'q>(&'q self, tenant: &'q TenantId) -> [&'q (dyn ToSql + Sync); 5] {
+        [tenant, &self.agents, &self.epochs, &self.seqs, &self.since]
+    }
+}
+
+impl Contents {
+    /// Reads the rows of [`CONTENTS`].
+    pub(super) fn of(rows: &[Row]) -> Result<Self, Fault> {
         let mut known = BTreeMap::new();
-        for row in tx
-            .rows(sql, &[&tenant, &agents, &epochs, &seqs, &since])
-            .await?
-        {
+        for row in rows {
             let place = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            let content = bytes32(&row, 3)?.map(ContentHash).ok_or(DAMAGED)?;
+            let content = bytes32(row, 3)?.map(ContentHash).ok_or(DAMAGED)?;
             // The latest stays.
             known.insert(place, content);
         }
@@ -66,28 +75,38 @@ impl Contents {
         self.kept.push((place, batch.content, batch.received_at));
     }
 
-    pub(super) async fn write(self, tx: &Tx, tenant: TenantId) -> Result<(), Fault> {
+    /// What is kept of the payloads that were accepted.
+    pub(super) fn into_rows(self, tenant: TenantId) -> RowValues<'static> {
         let mut values = Vec::with_capacity(self.kept.len() * 6);
-        for ((agent, epoch, seq), content, received_at) in &self.kept {
+        for ((agent, epoch, seq), content, received_at) in self.kept {
             values.extend([
                 value(tenant),
-                value(*agent),
-                value(*epoch),
-                value(*seq),
-                value(content.0.as_slice()),
-                value(*received_at),
+                value(agent),
+                value(epoch),
+                value(seq),
+                value(content.0.to_vec()),
+                value(received_at),
             ]);
         }
-        let rows = RowValues {
-            head: "INSERT INTO ingest_contents \
-                   (tenant_id, agent_id, epoch, seq, content, received_at)",
-            columns: &["uuid", "uuid", "bigint", "bigint", "bytea", "timestamptz"],
-            tail: "",
+        RowValues {
+            form: &KEPT,
             values,
-        };
-        rows.write(tx).await
+        }
     }
 }
+
+static KEPT: Form = Form::new(
+    "INSERT INTO ingest_contents (tenant_id, agent_id, epoch, seq, content, received_at)",
+    &["uuid", "uuid", "bigint", "bigint", "bytea", "timestamptz"],
+    "",
+);
+
+/// The contents at some positions.
+pub(super) const CONTENTS: &str = "SELECT c.agent_id, c.epoch, c.seq, c.content \
+    FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) k (agent_id, epoch, seq) \
+    JOIN ingest_contents c ON c.tenant_id = $1 AND c.agent_id = k.agent_id \
+    AND c.epoch = k.epoch AND c.seq = k.seq \
+    WHERE c.received_at > $5 ORDER BY c.received_at";
 
 fn place(batch: &IngestBatch) -> Place {
     let (epoch, seq) = position_columns(batch);

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use monsys_core::id::AgentId;
+use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
 use monsys_core::signal::Signal;
-use monsys_core::store::IngestBatch;
+use monsys_core::store::{IngestBatch, Payload};
 use monsys_core::time::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
+use super::super::column::DAMAGED;
 use super::super::fault::Fault;
-use super::super::transaction::Tx;
 
 /// The latest signal of each key: when it was observed, and until when it holds; `None` is until
 /// superseded.
@@ -20,19 +22,57 @@ type Keys = BTreeMap<String, (Timestamp, Option<Timestamp>)>;
 #[derive(Default)]
 pub(super) struct LiveKeys(BTreeMap<(AgentId, String), Keys>);
 
+/// The parameters of [`KEYS`] but for the tenant: each agent and source once.
+#[derive(Default)]
+pub(super) struct LiveKeysQuery {
+    subjects: Vec<String>,
+    sources: Vec<String>,
+}
+
+impl LiveKeysQuery {
+    pub(super) fn new(batches: &[&IngestBatch]) -> Self {
+        let mut names = BTreeSet::new();
+        for batch in batches {
+            let Payload::Signals(signals) = &batch.payload else {
+                continue;
+            };
+            names.extend(signals.iter().map(|signal| (batch.agent, signal.source())));
+        }
+        let names = names.into_iter();
+        let (subjects, sources) = names
+            .map(|(agent, source)| (agent.to_string(), source.as_str().to_owned()))
+            .unzip();
+        Self { subjects, sources }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.subjects.is_empty()
+    }
+
+    pub(super) fn parameters<'q>(&'q self, tenant: &'q TenantId) -> [&'q (dyn ToSql + Sync); 3] {
+        [tenant, &self.subjects, &self.sources]
+    }
+}
+
 impl LiveKeys {
+    /// Reads the rows of [`KEYS`].
+    pub(super) fn of(rows: &[Row]) -> Result<Self, Fault> {
+        let mut live = Self::default();
+        for row in rows {
+            let agent = AgentId::parse(row.try_get(0)?).map_err(|_| DAMAGED)?;
+            let keys = live.0.entry((agent, row.try_get(1)?)).or_default();
+            keys.insert(row.try_get(2)?, (row.try_get(3)?, row.try_get(4)?));
+        }
+        Ok(live)
+    }
+
     /// Takes the keys of a payload, or finds its first signal beyond what the agent may have.
-    pub(super) async fn take(
-        &mut self,
-        tx: &Tx,
-        batch: &IngestBatch,
-        signals: &[Signal],
-    ) -> Result<Option<usize>, Fault> {
+    pub(super) fn take(&mut self, batch: &IngestBatch, signals: &[Signal]) -> Option<usize> {
         let mut live: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for (index, signal) in signals.iter().enumerate() {
             let source = signal.source().as_str();
             if !live.contains_key(source) {
-                let keys = self.of_source(tx, batch, source).await?;
+                let keys = self.0.entry((batch.agent, source.to_owned())).or_default();
                 let is_live = |until: Option<Timestamp>| match until {
                     None => true,
                     Some(until) => until > batch.received_at,
@@ -45,7 +85,7 @@ impl LiveKeys {
             };
             keys.insert(signal.key().as_str().to_owned());
             if keys.len() > limit::LIVE_KEYS_PER_SOURCE_MAX {
-                return Ok(Some(index));
+                return Some(index);
             }
         }
         let agent = batch.agent.to_string();
@@ -63,28 +103,12 @@ impl LiveKeys {
                 *held = latest;
             }
         }
-        Ok(None)
-    }
-
-    async fn of_source(
-        &mut self,
-        tx: &Tx,
-        batch: &IngestBatch,
-        source: &str,
-    ) -> Result<&Keys, Fault> {
-        let name = (batch.agent, source.to_owned());
-        if !self.0.contains_key(&name) {
-            // The agent's row is locked, and nobody else speaks for the agent.
-            let sql = "SELECT signal_key, observed_at, expires_at FROM signal_current \
-                       WHERE tenant_id = $1 AND subject_type = 'agent' AND subject_id = $2 \
-                       AND source = $3";
-            let subject = batch.agent.to_string();
-            let mut keys = Keys::new();
-            for row in tx.rows(sql, &[&batch.tenant, &subject, &source]).await? {
-                keys.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
-            }
-            self.0.insert(name.clone(), keys);
-        }
-        Ok(self.0.entry(name).or_default())
+        None
     }
 }
+
+/// What is current of some agents. Their rows are locked, and nobody else speaks for them.
+pub(super) const KEYS: &str = "SELECT c.subject_id, c.source, c.signal_key, c.observed_at, \
+    c.expires_at FROM unnest($2::text[], $3::text[]) k (subject_id, source) \
+    JOIN signal_current c ON c.tenant_id = $1 AND c.subject_type = 'agent' \
+    AND c.subject_id = k.subject_id AND c.source = k.source";

@@ -2,8 +2,8 @@
 //!
 //! Tenant by tenant, in the order of their identifiers: the rows of their agents are locked in
 //! order, so that two transactions never wait for each other; what decides about the payloads is
-//! read in one statement each; the decisions are made in memory, in the order of the input; what
-//! they leave is written by a few statements of many rows.
+//! read in one statement each, all sent together; the decisions are made in memory, in the order of
+//! the input; what they leave is written by a few statements of many rows, sent together as well.
 
 mod agent_state;
 mod content;
@@ -13,24 +13,26 @@ mod payload;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use monsys_core::id::TenantId;
+use monsys_core::id::{AgentId, TenantId};
 use monsys_core::position::Admission;
 use monsys_core::store::{
-    IngestBatch, IngestFinding, IngestOutcome, IngestStore, NonceOutcome, NonceUse, Payload,
-    StoreError, StoreFuture,
+    IngestBatch, IngestFinding, IngestOutcome, IngestStore, NonceDigest, NonceOutcome, NonceUse,
+    Payload, StoreError, StoreFuture,
 };
+use monsys_core::time::Timestamp;
 
-use self::agent_state::AgentStates;
-use self::content::Contents;
-use self::live_key::LiveKeys;
+use self::agent_state::{AgentStates, LOCK, agents_of};
+use self::content::{CONTENTS, Contents, ContentsQuery};
+use self::live_key::{KEYS, LiveKeys, LiveKeysQuery};
 use self::payload::PayloadRows;
 use super::PostgresStore;
 use super::anomaly::record;
 use super::fault::Fault;
-use super::nonce::{self, Nonces, known, spend};
+use super::nonce::{self, KNOWN, Known, KnownQuery, Nonces, known_of, spend};
 use super::partition::{Slice, Table};
-use super::signal::slice_of;
-use super::transaction::{Plan, Tx, shared};
+use super::row_values::RowValues;
+use super::signal::{ARRIVALS, arrivals_of, slice_of};
+use super::transaction::{Parameters, Plan, Query, Tx, shared};
 
 impl IngestStore for PostgresStore {
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>> {
@@ -106,33 +108,41 @@ async fn commit(tx: &Tx, batches: &[IngestBatch]) -> Result<Vec<IngestOutcome>, 
             .push((place, batch));
     }
     let mut outcomes = BTreeMap::new();
-    for (tenant, placed) in tenants {
-        tx.enter(tenant).await?;
+    let n_tenants = tenants.len();
+    for (index, (tenant, placed)) in tenants.into_iter().enumerate() {
         let batches: Vec<&IngestBatch> = placed.iter().map(|(_, batch)| *batch).collect();
-        let decided = commit_of_tenant(tx, tenant, &batches).await?;
-        outcomes.extend(placed.iter().map(|(place, _)| *place).zip(decided));
+        let ending = if index + 1 == n_tenants {
+            Ending::Commit
+        } else {
+            Ending::GoOn
+        };
+        // It goes out first, and the reading behind it.
+        let (entered, decided) = tokio::join!(
+            biased;
+            tx.enter(tenant),
+            commit_of_tenant(tx, tenant, &batches, ending)
+        );
+        entered?;
+        outcomes.extend(placed.iter().map(|(place, _)| *place).zip(decided?));
     }
     Ok(outcomes.into_values().collect())
+}
+
+/// What follows when the payloads of a tenant are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    GoOn,
+    Commit,
 }
 
 async fn commit_of_tenant(
     tx: &Tx,
     tenant: TenantId,
     batches: &[&IngestBatch],
+    ending: Ending,
 ) -> Result<Vec<IngestOutcome>, Fault> {
-    let mut turn = Turn {
-        agents: AgentStates::lock(tx, tenant, batches).await?,
-        nonces: Nonces::of(tx),
-        contents: Contents::read(tx, tenant, batches).await?,
-        keys: LiveKeys::default(),
-        rows: PayloadRows::default(),
-    };
-    let with_nonce = batches.iter().filter_map(|batch| {
-        let nonce = batch.nonce?;
-        Some((batch.agent, nonce, batch.received_at))
-    });
-    let uses: Vec<_> = with_nonce.collect();
-    let mut known = known(tx, tenant, &uses).await?.into_iter();
+    let (mut turn, known) = Turn::read(tx, tenant, batches).await?;
+    let mut known = known.into_iter();
     let mut outcomes = Vec::with_capacity(batches.len());
     for batch in batches {
         let outcome = match batch.nonce {
@@ -144,17 +154,26 @@ async fn commit_of_tenant(
             }
         };
         outcomes.push(match outcome {
-            NonceOutcome::Spent => turn.decide(tx, batch).await?,
+            NonceOutcome::Spent => turn.decide(batch)?,
             NonceOutcome::Used => IngestOutcome::NonceUsed,
             NonceOutcome::Full { retry_after_s } => IngestOutcome::NoncesFull { retry_after_s },
         });
     }
-    turn.write(tx, tenant).await?;
-    for (batch, outcome) in batches.iter().zip(&outcomes) {
-        if let (Some((finding, signal)), IngestOutcome::Accepted) = (&batch.finding, outcome) {
-            let of = (tenant, batch.agent);
-            record(tx, of, batch.received_at, finding, 1, signal).await?;
-        }
+    let rows = turn.into_rows(tenant);
+    let found: Vec<_> = batches
+        .iter()
+        .zip(&outcomes)
+        .filter(|(_, outcome)| **outcome == IngestOutcome::Accepted)
+        .filter_map(|(batch, _)| Some((batch, batch.finding.as_ref()?)))
+        .collect();
+    if found.is_empty() && ending == Ending::Commit {
+        tx.write_and_commit(&rows).await?;
+        return Ok(outcomes);
+    }
+    tx.write(&rows).await?;
+    for (batch, (finding, signal)) in found {
+        let of = (tenant, batch.agent);
+        record(tx, of, batch.received_at, finding, 1, signal).await?;
     }
     Ok(outcomes)
 }
@@ -165,11 +184,63 @@ struct Turn<'a> {
     nonces: Nonces,
     contents: Contents,
     keys: LiveKeys,
+    arrivals: Vec<i64>,
     rows: PayloadRows<'a>,
 }
 
 impl<'a> Turn<'a> {
-    async fn decide(&mut self, tx: &Tx, batch: &'a IngestBatch) -> Result<IngestOutcome, Fault> {
+    /// Locks the agents and reads what decides, in statements that are sent together: what is read
+    /// after the lock is read when it is held. Answers also what is known of the nonces.
+    async fn read(
+        tx: &Tx,
+        tenant: TenantId,
+        batches: &[&IngestBatch],
+    ) -> Result<(Self, Vec<Known>), Fault> {
+        let agents = agents_of(batches);
+        let contents = ContentsQuery::new(batches);
+        let keys = LiveKeysQuery::new(batches);
+        let uses = nonces_of(batches);
+        let known = KnownQuery::new(&uses);
+        let n_signals = batches.iter().map(|batch| {
+            if let Payload::Signals(signals) = &batch.payload {
+                signals.len()
+            } else {
+                0
+            }
+        });
+        // Some may stay unused: numbers need only rise.
+        let n_signals = i64::try_from(n_signals.sum::<usize>()).unwrap_or(i64::MAX);
+        let (contents, keys_of) = (contents.parameters(&tenant), keys.parameters(&tenant));
+        let known = known.parameters(&tenant);
+        let (lock, signals): (Parameters<'_>, Parameters<'_>) =
+            (&[&tenant, &agents], &[&n_signals]);
+        let mut queries: Vec<Query<'_>> = vec![(LOCK, lock), (CONTENTS, &contents)];
+        if !keys.is_empty() {
+            queries.push((KEYS, &keys_of));
+        }
+        if n_signals > 0 {
+            queries.push((ARRIVALS, signals));
+        }
+        if !uses.is_empty() {
+            queries.push((KNOWN, &known));
+        }
+        let mut answers = tx.all_rows(&queries).await?.into_iter();
+        let mut next = |is_asked: bool| {
+            let answer = is_asked.then(|| answers.next());
+            answer.flatten().unwrap_or_default()
+        };
+        let turn = Self {
+            agents: AgentStates::of(&next(true), batches)?,
+            nonces: Nonces::of(tx),
+            contents: Contents::of(&next(true))?,
+            keys: LiveKeys::of(&next(!keys.is_empty()))?,
+            arrivals: arrivals_of(&next(n_signals > 0))?,
+            rows: PayloadRows::default(),
+        };
+        Ok((turn, known_of(&next(!uses.is_empty()))?))
+    }
+
+    fn decide(&mut self, batch: &'a IngestBatch) -> Result<IngestOutcome, Fault> {
         let positions = self.agents.positions(batch.agent)?;
         // A copy: a payload that is refused further down leaves the positions as they were.
         let mut admitting = positions.clone();
@@ -184,7 +255,7 @@ impl<'a> Turn<'a> {
             Admission::Fresh { fills_gap } => fills_gap,
         };
         if let Payload::Signals(signals) = &batch.payload
-            && let Some(index) = self.keys.take(tx, batch, signals).await?
+            && let Some(index) = self.keys.take(batch, signals)
         {
             return Ok(IngestOutcome::TooManyKeys { index });
         }
@@ -194,10 +265,21 @@ impl<'a> Turn<'a> {
         Ok(IngestOutcome::Accepted)
     }
 
-    async fn write(self, tx: &Tx, tenant: TenantId) -> Result<(), Fault> {
-        self.nonces.write(tx, tenant).await?;
-        self.contents.write(tx, tenant).await?;
-        self.agents.write(tx, tenant).await?;
-        self.rows.write(tx, tenant).await
+    fn into_rows(self, tenant: TenantId) -> Vec<RowValues<'a>> {
+        let mut rows = vec![
+            self.nonces.into_rows(tenant),
+            self.contents.into_rows(tenant),
+            self.agents.into_rows(tenant),
+        ];
+        rows.extend(self.rows.into_rows(tenant, self.arrivals));
+        rows
     }
+}
+
+fn nonces_of(batches: &[&IngestBatch]) -> Vec<(AgentId, NonceDigest, Timestamp)> {
+    let with_nonce = batches.iter().filter_map(|batch| {
+        let nonce = batch.nonce?;
+        Some((batch.agent, nonce, batch.received_at))
+    });
+    with_nonce.collect()
 }

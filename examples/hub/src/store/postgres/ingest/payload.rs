@@ -8,9 +8,8 @@ use monsys_core::signal::Signal;
 use monsys_core::store::{IngestBatch, Payload, SignatureStatus, StoreError};
 
 use super::super::fault::Fault;
-use super::super::row_values::{RowValues, Value, value};
-use super::super::signal::store_signals;
-use super::super::transaction::Tx;
+use super::super::row_values::{Form, RowValues, Value, value};
+use super::super::signal::rows_of;
 use super::content::position_columns;
 
 /// What accepted payloads of one tenant leave.
@@ -36,26 +35,20 @@ impl<'a> PayloadRows<'a> {
         Ok(())
     }
 
-    pub(super) async fn write(self, tx: &Tx, tenant: TenantId) -> Result<(), Fault> {
-        let metrics = RowValues {
-            head: "INSERT INTO metrics (tenant_id, agent_id, time, captured_at, sent_at, epoch, \
-                   seq, is_spooled, is_verified, cpu_usage_percent, cpu_cores, load1, load5, \
-                   load15, mem_total_bytes, mem_used_bytes, swap_total_bytes, swap_used_bytes, \
-                   uptime_seconds, disks, networks)",
-            columns: METRICS,
-            tail: "",
-            values: self.metrics,
-        };
-        metrics.write(tx).await?;
-        let snapshots = RowValues {
-            head: "INSERT INTO endpoint_snapshots (tenant_id, agent_id, time, captured_at, \
-                   processes, listeners, auth, persistence, health)",
-            columns: SNAPSHOTS,
-            tail: "",
-            values: self.snapshots,
-        };
-        snapshots.write(tx).await?;
-        store_signals(tx, tenant, &self.signals).await
+    /// The rows, where each signal has its number.
+    pub(super) fn into_rows(self, tenant: TenantId, arrivals: Vec<i64>) -> Vec<RowValues<'a>> {
+        let mut rows = vec![
+            RowValues {
+                form: &METRICS,
+                values: self.metrics,
+            },
+            RowValues {
+                form: &SNAPSHOTS,
+                values: self.snapshots,
+            },
+        ];
+        rows.extend(rows_of(tenant, &self.signals, arrivals));
+        rows
     }
 }
 
@@ -163,40 +156,51 @@ fn list(objects: impl Iterator<Item = ObjectText>) -> String {
     format!("[{}]", members.join(", "))
 }
 
-/// The types of a row of metrics. JSON goes in as text and stays the text that was written.
-const METRICS: &[&str] = &[
-    "uuid",
-    "uuid",
-    "timestamptz",
-    "timestamptz",
-    "timestamptz",
-    "bigint",
-    "bigint",
-    "boolean",
-    "boolean",
-    "double precision",
-    "bigint",
-    "double precision",
-    "double precision",
-    "double precision",
-    "bigint",
-    "bigint",
-    "bigint",
-    "bigint",
-    "double precision",
-    "text::json",
-    "text::json",
-];
+/// JSON goes in as text and stays the text that was written.
+static METRICS: Form = Form::new(
+    "INSERT INTO metrics (tenant_id, agent_id, time, captured_at, sent_at, epoch, seq, \
+     is_spooled, is_verified, cpu_usage_percent, cpu_cores, load1, load5, load15, \
+     mem_total_bytes, mem_used_bytes, swap_total_bytes, swap_used_bytes, uptime_seconds, disks, \
+     networks)",
+    &[
+        "uuid",
+        "uuid",
+        "timestamptz",
+        "timestamptz",
+        "timestamptz",
+        "bigint",
+        "bigint",
+        "boolean",
+        "boolean",
+        "double precision",
+        "bigint",
+        "double precision",
+        "double precision",
+        "double precision",
+        "bigint",
+        "bigint",
+        "bigint",
+        "bigint",
+        "double precision",
+        "text::json",
+        "text::json",
+    ],
+    "",
+);
 
-/// The types of a row of a snapshot.
-const SNAPSHOTS: &[&str] = &[
-    "uuid",
-    "uuid",
-    "timestamptz",
-    "timestamptz",
-    "text::json",
-    "text::json",
-    "text::json",
-    "text::json",
-    "text::json",
-];
+static SNAPSHOTS: Form = Form::new(
+    "INSERT INTO endpoint_snapshots (tenant_id, agent_id, time, captured_at, processes, \
+     listeners, auth, persistence, health)",
+    &[
+        "uuid",
+        "uuid",
+        "timestamptz",
+        "timestamptz",
+        "text::json",
+        "text::json",
+        "text::json",
+        "text::json",
+        "text::json",
+    ],
+    "",
+);

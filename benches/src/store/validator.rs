@@ -11,7 +11,7 @@ use crate::race::Race;
 use crate::report::Figure;
 use crate::report::Target::{AtMost, Part};
 
-const KIT: &str = include_str!("../../monsys-core/vectors/signals.json");
+const KIT: &str = include_str!("../../../monsys-core/vectors/signals.json");
 
 /// The validator on the committed kit.
 pub fn figures() -> Vec<Figure> {
