@@ -22,7 +22,11 @@ fn main() -> ExitCode {
         .collect();
     let figures = match topics.as_slice() {
         ["wire"] => wire::figures(),
-        ["readers"] => readers::figures(),
+        ["readers"] => {
+            let mut figures = readers::figures();
+            figures.extend(store::page::figures());
+            figures
+        }
         ["store"] => store::figures(),
         _ => {
             eprintln!("usage: ratios readers|store|wire [--json]");

@@ -13,6 +13,7 @@ mod emit;
 mod fleet;
 mod history;
 mod ingest;
+pub mod page;
 mod server;
 mod validator;
 

@@ -13,12 +13,14 @@ use monsys_core::limit;
 use monsys_core::store::{CycleCommit, Retention, StoreError, Swept};
 use monsys_core::time::{Span, Timestamp};
 use monsys_integrity::{Config, Cycle, reconcile};
+use monsys_signals::Catalog;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
 
 use crate::app::App;
 use crate::random::random_bytes;
+use crate::standing;
 
 /// Seconds of the hub's clock between two cycles (integrity document).
 pub(crate) const CYCLE_S: i64 = 600;
@@ -52,6 +54,7 @@ pub(crate) struct CycleReport {
 /// The first one is due ten minutes after the last one of whichever hub ran it, so that hubs which
 /// restart often still judge, and two hubs do not judge twice as often.
 pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    name_unmapped(&app).await;
     let holder = random_bytes::<16>();
     let interval = Span::from_secs(CYCLE_S);
     let mut due = previous_cycle(&app)
@@ -90,6 +93,27 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             Err(error) => tracing::error!(%error, "integrity cycle not run"),
         }
         forget_what_is_old(&app, now).await;
+    }
+}
+
+/// Says once which sources take nothing from any score because they are in no category: a writer
+/// that was never given one looks like one that finds nothing.
+async fn name_unmapped(app: &App) {
+    let (catalog, now) = (Catalog::standard(), app.clock.now());
+    let tenants = app.store.tenants().await.unwrap_or_default();
+    for tenant in tenants {
+        // A store that does not answer says so elsewhere.
+        let Ok(standing) = standing::of_all(app.store.as_ref(), tenant, now).await else {
+            continue;
+        };
+        let sources = standing
+            .signals
+            .iter()
+            .map(|signal| signal.source().as_str());
+        let unmapped = catalog.unmapped(sources);
+        if !unmapped.is_empty() {
+            tracing::warn!(%tenant, ?unmapped, "sources of no category count in no trust score");
+        }
     }
 }
 
