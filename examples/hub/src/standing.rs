@@ -21,6 +21,13 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// Takes a page, and tells whether it is the last that is read.
+    fn is_complete_with(&mut self, page: Vec<Signal>, has_more: bool) -> bool {
+        self.signals.extend(page);
+        self.is_cut = has_more && self.signals.len() >= ROWS_MAX;
+        !has_more || self.is_cut
+    }
+
     /// The rows as the readers take them.
     pub(crate) fn views(&self) -> Vec<SignalView<'_>> {
         self.signals.iter().map(SignalView::from).collect()
@@ -81,10 +88,8 @@ pub(crate) async fn of_agent_at(
     loop {
         let page = store.as_of(tenant, &subject, after.as_ref(), PAGE_ROWS, at);
         let page = page.await?;
-        standing.signals.extend(page.signals);
         after = page.next;
-        standing.is_cut = after.is_some() && standing.signals.len() >= ROWS_MAX;
-        if after.is_none() || standing.is_cut {
+        if standing.is_complete_with(page.signals, after.is_some()) {
             return Ok(standing);
         }
     }
@@ -106,10 +111,8 @@ pub(crate) async fn history(
     let (mut standing, mut after) = (Standing::default(), None);
     loop {
         let page = store.signals(tenant, &filter, after, PAGE_ROWS).await?;
-        standing.signals.extend(page.signals);
         after = page.next;
-        standing.is_cut = after.is_some() && standing.signals.len() >= ROWS_MAX;
-        if after.is_none() || standing.is_cut {
+        if standing.is_complete_with(page.signals, after.is_some()) {
             return Ok(standing);
         }
     }
@@ -137,10 +140,8 @@ async fn current(
     loop {
         let page = store.current(tenant, filter, after.as_ref(), PAGE_ROWS, now);
         let page = page.await?;
-        standing.signals.extend(page.signals);
         after = page.next;
-        standing.is_cut = after.is_some() && standing.signals.len() >= ROWS_MAX;
-        if after.is_none() || standing.is_cut {
+        if standing.is_complete_with(page.signals, after.is_some()) {
             return Ok(standing);
         }
     }
