@@ -46,7 +46,7 @@ use monsys_core::time::Span;
 use monsys_core::{Severity, TenantId, Timestamp};
 
 pub use self::incident::{Finding, Incident, IncidentId, Scope};
-use crate::names::{Names, index};
+use crate::names::{Names, Sought, index};
 use crate::view::{SignalView, Subject};
 
 /// How far apart two findings may lie: 15 minutes.
@@ -97,35 +97,35 @@ impl Correlator {
     /// Takes the findings among signals of the tenant; the others are left out.
     pub fn add(&mut self, rows: &[SignalView<'_>]) {
         self.found.reserve(rows.len());
-        let findings = rows.iter().filter_map(|row| {
-            let severity = row.grade.severity()?;
-            row.grade.is_finding().then_some((row, severity))
-        });
+        let mut sought = Vec::with_capacity(BLOCK);
+        let findings = rows.iter().filter(|row| row.grade.is_finding());
         let mut findings = findings.peekable();
-        let mut block = Vec::with_capacity(BLOCK);
         while findings.peek().is_some() {
-            block.clear();
-            block.extend(findings.by_ref().take(BLOCK).map(|(row, severity)| {
-                let subject = row.subject;
-                let hint = self.subjects.hint(subject.subject_type, subject.subject_id);
-                (row, severity, hint)
-            }));
-            for (row, severity, hint) in &block {
-                let slot = self.slots.number(row.source, row.key);
-                if index(slot) == self.key_of.len() {
-                    self.key_of.push(self.keys.number("key", row.key));
-                }
+            sought.clear();
+            let start = self.found.len();
+            for row in findings.by_ref().take(BLOCK) {
                 let Subject {
                     subject_type,
                     subject_id,
                 } = row.subject;
+                sought.push(Sought::new(subject_type, subject_id));
+                let slot = self.slots.number(row.source, row.key);
+                if index(slot) == self.key_of.len() {
+                    self.key_of.push(self.keys.number("key", row.key));
+                }
                 self.found.push(Found {
                     at: row.observed_at,
-                    subject: self.subjects.number_near(*hint, subject_type, subject_id),
+                    subject: 0,
                     slot,
-                    severity: *severity,
+                    severity: row.grade.severity().unwrap_or(Severity::Info),
                 });
             }
+            let mut block = self.found.iter_mut().skip(start);
+            self.subjects.numbers(&mut sought, |number| {
+                if let Some(found) = block.next() {
+                    found.subject = number;
+                }
+            });
         }
     }
 
