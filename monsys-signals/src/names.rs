@@ -44,7 +44,7 @@ pub(crate) struct Sought<'a> {
     first: &'a str,
     second: &'a str,
     hash: u32,
-    /// Where it is if it is at the first place: its number, and what is known of that.
+    /// The number of the first pair with its hash, and what is known of that.
     number: u32,
     name: Option<Name>,
 }
@@ -70,13 +70,23 @@ impl Names {
     /// Returns the numbers of many pairs, new ones where they are new. Each of the loops reads one
     /// table for all of them, so that waiting for memory overlaps.
     pub(crate) fn numbers(&mut self, sought: &mut [Sought<'_>], mut visit: impl FnMut(u32)) {
-        let mask = self.table.len().wrapping_sub(1);
         for sought in sought.iter_mut() {
-            let place = self.table.get(index(sought.hash) & mask);
+            let hash = sought.hash;
+            let places = probes(hash, self.table.len()).filter_map(|at| self.table.get(at));
+            let place = { places }.find(|place| place.hash == hash || place.next == 0);
             sought.number = place.map_or(0, |place| place.next).wrapping_sub(1);
         }
         for sought in sought.iter_mut() {
             sought.name = self.names.get(index(sought.number)).copied();
+        }
+        let text = self.text.as_bytes();
+        for sought in sought.iter_mut() {
+            let is_likely = |name: &Name| {
+                let last = (name.start + index(name.len)).wrapping_sub(1);
+                text.get(name.start) == sought.first.as_bytes().first()
+                    && text.get(last) == sought.second.as_bytes().last()
+            };
+            sought.name = sought.name.filter(is_likely);
         }
         for sought in sought.iter_mut() {
             let name = sought.name;
@@ -144,6 +154,20 @@ impl Names {
             return Ordering::Equal;
         }
         self.words(a).cmp(&self.words(b))
+    }
+
+    /// Returns the place of each number in the order of the words.
+    pub(crate) fn ranks(&self) -> Vec<u32> {
+        let numbers = (0..).take(self.names.len());
+        let mut order: Vec<u32> = numbers.clone().collect();
+        order.sort_unstable_by(|a, b| self.cmp(*a, *b));
+        let mut ranks = vec![0; order.len()];
+        for (rank, number) in numbers.zip(order) {
+            if let Some(place) = ranks.get_mut(index(number)) {
+                *place = rank;
+            }
+        }
+        ranks
     }
 
     /// Returns the number of a pair that is there.

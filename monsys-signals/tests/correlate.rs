@@ -194,7 +194,7 @@ fn one_key_on_three_subjects_within_the_window_is_a_fleet_incident() {
         hit(3, 1_300),
         hit(4, 1_800),
     ];
-    let correlator = correlator(&chain);
+    let mut correlator = correlator(&chain);
     let incidents = correlator.incidents();
     assert_eq!(
         (
@@ -212,7 +212,7 @@ fn an_incident_lists_a_thousand_findings_and_counts_the_rest() {
         .into_iter()
         .map(|key| row("cert_scan", key, Severity::Low))
         .collect();
-    let correlator = correlator(&rows);
+    let mut correlator = correlator(&rows);
     let incidents = correlator.incidents();
     assert_eq!(incidents.len(), 1);
     assert_eq!(incidents[0].findings.len(), limit::INCIDENT_FINDINGS_MAX);
@@ -241,7 +241,7 @@ fn a_hundred_thousand_findings_at_one_moment_are_listed_in_the_order_of_their_na
         }
     }
     Draw(1).shuffle(&mut rows);
-    let correlator = correlator(&rows);
+    let mut correlator = correlator(&rows);
     let incidents = correlator.incidents();
     assert_eq!(incidents.len(), 100 + 1_000);
     for incident in incidents {
@@ -256,7 +256,7 @@ fn a_hundred_thousand_findings_at_one_moment_are_listed_in_the_order_of_their_na
 #[test]
 fn the_name_of_an_incident_is_pinned() {
     let second = row("cert_scan", "a.b", Severity::High);
-    let correlator = correlator(&[row("cert_scan", "a.a", Severity::Low), second]);
+    let mut correlator = correlator(&[row("cert_scan", "a.a", Severity::Low), second]);
     assert_eq!(
         correlator.incidents()[0].id.to_string(),
         "054b71298320000922e0ff5e9a3ba2a46e7c04dc5080c8db147a8276c8017ca3"
@@ -281,7 +281,7 @@ fn what_is_forgotten_is_in_no_incident() {
 proptest! {
     #[test]
     fn incidents_are_those_of_the_definition(rows in any_findings()) {
-        let correlator = correlator(&rows);
+        let mut correlator = correlator(&rows);
         prop_assert_eq!(plain(&correlator.incidents()), reference(&rows));
     }
 
@@ -299,7 +299,7 @@ proptest! {
             // Reading between two batches leaves no trace.
             incremental.incidents();
         }
-        let batch = correlator(&rows);
+        let mut batch = correlator(&rows);
         prop_assert_eq!(incremental.incidents(), batch.incidents());
         let ids: BTreeSet<_> = batch.incidents().iter().map(|i| i.id).collect();
         prop_assert_eq!(ids.len(), batch.incidents().len());
@@ -312,7 +312,7 @@ proptest! {
             Grade::Ungraded | Grade::Unknown | Grade::Graded(Severity::Info)
         );
         let findings: Vec<_> = rows.iter().copied().filter(is_finding).collect();
-        let (all, own) = (correlator(&rows), correlator(&findings));
+        let (mut all, mut own) = (correlator(&rows), correlator(&findings));
         prop_assert_eq!(all.incidents(), own.incidents());
     }
 }
