@@ -6,6 +6,7 @@
 //! orders repairs. Cost of a search: one hash.
 
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use monsys_core::name::SignalKey;
@@ -191,17 +192,20 @@ impl Controls {
     }
 
     /// The places of the controls that ask for a key.
-    pub(crate) fn places_of(&self, key: &str) -> &[usize] {
-        let number = self.keys.known("key", key).map(index);
-        let asked = number.and_then(|number| self.asked.get(number));
-        asked.map_or(&[], Vec::as_slice)
+    fn places_of(&self, key: &str) -> &[usize] {
+        let number = self.keys.known(FIRST, key);
+        number.map_or(&[], |number| self.asked_by(number))
+    }
+
+    fn asked_by(&self, number: u32) -> &[usize] {
+        self.asked.get(index(number)).map_or(&[], Vec::as_slice)
     }
 
     fn insert_words<'k>(&mut self, control: Control, keys: impl Iterator<Item = &'k str>) {
         let place = self.controls.len();
         self.controls.push(control);
         for key in keys {
-            let number = index(self.keys.number("key", key));
+            let number = index(self.keys.number(FIRST, key));
             if number == self.asked.len() {
                 self.asked.push(Vec::new());
             }
@@ -212,6 +216,52 @@ impl Controls {
         }
     }
 }
+
+/// Searches for keys that come in about the same order again and again, as those of many subjects
+/// do: the keys that followed last time are compared first, and found without a hash.
+#[derive(Debug)]
+pub(crate) struct Walk<'c> {
+    controls: &'c Controls,
+    /// By key: which came after it.
+    next: Vec<u32>,
+    last: u32,
+}
+
+impl<'c> Walk<'c> {
+    pub(crate) fn new(controls: &'c Controls) -> Self {
+        Self {
+            controls,
+            next: vec![0; controls.keys.len()],
+            last: 0,
+        }
+    }
+
+    /// The places of the controls that ask for a key.
+    pub(crate) fn places_of(&mut self, key: &str) -> &'c [usize] {
+        let mut number = self.last;
+        for _ in 0..STEPS_MAX {
+            number = self.next.get(index(number)).copied().unwrap_or(0);
+            if self.controls.keys.is(number, FIRST, key) {
+                self.last = number;
+                return self.controls.asked_by(number);
+            }
+        }
+        let Some(number) = self.controls.keys.known(FIRST, key) else {
+            return &[];
+        };
+        if let Some(next) = self.next.get_mut(index(self.last)) {
+            *next = number;
+        }
+        self.last = number;
+        self.controls.asked_by(number)
+    }
+}
+
+/// How many keys may be left out between two.
+const STEPS_MAX: usize = 3;
+
+/// Stands before each key, because names are pairs; long enough to be compared in one step.
+const FIRST: &str = "signal_key";
 
 #[cfg(test)]
 mod tests {
@@ -230,6 +280,27 @@ mod tests {
                 assert!(controls.of(key).any(|control| control.id == entry.id));
             }
         }
+    }
+
+    #[test]
+    fn a_walk_finds_what_a_search_finds_in_any_order_of_keys() {
+        let controls = Controls::nist_csf_2();
+        let entries = NIST_CSF_2.iter().flat_map(|entry| entry.keys);
+        let mut keys: Vec<_> = entries.copied().chain(["no.key", "a"]).collect();
+        let mut walk = Walk::new(&controls);
+        let n = keys.len();
+        for round in 0..n {
+            // Same order twice, then some left out, then another order.
+            for key in keys
+                .iter()
+                .chain(&keys)
+                .chain(keys.iter().step_by(round + 1))
+            {
+                assert_eq!(walk.places_of(key), controls.places_of(key), "{key}");
+            }
+            keys.swap(round, round * 7 % n);
+        }
+        assert_eq!(Walk::new(&Controls::empty()).places_of("a.b"), [0; 0]);
     }
 
     #[test]

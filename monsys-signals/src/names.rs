@@ -141,11 +141,18 @@ impl Names {
         words.unwrap_or_default()
     }
 
+    #[inline]
     fn is_named(&self, name: Name, first: &str, second: &str) -> bool {
         let both = self.text.as_bytes();
         let both = both.get(name.start..name.start + index(name.len));
         let words = both.and_then(|both| both.split_at_checked(index(name.middle)));
         words.is_some_and(|(a, b)| is_same(a, first.as_bytes()) && is_same(b, second.as_bytes()))
+    }
+
+    /// Says whether a number stands for these words.
+    pub(crate) fn is(&self, number: u32, first: &str, second: &str) -> bool {
+        let name = self.names.get(index(number));
+        name.is_some_and(|name| self.is_named(*name, first, second))
     }
 
     /// Compares by the words.
@@ -156,21 +163,8 @@ impl Names {
         self.words(a).cmp(&self.words(b))
     }
 
-    /// Returns the place of each number in the order of the words.
-    pub(crate) fn ranks(&self) -> Vec<u32> {
-        let numbers = (0..).take(self.names.len());
-        let mut order: Vec<u32> = numbers.clone().collect();
-        order.sort_unstable_by(|a, b| self.cmp(*a, *b));
-        let mut ranks = vec![0; order.len()];
-        for (rank, number) in numbers.zip(order) {
-            if let Some(place) = ranks.get_mut(index(number)) {
-                *place = rank;
-            }
-        }
-        ranks
-    }
-
     /// Returns the number of a pair that is there.
+    #[inline]
     pub(crate) fn known(&self, first: &str, second: &str) -> Option<u32> {
         self.find(hash(first, second), first, second)
     }
@@ -241,28 +235,35 @@ fn probes(hash: u32, len: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Equality, without a call where words are as short as most names are.
-pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
     match a.len() {
-        4..8 => a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk(),
-        8..16 => a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk(),
-        16..64 => {
-            let ((left, _), (right, _)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-            left == right && a.last_chunk::<16>() == b.last_chunk()
-        }
+        4..8 => ends::<4>(a) == ends(b),
+        8..16 => ends::<8>(a) == ends(b),
+        16..32 => ends::<16>(a) == ends(b),
+        32..=64 => ends::<32>(a) == ends(b),
         _ => a == b,
     }
 }
 
+/// The first and the last bytes, which may overlap.
+#[inline]
+fn ends<const N: usize>(text: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
+    (text.first_chunk(), text.last_chunk())
+}
+
 /// Multiplies sixteen bytes at a time and folds; fast and even, and not meant to resist anybody.
+#[inline]
 fn hash(first: &str, second: &str) -> u32 {
     let hash = hash_more(hash_more(FACTOR, first.as_bytes()), second.as_bytes());
     u32::try_from(hash >> 32).unwrap_or(0)
 }
 
 /// The last bytes are read again with those before them rather than one by one.
+#[inline]
 fn hash_more(hash: u64, text: &[u8]) -> u64 {
     let (mut hash, len) = (hash, u64::try_from(text.len()).unwrap_or(0));
     for chunk in text.as_chunks::<16>().0 {

@@ -253,6 +253,60 @@ fn a_hundred_thousand_findings_at_one_moment_are_listed_in_the_order_of_their_na
     }
 }
 
+/// Enough findings that they are sorted without comparing, over days and over one moment.
+#[test]
+fn thousands_of_findings_are_those_of_the_definition_in_any_order() {
+    for (seed, n_steps, step_s) in [(1, 2_000, 150), (2, 40, 86_400), (3, 1, 1), (4, 300, 3_600)] {
+        let mut draw = Draw(seed);
+        let mut rows: Vec<_> = (0..1_200)
+            .map(|_| SignalView {
+                subject: subject(usize::try_from(draw.below(5)).unwrap()),
+                observed_at: at(i64::try_from(draw.below(n_steps)).unwrap() * step_s),
+                ..row(
+                    draw.of(&kit::SOURCES[..2]),
+                    draw.of(&KEYS[..3]),
+                    draw.of(&Severity::ALL),
+                )
+            })
+            .collect();
+        let mut first = correlator(&rows);
+        assert_eq!(plain(&first.incidents()), reference(&rows));
+        draw.shuffle(&mut rows);
+        let mut other = correlator(&rows);
+        assert_eq!(first.incidents(), other.incidents());
+        // What was read and sorted once takes more findings like any other.
+        let (head, tail) = rows.split_at(700);
+        let mut halves = correlator(head);
+        halves.incidents();
+        halves.add(tail);
+        assert_eq!(halves.incidents(), other.incidents());
+    }
+}
+
+#[test]
+fn of_findings_of_one_moment_the_first_by_name_are_listed() {
+    let keys = keys(1_500);
+    let mut rows: Vec<_> = keys
+        .iter()
+        .map(|key| row("cert_scan", key, Severity::Low))
+        .collect();
+    let early = |n: i64| SignalView {
+        observed_at: at(-n),
+        ..row("dns_check", keys[0], Severity::Low)
+    };
+    rows.extend((1..=10).map(early));
+    Draw(5).shuffle(&mut rows);
+    let mut correlator = correlator(&rows);
+    let incidents = correlator.incidents();
+    assert_eq!((incidents.len(), incidents[0].n_unlisted()), (1, 510));
+    let (early, tied) = incidents[0].findings.split_at(10);
+    assert!(early.is_sorted_by(|a, b| a.observed_at < b.observed_at));
+    let listed: Vec<_> = tied.iter().map(|found| found.key).collect();
+    let mut expected: Vec<_> = keys.iter().map(|key| &**key).collect();
+    expected.sort_unstable();
+    assert_eq!(listed, expected[..990]);
+}
+
 #[test]
 fn the_name_of_an_incident_is_pinned() {
     let second = row("cert_scan", "a.b", Severity::High);

@@ -6,7 +6,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cmp::Ordering;
+use core::cmp::Reverse;
 
 use monsys_core::time::Span;
 use monsys_core::{Severity, Timestamp};
@@ -63,20 +63,50 @@ pub(super) fn micros(at: Timestamp) -> u64 {
     u64::try_from(at.since(Timestamp::MIN).micros()).unwrap_or(0)
 }
 
-/// Deals findings out by a group, of which there are so many; in a group they lie by time, subject,
-/// source and key, each once: of those that were handed in twice the worst.
+/// Deals findings out by a group, of which there are so many; in a group they lie by time and then
+/// by number, each once: of those that were handed in twice the worst.
 pub(super) fn group(
     by_time: &[Found],
     to: &mut Vec<Found>,
-    (n_groups, group_of): (usize, impl Fn(&Found) -> u32),
-    (subjects, slots): (&Names, &Names),
+    n_groups: usize,
+    group_of: impl Fn(&Found) -> u32,
 ) {
     fit(to, by_time);
     deal(by_time, to, &mut vec![0; n_groups], &group_of);
     let is_tied = |a: &Found, b: &Found| a.micros() == b.micros() && group_of(a) == group_of(b);
-    sort_tied(to, is_tied, (subjects, slots));
+    for tied in to.chunk_by_mut(is_tied).filter(|tied| tied.len() > 1) {
+        tied.sort_unstable_by_key(|found| (found.subject, found.slot, Reverse(found.when)));
+    }
     // Of findings that were handed in twice the worse one stays: it was sorted first.
     to.dedup_by(|a, b| a.is_same(b));
+}
+
+/// Puts so many findings of a list by time in front, those of one moment by subject, source and
+/// key. Their numbers say who arrived first, so only here words are compared; each about once,
+/// however many findings are of one moment.
+pub(super) fn sort_first(
+    found: &mut [Found],
+    mut n_first: usize,
+    (subjects, slots): (&Names, &Names),
+) {
+    let by_words = |a: &Found, b: &Found| {
+        let ordering = subjects.cmp(a.subject, b.subject);
+        ordering.then_with(|| slots.cmp(a.slot, b.slot))
+    };
+    for tied in found.chunk_by_mut(|a, b| a.micros() == b.micros()) {
+        if n_first == 0 {
+            return;
+        }
+        if tied.len() > n_first {
+            tied.select_nth_unstable_by(n_first, by_words);
+        }
+        let n = tied.len().min(n_first);
+        n_first -= n;
+        let first = tied.get_mut(..n).unwrap_or_default();
+        if first.len() > 1 {
+            first.sort_unstable_by(by_words);
+        }
+    }
 }
 
 /// Makes as much room as findings take.
@@ -128,61 +158,6 @@ fn deal(from: &[Found], to: &mut [Found], places: &mut [usize], group_of: impl F
             *place += 1;
         }
     }
-}
-
-/// Sorts the findings of each group and moment by their names.
-fn sort_tied(
-    found: &mut [Found],
-    is_tied: impl Fn(&Found, &Found) -> bool,
-    (subjects, slots): (&Names, &Names),
-) {
-    let (mut n_subjects, mut n_slots) = (0, 0);
-    for tied in found.chunk_by(&is_tied).filter(|tied| tied.len() > 1) {
-        let (n, mut pairs) = (order(tied.len()), tied.windows(2));
-        n_slots += n;
-        let is_mixed = |pair: &[Found]| matches!(pair, [a, b] if a.subject != b.subject);
-        n_subjects += if pairs.any(is_mixed) { n } else { 0 };
-    }
-    if n_slots == 0 {
-        return;
-    }
-    let (subjects, slots) = (Words::new(subjects, n_subjects), Words::new(slots, n_slots));
-    for tied in found.chunk_by_mut(is_tied).filter(|tied| tied.len() > 1) {
-        tied.sort_unstable_by(|a, b| {
-            let ordering = subjects.cmp(a.subject, b.subject);
-            let ordering = ordering.then_with(|| slots.cmp(a.slot, b.slot));
-            ordering.then(b.severity().cmp(&a.severity()))
-        });
-    }
-}
-
-/// The order of numbers by their words: looked up, or ranked beforehand if that compares fewer
-/// words.
-enum Words<'c> {
-    Looked(&'c Names),
-    Ranked(Vec<u32>),
-}
-
-impl<'c> Words<'c> {
-    fn new(names: &'c Names, n_compared: usize) -> Self {
-        if n_compared > order(names.len()) {
-            Self::Ranked(names.ranks())
-        } else {
-            Self::Looked(names)
-        }
-    }
-
-    fn cmp(&self, a: u32, b: u32) -> Ordering {
-        match self {
-            Self::Looked(names) => names.cmp(a, b),
-            Self::Ranked(ranks) => ranks.get(index(a)).cmp(&ranks.get(index(b))),
-        }
-    }
-}
-
-/// About how often a sort of so many compares.
-fn order(n: usize) -> usize {
-    n.saturating_mul(index(n.max(1).ilog2()))
 }
 
 const SEVERITY_BITS: u32 = 3;
