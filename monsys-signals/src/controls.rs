@@ -6,12 +6,11 @@
 //! orders repairs. Cost of a search: one hash.
 
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use monsys_core::name::SignalKey;
 
-use crate::names::{Names, index};
+use crate::names::{Names, index, is_same};
 
 /// One line of the built-in catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,38 +221,59 @@ impl Controls {
 #[derive(Debug)]
 pub(crate) struct Walk<'c> {
     controls: &'c Controls,
-    /// By key: which came after it.
-    next: Vec<u32>,
-    last: u32,
+    /// By number of the key.
+    steps: Vec<Step<'c>>,
+    last: usize,
+}
+
+/// A key, the places of the controls that ask for it, and which key came after it.
+#[derive(Debug)]
+struct Step<'c> {
+    key: &'c [u8],
+    places: &'c [usize],
+    next: usize,
 }
 
 impl<'c> Walk<'c> {
     pub(crate) fn new(controls: &'c Controls) -> Self {
+        let asked = (0..).zip(&controls.asked);
+        let steps = asked.map(|(number, places)| Step {
+            key: controls.keys.words(number).1.as_bytes(),
+            places,
+            next: 0,
+        });
         Self {
             controls,
-            next: vec![0; controls.keys.len()],
+            steps: steps.collect(),
             last: 0,
         }
     }
 
     /// The places of the controls that ask for a key.
+    #[inline]
     pub(crate) fn places_of(&mut self, key: &str) -> &'c [usize] {
-        let mut number = self.last;
+        let mut at = self.last;
         for _ in 0..STEPS_MAX {
-            number = self.next.get(index(number)).copied().unwrap_or(0);
-            if self.controls.keys.is(number, FIRST, key) {
-                self.last = number;
-                return self.controls.asked_by(number);
+            at = self.steps.get(at).map_or(0, |step| step.next);
+            let step = self.steps.get(at);
+            if let Some(step) = step.filter(|step| is_same(step.key, key.as_bytes())) {
+                self.last = at;
+                return step.places;
             }
         }
-        let Some(number) = self.controls.keys.known(FIRST, key) else {
+        self.jump(key)
+    }
+
+    #[inline(never)]
+    fn jump(&mut self, key: &str) -> &'c [usize] {
+        let Some(at) = self.controls.keys.known(FIRST, key).map(index) else {
             return &[];
         };
-        if let Some(next) = self.next.get_mut(index(self.last)) {
-            *next = number;
+        if let Some(last) = self.steps.get_mut(self.last) {
+            last.next = at;
         }
-        self.last = number;
-        self.controls.asked_by(number)
+        self.last = at;
+        self.steps.get(at).map_or(&[], |step| step.places)
     }
 }
 

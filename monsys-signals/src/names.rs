@@ -149,12 +149,6 @@ impl Names {
         words.is_some_and(|(a, b)| is_same(a, first.as_bytes()) && is_same(b, second.as_bytes()))
     }
 
-    /// Says whether a number stands for these words.
-    pub(crate) fn is(&self, number: u32, first: &str, second: &str) -> bool {
-        let name = self.names.get(index(number));
-        name.is_some_and(|name| self.is_named(*name, first, second))
-    }
-
     /// Compares by the words.
     pub(crate) fn cmp(&self, a: u32, b: u32) -> Ordering {
         if a == b {
@@ -236,7 +230,7 @@ fn probes(hash: u32, len: usize) -> impl Iterator<Item = usize> {
 
 /// Equality, without a call where words are as short as most names are.
 #[inline]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
