@@ -61,7 +61,7 @@ pub const FLEET_SUBJECTS_MIN: usize = 3;
 
 /// How many findings are looked up together: the table is read for all of them before the first is
 /// compared, so that waiting for memory overlaps.
-const BLOCK: usize = 64;
+const BLOCK: usize = 256;
 
 /// The findings of one tenant.
 #[derive(Debug)]
