@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use monsys_core::name::SignalKey;
 
-use crate::names::{Names, index};
+use crate::names::{Names, index, is_same};
 
 /// One line of the built-in catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,17 +191,20 @@ impl Controls {
     }
 
     /// The places of the controls that ask for a key.
-    pub(crate) fn places_of(&self, key: &str) -> &[usize] {
-        let number = self.keys.known("key", key).map(index);
-        let asked = number.and_then(|number| self.asked.get(number));
-        asked.map_or(&[], Vec::as_slice)
+    fn places_of(&self, key: &str) -> &[usize] {
+        let number = self.keys.known(FIRST, key);
+        number.map_or(&[], |number| self.asked_by(number))
+    }
+
+    fn asked_by(&self, number: u32) -> &[usize] {
+        self.asked.get(index(number)).map_or(&[], Vec::as_slice)
     }
 
     fn insert_words<'k>(&mut self, control: Control, keys: impl Iterator<Item = &'k str>) {
         let place = self.controls.len();
         self.controls.push(control);
         for key in keys {
-            let number = index(self.keys.number("key", key));
+            let number = index(self.keys.number(FIRST, key));
             if number == self.asked.len() {
                 self.asked.push(Vec::new());
             }
@@ -212,6 +215,73 @@ impl Controls {
         }
     }
 }
+
+/// Searches for keys that come in about the same order again and again, as those of many subjects
+/// do: the keys that followed last time are compared first, and found without a hash.
+#[derive(Debug)]
+pub(crate) struct Walk<'c> {
+    controls: &'c Controls,
+    /// By number of the key.
+    steps: Vec<Step<'c>>,
+    last: usize,
+}
+
+/// A key, the places of the controls that ask for it, and which key came after it.
+#[derive(Debug)]
+struct Step<'c> {
+    key: &'c [u8],
+    places: &'c [usize],
+    next: usize,
+}
+
+impl<'c> Walk<'c> {
+    pub(crate) fn new(controls: &'c Controls) -> Self {
+        let asked = (0..).zip(&controls.asked);
+        let steps = asked.map(|(number, places)| Step {
+            key: controls.keys.words(number).1.as_bytes(),
+            places,
+            next: 0,
+        });
+        Self {
+            controls,
+            steps: steps.collect(),
+            last: 0,
+        }
+    }
+
+    /// The places of the controls that ask for a key.
+    #[inline]
+    pub(crate) fn places_of(&mut self, key: &str) -> &'c [usize] {
+        let mut at = self.last;
+        for _ in 0..STEPS_MAX {
+            at = self.steps.get(at).map_or(0, |step| step.next);
+            let step = self.steps.get(at);
+            if let Some(step) = step.filter(|step| is_same(step.key, key.as_bytes())) {
+                self.last = at;
+                return step.places;
+            }
+        }
+        self.jump(key)
+    }
+
+    #[inline(never)]
+    fn jump(&mut self, key: &str) -> &'c [usize] {
+        let Some(at) = self.controls.keys.known(FIRST, key).map(index) else {
+            return &[];
+        };
+        if let Some(last) = self.steps.get_mut(self.last) {
+            last.next = at;
+        }
+        self.last = at;
+        self.steps.get(at).map_or(&[], |step| step.places)
+    }
+}
+
+/// How many keys may be left out between two.
+const STEPS_MAX: usize = 3;
+
+/// Stands before each key, because names are pairs; long enough to be compared in one step.
+const FIRST: &str = "signal_key";
 
 #[cfg(test)]
 mod tests {
@@ -230,6 +300,27 @@ mod tests {
                 assert!(controls.of(key).any(|control| control.id == entry.id));
             }
         }
+    }
+
+    #[test]
+    fn a_walk_finds_what_a_search_finds_in_any_order_of_keys() {
+        let controls = Controls::nist_csf_2();
+        let entries = NIST_CSF_2.iter().flat_map(|entry| entry.keys);
+        let mut keys: Vec<_> = entries.copied().chain(["no.key", "a"]).collect();
+        let mut walk = Walk::new(&controls);
+        let n = keys.len();
+        for round in 0..n {
+            // Same order twice, then some left out, then another order.
+            for key in keys
+                .iter()
+                .chain(&keys)
+                .chain(keys.iter().step_by(round + 1))
+            {
+                assert_eq!(walk.places_of(key), controls.places_of(key), "{key}");
+            }
+            keys.swap(round, round * 7 % n);
+        }
+        assert_eq!(Walk::new(&Controls::empty()).places_of("a.b"), [0; 0]);
     }
 
     #[test]

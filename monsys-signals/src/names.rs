@@ -31,18 +31,34 @@ struct Name {
     len: u32,
 }
 
-/// A part of the hash, and the number plus one; 0 is free.
+/// The hash, and the number plus one; 0 is free.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    tag: u32,
+    hash: u32,
     next: u32,
 }
 
-/// Where a pair may be found.
+/// A pair of which the number is sought.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Hint {
-    hash: u64,
-    place: Option<(u32, Name)>,
+pub(crate) struct Sought<'a> {
+    first: &'a str,
+    second: &'a str,
+    hash: u32,
+    /// The number of the first pair with its hash, and what is known of that.
+    number: u32,
+    name: Option<Name>,
+}
+
+impl<'a> Sought<'a> {
+    pub(crate) fn new(first: &'a str, second: &'a str) -> Self {
+        Self {
+            first,
+            second,
+            hash: hash(first, second),
+            number: 0,
+            name: None,
+        }
+    }
 }
 
 impl Names {
@@ -51,25 +67,40 @@ impl Names {
         self.number_of(hash(first, second), first, second)
     }
 
-    /// Returns the number of a pair by its hash and by a [`Self::hint`], which may be old.
-    pub(crate) fn number_near(&mut self, hint: Hint, first: &str, second: &str) -> u32 {
-        match hint.place {
-            Some((number, name)) if self.words_of(name) == (first, second) => number,
-            _ => self.number_of(hint.hash, first, second),
+    /// Returns the numbers of many pairs, new ones where they are new. Each of the loops reads one
+    /// table for all of them, so that waiting for memory overlaps.
+    pub(crate) fn numbers(&mut self, sought: &mut [Sought<'_>], mut visit: impl FnMut(u32)) {
+        for sought in sought.iter_mut() {
+            let hash = sought.hash;
+            let places = probes(hash, self.table.len()).filter_map(|at| self.table.get(at));
+            let place = { places }.find(|place| place.hash == hash || place.next == 0);
+            sought.number = place.map_or(0, |place| place.next).wrapping_sub(1);
+        }
+        for sought in sought.iter_mut() {
+            sought.name = self.names.get(index(sought.number)).copied();
+        }
+        let text = self.text.as_bytes();
+        for sought in sought.iter_mut() {
+            let is_likely = |name: &Name| {
+                let last = (name.start + index(name.len)).wrapping_sub(1);
+                text.get(name.start) == sought.first.as_bytes().first()
+                    && text.get(last) == sought.second.as_bytes().last()
+            };
+            sought.name = sought.name.filter(is_likely);
+        }
+        for sought in sought.iter_mut() {
+            let name = sought.name;
+            sought.name = name.filter(|name| self.is_named(*name, sought.first, sought.second));
+        }
+        for sought in sought {
+            visit(match sought.name {
+                Some(_) => sought.number,
+                None => self.number_of(sought.hash, sought.first, sought.second),
+            });
         }
     }
 
-    /// Looks at the first place where a pair may be, without reading its words.
-    pub(crate) fn hint(&self, first: &str, second: &str) -> Hint {
-        let hash = hash(first, second);
-        let place = probes(hash, self.table.len()).next();
-        let place = place.and_then(|at| self.table.get(at));
-        let number = place.and_then(|place| place.next.checked_sub(1));
-        let place = number.and_then(|number| Some((number, *self.names.get(index(number))?)));
-        Hint { hash, place }
-    }
-
-    fn number_of(&mut self, hash: u64, first: &str, second: &str) -> u32 {
+    fn number_of(&mut self, hash: u32, first: &str, second: &str) -> u32 {
         if let Some(number) = self.find(hash, first, second) {
             return number;
         }
@@ -86,7 +117,10 @@ impl Names {
         });
         self.text.push_str(first);
         self.text.push_str(second);
-        self.place(number);
+        self.place(Place {
+            hash,
+            next: number.saturating_add(1),
+        });
         number
     }
 
@@ -107,6 +141,14 @@ impl Names {
         words.unwrap_or_default()
     }
 
+    #[inline]
+    fn is_named(&self, name: Name, first: &str, second: &str) -> bool {
+        let both = self.text.as_bytes();
+        let both = both.get(name.start..name.start + index(name.len));
+        let words = both.and_then(|both| both.split_at_checked(index(name.middle)));
+        words.is_some_and(|(a, b)| is_same(a, first.as_bytes()) && is_same(b, second.as_bytes()))
+    }
+
     /// Compares by the words.
     pub(crate) fn cmp(&self, a: u32, b: u32) -> Ordering {
         if a == b {
@@ -116,17 +158,20 @@ impl Names {
     }
 
     /// Returns the number of a pair that is there.
+    #[inline]
     pub(crate) fn known(&self, first: &str, second: &str) -> Option<u32> {
         self.find(hash(first, second), first, second)
     }
 
-    fn find(&self, hash: u64, first: &str, second: &str) -> Option<u32> {
-        let tag = tag(hash);
+    fn find(&self, hash: u32, first: &str, second: &str) -> Option<u32> {
         for at in probes(hash, self.table.len()) {
             let place = self.table.get(at).copied().unwrap_or_default();
             let number = place.next.checked_sub(1)?;
-            if place.tag == tag && self.words(number) == (first, second) {
-                return Some(number);
+            if place.hash == hash {
+                let name = self.names.get(index(number))?;
+                if self.is_named(*name, first, second) {
+                    return Some(number);
+                }
             }
         }
         if self.crowded.is_empty() {
@@ -135,28 +180,33 @@ impl Names {
         self.crowded.get(&joined(first, second)).copied()
     }
 
+    /// Places say their whole hash, so that no word is read again.
     fn grow(&mut self) {
-        self.table = vec![Place::default(); (self.table.len() * 2).max(64)];
-        self.crowded.clear();
-        for number in (0..).take(self.names.len()) {
-            self.place(number);
+        let len = (self.table.len() * 2).max(64);
+        let old = core::mem::replace(&mut self.table, vec![Place::default(); len]);
+        let crowded = core::mem::take(&mut self.crowded);
+        for place in old.into_iter().filter(|place| place.next > 0) {
+            self.place(place);
+        }
+        for number in crowded.into_values() {
+            let (first, second) = self.words(number);
+            self.place(Place {
+                hash: hash(first, second),
+                next: number.saturating_add(1),
+            });
         }
     }
 
-    fn place(&mut self, number: u32) {
-        let (first, second) = self.words(number);
-        let hash = hash(first, second);
-        let free = probes(hash, self.table.len())
+    fn place(&mut self, place: Place) {
+        let free = probes(place.hash, self.table.len())
             .find(|at| self.table.get(*at).is_some_and(|place| place.next == 0));
-        let text = free.is_none().then(|| joined(first, second));
-        if let Some(place) = free.and_then(|at| self.table.get_mut(at)) {
-            *place = Place {
-                tag: tag(hash),
-                next: number.saturating_add(1),
-            };
-        }
-        if let Some(text) = text {
-            self.crowded.insert(text, number);
+        match free.and_then(|at| self.table.get_mut(at)) {
+            Some(free) => *free = place,
+            None => {
+                let number = place.next.saturating_sub(1);
+                let (first, second) = self.words(number);
+                self.crowded.insert(joined(first, second), number);
+            }
         }
     }
 }
@@ -172,36 +222,74 @@ fn joined(first: &str, second: &str) -> String {
     format!("{}:{first}{second}", first.len())
 }
 
-fn probes(hash: u64, len: usize) -> impl Iterator<Item = usize> {
-    let mask = len.saturating_sub(1);
-    let start = usize::try_from(hash & 0xffff_ffff).unwrap_or(0);
+fn probes(hash: u32, len: usize) -> impl Iterator<Item = usize> {
+    let mask = len.wrapping_sub(1);
+    let start = index(hash);
     (0..PROBES_MAX.min(len)).map(move |step| start.wrapping_add(step) & mask)
 }
 
-fn tag(hash: u64) -> u32 {
+/// Equality, without a call where words are as short as most names are.
+#[inline]
+pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        4..8 => ends::<4>(a) == ends(b),
+        8..16 => ends::<8>(a) == ends(b),
+        16..32 => ends::<16>(a) == ends(b),
+        32..=64 => ends::<32>(a) == ends(b),
+        _ => a == b,
+    }
+}
+
+/// The first and the last bytes, which may overlap.
+#[inline]
+fn ends<const N: usize>(text: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
+    (text.first_chunk(), text.last_chunk())
+}
+
+/// Multiplies sixteen bytes at a time and folds; fast and even, and not meant to resist anybody.
+#[inline]
+fn hash(first: &str, second: &str) -> u32 {
+    let hash = hash_more(hash_more(FACTOR, first.as_bytes()), second.as_bytes());
     u32::try_from(hash >> 32).unwrap_or(0)
 }
 
-/// Multiplies word by word and folds; fast and even, and not meant to resist anybody.
-fn hash(first: &str, second: &str) -> u64 {
-    let mut hash = fold(u64::try_from(first.len()).unwrap_or(0));
-    for text in [first, second] {
-        let (words, rest) = text.as_bytes().as_chunks::<8>();
-        for word in words {
-            hash = fold(hash ^ u64::from_le_bytes(*word));
-        }
-        let rest = rest.iter().fold(1, |all, byte| all << 8 | u64::from(*byte));
-        hash = fold(hash ^ rest);
+/// The last bytes are read again with those before them rather than one by one.
+#[inline]
+fn hash_more(hash: u64, text: &[u8]) -> u64 {
+    let (mut hash, len) = (hash, u64::try_from(text.len()).unwrap_or(0));
+    for chunk in text.as_chunks::<16>().0 {
+        hash = fold(hash, u128::from_le_bytes(*chunk));
     }
-    hash
+    let word = |four: &[u8; 4]| u128::from(u32::from_le_bytes(*four));
+    let long = |eight: &[u8; 8]| u128::from(u64::from_le_bytes(*eight));
+    let last = match (
+        text.last_chunk::<16>(),
+        text.first_chunk(),
+        text.last_chunk(),
+    ) {
+        (Some(last), ..) => u128::from_le_bytes(*last),
+        (None, Some(first), Some(last)) => long(first) << 64 | long(last),
+        _ => match (text.first_chunk(), text.last_chunk()) {
+            (Some(first), Some(last)) => word(first) << 64 | word(last),
+            _ => text
+                .iter()
+                .fold(0, |all, byte| all << 8 | u128::from(*byte)),
+        },
+    };
+    fold(hash ^ len, last)
 }
 
-fn fold(word: u64) -> u64 {
-    let word = word ^ 0x9e37_79b9_7f4a_7c15;
-    let high = (u128::from(word) * u128::from(FACTOR)) >> 64;
-    word.wrapping_mul(FACTOR) ^ u64::try_from(high).unwrap_or(0)
+fn fold(hash: u64, words: u128) -> u64 {
+    let half = |words: u128| u64::try_from(words & u128::from(u64::MAX)).unwrap_or(0);
+    let (low, high) = (half(words) ^ hash, half(words >> 64) ^ SALT);
+    let product = u128::from(low) * u128::from(high);
+    half(product) ^ half(product >> 64)
 }
 
+const SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 const FACTOR: u64 = 0xa076_1d64_78bd_642f;
 
 /// Beyond this many other pairs at its place a pair is looked up in order.

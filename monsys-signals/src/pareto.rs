@@ -17,7 +17,7 @@ use core::cmp::Reverse;
 use monsys_core::Timestamp;
 
 use crate::catalog::Catalog;
-use crate::controls::{Control, Controls};
+use crate::controls::{Control, Controls, Walk};
 use crate::trust::{self, Repaired, Repairs, Scratch};
 use crate::view::SignalView;
 
@@ -104,9 +104,10 @@ pub fn pareto<'c>(
     sums.resize_with(controls.controls().len(), Sum::default);
     let mut n_uncontrolled = 0;
     let mut touched: Vec<usize> = Vec::new();
+    let mut walk = Walk::new(controls);
     trust::each_subject(rows, catalog, scratch, now, |findings, repairs| {
         for &(row, category, points) in findings {
-            let places = controls.places_of(row.key);
+            let places = walk.places_of(row.key);
             n_uncontrolled += usize::from(places.is_empty());
             for place in places {
                 if let Some(sum) = sums.get_mut(*place) {

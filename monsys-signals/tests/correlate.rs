@@ -194,7 +194,7 @@ fn one_key_on_three_subjects_within_the_window_is_a_fleet_incident() {
         hit(3, 1_300),
         hit(4, 1_800),
     ];
-    let correlator = correlator(&chain);
+    let mut correlator = correlator(&chain);
     let incidents = correlator.incidents();
     assert_eq!(
         (
@@ -212,7 +212,7 @@ fn an_incident_lists_a_thousand_findings_and_counts_the_rest() {
         .into_iter()
         .map(|key| row("cert_scan", key, Severity::Low))
         .collect();
-    let correlator = correlator(&rows);
+    let mut correlator = correlator(&rows);
     let incidents = correlator.incidents();
     assert_eq!(incidents.len(), 1);
     assert_eq!(incidents[0].findings.len(), limit::INCIDENT_FINDINGS_MAX);
@@ -241,7 +241,7 @@ fn a_hundred_thousand_findings_at_one_moment_are_listed_in_the_order_of_their_na
         }
     }
     Draw(1).shuffle(&mut rows);
-    let correlator = correlator(&rows);
+    let mut correlator = correlator(&rows);
     let incidents = correlator.incidents();
     assert_eq!(incidents.len(), 100 + 1_000);
     for incident in incidents {
@@ -253,10 +253,64 @@ fn a_hundred_thousand_findings_at_one_moment_are_listed_in_the_order_of_their_na
     }
 }
 
+/// Enough findings that they are sorted without comparing, over days and over one moment.
+#[test]
+fn thousands_of_findings_are_those_of_the_definition_in_any_order() {
+    for (seed, n_steps, step_s) in [(1, 2_000, 150), (2, 40, 86_400), (3, 1, 1), (4, 300, 3_600)] {
+        let mut draw = Draw(seed);
+        let mut rows: Vec<_> = (0..1_200)
+            .map(|_| SignalView {
+                subject: subject(usize::try_from(draw.below(5)).unwrap()),
+                observed_at: at(i64::try_from(draw.below(n_steps)).unwrap() * step_s),
+                ..row(
+                    draw.of(&kit::SOURCES[..2]),
+                    draw.of(&KEYS[..3]),
+                    draw.of(&Severity::ALL),
+                )
+            })
+            .collect();
+        let mut first = correlator(&rows);
+        assert_eq!(plain(&first.incidents()), reference(&rows));
+        draw.shuffle(&mut rows);
+        let mut other = correlator(&rows);
+        assert_eq!(first.incidents(), other.incidents());
+        // What was read and sorted once takes more findings like any other.
+        let (head, tail) = rows.split_at(700);
+        let mut halves = correlator(head);
+        halves.incidents();
+        halves.add(tail);
+        assert_eq!(halves.incidents(), other.incidents());
+    }
+}
+
+#[test]
+fn of_findings_of_one_moment_the_first_by_name_are_listed() {
+    let keys = keys(1_500);
+    let mut rows: Vec<_> = keys
+        .iter()
+        .map(|key| row("cert_scan", key, Severity::Low))
+        .collect();
+    let early = |n: i64| SignalView {
+        observed_at: at(-n),
+        ..row("dns_check", keys[0], Severity::Low)
+    };
+    rows.extend((1..=10).map(early));
+    Draw(5).shuffle(&mut rows);
+    let mut correlator = correlator(&rows);
+    let incidents = correlator.incidents();
+    assert_eq!((incidents.len(), incidents[0].n_unlisted()), (1, 510));
+    let (early, tied) = incidents[0].findings.split_at(10);
+    assert!(early.is_sorted_by(|a, b| a.observed_at < b.observed_at));
+    let listed: Vec<_> = tied.iter().map(|found| found.key).collect();
+    let mut expected: Vec<_> = keys.iter().map(|key| &**key).collect();
+    expected.sort_unstable();
+    assert_eq!(listed, expected[..990]);
+}
+
 #[test]
 fn the_name_of_an_incident_is_pinned() {
     let second = row("cert_scan", "a.b", Severity::High);
-    let correlator = correlator(&[row("cert_scan", "a.a", Severity::Low), second]);
+    let mut correlator = correlator(&[row("cert_scan", "a.a", Severity::Low), second]);
     assert_eq!(
         correlator.incidents()[0].id.to_string(),
         "054b71298320000922e0ff5e9a3ba2a46e7c04dc5080c8db147a8276c8017ca3"
@@ -281,7 +335,7 @@ fn what_is_forgotten_is_in_no_incident() {
 proptest! {
     #[test]
     fn incidents_are_those_of_the_definition(rows in any_findings()) {
-        let correlator = correlator(&rows);
+        let mut correlator = correlator(&rows);
         prop_assert_eq!(plain(&correlator.incidents()), reference(&rows));
     }
 
@@ -299,7 +353,7 @@ proptest! {
             // Reading between two batches leaves no trace.
             incremental.incidents();
         }
-        let batch = correlator(&rows);
+        let mut batch = correlator(&rows);
         prop_assert_eq!(incremental.incidents(), batch.incidents());
         let ids: BTreeSet<_> = batch.incidents().iter().map(|i| i.id).collect();
         prop_assert_eq!(ids.len(), batch.incidents().len());
@@ -312,7 +366,7 @@ proptest! {
             Grade::Ungraded | Grade::Unknown | Grade::Graded(Severity::Info)
         );
         let findings: Vec<_> = rows.iter().copied().filter(is_finding).collect();
-        let (all, own) = (correlator(&rows), correlator(&findings));
+        let (mut all, mut own) = (correlator(&rows), correlator(&findings));
         prop_assert_eq!(all.incidents(), own.incidents());
     }
 }
