@@ -78,12 +78,15 @@ pub(crate) async fn of_agent_at(
         return Ok(Standing::default());
     };
     let (mut standing, mut after) = (Standing::default(), None);
+    let mut n_slots = 0_usize;
     loop {
         let page = store.as_of(tenant, &subject, after.as_ref(), PAGE_ROWS, at);
         let page = page.await?;
         standing.signals.extend(page.signals);
         after = page.next;
-        standing.is_cut = after.is_some() && standing.signals.len() >= ROWS_MAX;
+        // Slots that had nothing then are read, and do not come: a page may be empty.
+        n_slots = n_slots.saturating_add(usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX));
+        standing.is_cut = after.is_some() && n_slots >= ROWS_MAX;
         if after.is_none() || standing.is_cut {
             return Ok(standing);
         }
