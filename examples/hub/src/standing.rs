@@ -16,15 +16,18 @@ use crate::store::HubStore;
 pub(crate) struct Standing {
     /// In the order of their slots, or the newest first where they are history.
     pub(crate) signals: Vec<Signal>,
-    /// Whether there are more than [`ROWS_MAX`], which were left out.
+    /// Whether there is more than was read.
     pub(crate) is_cut: bool,
+    n_pages: usize,
 }
 
 impl Standing {
     /// Takes a page, and tells whether it is the last that is read.
     fn is_complete_with(&mut self, page: Vec<Signal>, has_more: bool) -> bool {
         self.signals.extend(page);
-        self.is_cut = has_more && self.signals.len() >= ROWS_MAX;
+        // Not by signals: slots that had nothing at a past moment are read and do not come.
+        self.n_pages += 1;
+        self.is_cut = has_more && self.n_pages >= PAGES_MAX;
         !has_more || self.is_cut
     }
 
@@ -157,5 +160,5 @@ fn subject_of(agent: AgentId) -> Option<Subject> {
 
 /// Rows of one read: long enough that a page of the store costs more than its round trip.
 const PAGE_ROWS: u32 = 2_000;
-/// Rows that a request reads at most, some 60 MB of them: a subject cannot exhaust the hub.
-const ROWS_MAX: usize = 200_000;
+/// Pages that a request reads at most, some 60 MB of them: a subject cannot exhaust the hub.
+const PAGES_MAX: usize = 100;

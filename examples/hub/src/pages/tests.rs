@@ -428,7 +428,7 @@ fn standing() -> Standing {
             signal("integrity_check", "integrity.flat_metrics", Some("high")),
             signal("my_check", "my.finding", Some("critical")),
         ],
-        is_cut: false,
+        ..Standing::default()
     }
 }
 

@@ -34,8 +34,9 @@ pub(crate) enum AuditorError {
     NoLogin(String),
     /// The fence does not hold the role.
     #[error(
-        "role {0:?} is held by no policy: expected one without SUPERUSER and BYPASSRLS that is no \
-         member of monsys_owner or monsys_app"
+        "role {0:?} is held by no policy: expected one without SUPERUSER, BYPASSRLS and CREATEROLE \
+         that is no member of monsys_owner, of monsys_app, or of a role of the server that reads \
+         all data, writes it, or reaches files and programs"
     )]
     Unfenced(String),
     /// There is nothing to take back.
@@ -106,10 +107,15 @@ async fn tenant_named(client: &Client, org: &str) -> Result<TenantId, AuditorErr
 
 /// Makes sure that a role is one that the policies hold, and tells whether it is an auditor.
 async fn check_role(client: &Client, role: &str) -> Result<bool, AuditorError> {
-    let sql = "SELECT rolcanlogin, rolsuper OR rolbypassrls \
-               OR pg_has_role(oid, 'monsys_owner', 'MEMBER') \
-               OR pg_has_role(oid, 'monsys_app', 'MEMBER'), \
-               pg_has_role(oid, 'monsys_auditor', 'MEMBER') FROM pg_roles WHERE rolname = $1::text";
+    // A slice has no policies of its own: nobody is given one, but who reads all data reads it. Up
+    // to PostgreSQL 15 who may make roles can become the owner.
+    let sql = "SELECT r.rolcanlogin, r.rolsuper OR r.rolbypassrls OR r.rolcreaterole \
+               OR EXISTS (SELECT FROM pg_roles u WHERE u.rolname IN ('monsys_owner', 'monsys_app', \
+               'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', \
+               'pg_write_server_files', 'pg_execute_server_program') \
+               AND pg_has_role(r.oid, u.oid, 'MEMBER')), \
+               pg_has_role(r.oid, 'monsys_auditor', 'MEMBER') \
+               FROM pg_roles r WHERE r.rolname = $1::text";
     let found = client.query_opt(sql, &[&role]).await?;
     let found = found.ok_or_else(|| AuditorError::UnknownRole(role.to_owned()))?;
     if !found.try_get::<_, bool>(0)? {

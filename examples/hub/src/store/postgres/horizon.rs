@@ -30,6 +30,17 @@ pub(super) async fn set(tx: &Tx, table: Table, kept_since: Timestamp) -> Result<
     tx.execute(sql, &[&name(table), &text]).await.map(drop)
 }
 
+/// Makes whoever sweeps at the same time wait for the end of the transaction. A row that only the
+/// application may lock: an advisory lock could be held by any login of the server.
+pub(super) async fn hold(tx: &Tx) -> Result<(), Fault> {
+    let sql = "INSERT INTO meta AS m (name, value) VALUES ($1, $2) \
+               ON CONFLICT (name) DO UPDATE SET value = m.value";
+    let never = Timestamp::MIN.to_rfc3339();
+    tx.execute(sql, &[&name(Table::Signals), &never])
+        .await
+        .map(drop)
+}
+
 /// Under which name the time of a table is noted.
 pub(super) const fn name(table: Table) -> &'static str {
     match table {

@@ -92,8 +92,7 @@ async fn claim(
         let patience = format!("SET LOCAL {wait} = '{PATIENCE}'");
         tx.execute(&patience, &[]).await?;
     }
-    tx.rows("SELECT pg_advisory_xact_lock(7110611, 3)", &[])
-        .await?;
+    horizon::hold(tx).await?;
     let mut swept = Swept::default();
     for tenant in tenants {
         tx.enter(*tenant).await?;

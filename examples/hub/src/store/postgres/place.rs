@@ -144,7 +144,11 @@ mod tests {
         for query in ["", "?sslmode=disable", "?connect_timeout=3&sslmode=prefer"] {
             assert_eq!(mode(query), SslMode::Disable, "{query}");
         }
-        for query in ["?sslmode=require", "?sslmode=verify-full&connect_timeout=3"] {
+        for query in [
+            "?sslmode=require",
+            "?ssl%6Dode=require",
+            "?sslmode=verify-full&connect_timeout=3",
+        ] {
             assert_eq!(mode(query), SslMode::Require, "{query}");
         }
     }

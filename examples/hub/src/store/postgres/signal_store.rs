@@ -80,7 +80,7 @@ impl SignalStore for PostgresStore {
             let asked = Arc::clone(&asked);
             Box::pin(async move {
                 let (subject, after) = (&asked.0, asked.1.as_ref());
-                let mut page = slots_of(tx, tenant, subject, after, n_slots).await?;
+                let mut page = slots_of(tx, tenant, subject, after, (n_slots, at)).await?;
                 stand_at(tx, tenant, subject, &mut page.signals, at).await?;
                 Ok(page)
             })
@@ -174,13 +174,14 @@ async fn current(
     Ok(CurrentPage { signals, next })
 }
 
-/// The newest signal of each slot that one subject has, live or not.
+/// The newest signal of each slot that one subject has, but for what had ended by then: of those
+/// there may be any number.
 async fn slots_of(
     tx: &Tx,
     tenant: TenantId,
     subject: &Subject,
     after: Option<&SignalSlot>,
-    n_slots: u32,
+    (n_slots, at): (u32, Timestamp),
 ) -> Result<CurrentPage, Fault> {
     let rows = tx
         .rows(
@@ -192,6 +193,7 @@ async fn slots_of(
                 &after.map_or("", |slot| slot.source.as_str()),
                 &after.map_or("", |slot| slot.key.as_str()),
                 &(i64::from(n_slots) + 1),
+                &at,
             ],
         )
         .await?;
@@ -295,7 +297,9 @@ const CURRENT_OF_SUBJECT: &str = "SELECT source, subject_type, subject_id, signa
 const SLOTS_OF_SUBJECT: &str = "SELECT source, subject_type, subject_id, signal_key, \
     signal_value::text, severity, observed_at, ttl_seconds FROM signal_current \
     WHERE tenant_id = $1 AND subject_type = $2 AND subject_id = $3 \
-    AND (source, signal_key) > ($4, $5) ORDER BY source, signal_key LIMIT $6";
+    AND (source, signal_key) > ($4, $5) \
+    AND (observed_at > $7 OR expires_at IS NULL OR expires_at > $7) \
+    ORDER BY source, signal_key LIMIT $6";
 
 const STOOD_AT: &str = "SELECT DISTINCT ON (source, signal_key) source, subject_type, subject_id, \
     signal_key, signal_value::text, severity, observed_at, ttl_seconds FROM signal_streams \

@@ -38,9 +38,12 @@ impl Trust {
         let (mut rest, mut file, mut mode) = (Vec::new(), None, None);
         let (place, query) = url.rsplit_once('?').unwrap_or((url, ""));
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            match parameter.split_once('=') {
-                Some(("sslmode", value)) => mode = Some(value),
-                Some(("sslrootcert", value)) => {
+            // A name that is escaped is the same name, to the library too, whose mode is replaced.
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let name = percent_decode_str(name).decode_utf8();
+            match name.as_deref().map_err(|_| PlaceError::Form)? {
+                "sslmode" => mode = Some(value),
+                "sslrootcert" => {
                     let path = percent_decode_str(value).decode_utf8();
                     let path = path.map_err(|_| PlaceError::Form)?;
                     file = Some(PathBuf::from(path.into_owned()));

@@ -58,7 +58,7 @@ impl SignalStore for SqliteStore {
     ) -> StoreFuture<'a, CurrentPage> {
         let (subject, after) = (subject.clone(), after.cloned());
         self.read(move |connection| {
-            let mut page = slots_of(connection, tenant, &subject, after.as_ref(), n_slots)?;
+            let mut page = slots_of(connection, tenant, &subject, after.as_ref(), (n_slots, at))?;
             stand_at(connection, tenant, &subject, &mut page.signals, at)?;
             Ok(page)
         })
@@ -192,13 +192,14 @@ fn current(
     })
 }
 
-/// The newest signal of each slot that one subject has, live or not.
+/// The newest signal of each slot that one subject has, but for what had ended by then: of those
+/// there may be any number.
 fn slots_of(
     connection: &Connection,
     tenant: TenantId,
     subject: &Subject,
     after: Option<&SignalSlot>,
-    n_slots: u32,
+    (n_slots, at): (u32, Timestamp),
 ) -> Result<CurrentPage, StoreError> {
     let mut statement = connection
         .prepare_cached(SLOTS_OF_SUBJECT)
@@ -210,6 +211,7 @@ fn slots_of(
         ":after_source": after.map_or("", |slot| slot.source.as_str()),
         ":after_key": after.map_or("", |slot| slot.key.as_str()),
         ":limit": i64::from(n_slots) + 1,
+        ":at": at.to_rfc3339(),
     };
     let mut signals = rows(&mut statement, parameters, signal_of)?;
     let has_more = cut(&mut signals, n_slots);
@@ -315,6 +317,7 @@ const SLOTS_OF_SUBJECT: &str = "SELECT source, subject_type, subject_id, signal_
     signal_value, severity, observed_at, ttl_seconds FROM signal_current \
     WHERE tenant_id = :tenant AND subject_type = :subject_type AND subject_id = :subject_id \
     AND (source, signal_key) > (:after_source, :after_key) \
+    AND (observed_at > :at OR expires_at IS NULL OR expires_at > :at) \
     ORDER BY source, signal_key LIMIT :limit";
 
 /// Without an end: whoever reads it stops when they have seen enough.

@@ -22,35 +22,53 @@ type Keys = BTreeMap<String, (Timestamp, Option<Timestamp>)>;
 #[derive(Default)]
 pub(super) struct LiveKeys(BTreeMap<(AgentId, String), Keys>);
 
-/// The parameters of [`KEYS`] but for the tenant: each agent and source once.
-#[derive(Default)]
-pub(super) struct LiveKeysQuery {
+/// The parameters of [`KEYS`] but for the tenant: each agent and source once, when the first of the
+/// payloads came, and each key that they name.
+pub(in crate::store::postgres) struct LiveKeysQuery {
     subjects: Vec<String>,
     sources: Vec<String>,
+    earliest: Timestamp,
+    keys: Vec<String>,
 }
 
 impl LiveKeysQuery {
-    pub(super) fn new(batches: &[&IngestBatch]) -> Self {
-        let mut names = BTreeSet::new();
+    pub(in crate::store::postgres) fn new(batches: &[&IngestBatch]) -> Self {
+        let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for batch in batches {
             let Payload::Signals(signals) = &batch.payload else {
                 continue;
             };
             names.extend(signals.iter().map(|signal| (batch.agent, signal.source())));
+            keys.extend(signals.iter().map(|signal| signal.key().as_str()));
         }
+        let earliest = batches.iter().map(|batch| batch.received_at).min();
         let names = names.into_iter();
         let (subjects, sources) = names
             .map(|(agent, source)| (agent.to_string(), source.as_str().to_owned()))
             .unzip();
-        Self { subjects, sources }
+        Self {
+            subjects,
+            sources,
+            earliest: earliest.unwrap_or(Timestamp::MIN),
+            keys: keys.into_iter().map(str::to_owned).collect(),
+        }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.subjects.is_empty()
     }
 
-    pub(super) fn parameters<'q>(&'q self, tenant: &'q TenantId) -> [&'q (dyn ToSql + Sync); 3] {
-        [tenant, &self.subjects, &self.sources]
+    pub(in crate::store::postgres) fn parameters<'q>(
+        &'q self,
+        tenant: &'q TenantId,
+    ) -> [&'q (dyn ToSql + Sync); 5] {
+        [
+            tenant,
+            &self.subjects,
+            &self.sources,
+            &self.earliest,
+            &self.keys,
+        ]
     }
 }
 
@@ -107,8 +125,12 @@ impl LiveKeys {
     }
 }
 
-/// What is current of some agents. Their rows are locked, and nobody else speaks for them.
-pub(super) const KEYS: &str = "SELECT c.subject_id, c.source, c.signal_key, c.observed_at, \
-    c.expires_at FROM unnest($2::text[], $3::text[]) k (subject_id, source) \
+/// What is current of some agents, as far as it decides: what no payload may still find alive
+/// counts only under a key that one names. Expired keys are kept for half a year, so that an agent
+/// with a new key each time would have all of them read by every payload. Their rows are locked,
+/// and nobody else speaks for them.
+pub(in crate::store::postgres) const KEYS: &str = "SELECT c.subject_id, c.source, c.signal_key, \
+    c.observed_at, c.expires_at FROM unnest($2::text[], $3::text[]) k (subject_id, source) \
     JOIN signal_current c ON c.tenant_id = $1 AND c.subject_type = 'agent' \
-    AND c.subject_id = k.subject_id AND c.source = k.source";
+    AND c.subject_id = k.subject_id AND c.source = k.source \
+    AND (c.expires_at IS NULL OR c.expires_at > $4 OR c.signal_key = ANY ($5::text[]))";

@@ -23,7 +23,8 @@ use monsys_core::time::Timestamp;
 
 use self::agent_state::{AgentStates, LOCK, agents_of};
 use self::content::{CONTENTS, Contents, ContentsQuery};
-use self::live_key::{KEYS, LiveKeys, LiveKeysQuery};
+use self::live_key::LiveKeys;
+pub(super) use self::live_key::{KEYS, LiveKeysQuery};
 use self::payload::PayloadRows;
 use super::PostgresStore;
 use super::anomaly::record;

@@ -142,8 +142,9 @@ BEGIN
     IF width IS NULL OR last < first OR last > first + 100 * width THEN
         RAISE EXCEPTION 'no partitions are made for %', relation USING ERRCODE = '22023';
     END IF;
-    -- Of two that make the same partition, one waits and then finds it.
-    PERFORM pg_advisory_xact_lock(7110611, 1);
+    -- Of two that make the same partition, one waits and then finds it. No advisory lock: each login
+    -- of the server may hold one as long as it likes, and without new partitions ingest ends.
+    EXECUTE format('LOCK TABLE ONLY public.%I IN SHARE UPDATE EXCLUSIVE MODE', relation);
     WHILE slice <= last LOOP
         child := relation || to_char(slice, '_YYYYMMDD');
         IF width < interval '1 day' THEN

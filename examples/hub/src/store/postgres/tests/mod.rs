@@ -1,6 +1,8 @@
 //! The store against a PostgreSQL of its own.
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod rights;
