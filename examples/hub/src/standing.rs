@@ -18,7 +18,8 @@ pub(crate) struct Standing {
     pub(crate) signals: Vec<Signal>,
     /// Whether there is more than was read.
     pub(crate) is_cut: bool,
-    n_pages: usize,
+    /// How many pages were read.
+    pub(crate) n_pages: usize,
 }
 
 impl Standing {

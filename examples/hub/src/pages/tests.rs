@@ -428,7 +428,8 @@ fn standing() -> Standing {
             signal("integrity_check", "integrity.flat_metrics", Some("high")),
             signal("my_check", "my.finding", Some("critical")),
         ],
-        ..Standing::default()
+        is_cut: false,
+        n_pages: 1,
     }
 }
 
