@@ -48,6 +48,7 @@ pub(crate) async fn correlation(
         Ok(wanted) => wanted,
         Err(expected) => return problem::unprocessable(expected),
     };
+    let _place = app.wide_reads.enter(tenant).await;
     let read = standing::history(app.store.as_ref(), tenant, wanted.since).await;
     let standing = match read {
         Ok(standing) => standing,
@@ -269,6 +270,7 @@ pub(crate) async fn pareto(
         }
     }
     let (tenant, now) = (session.user.tenant, app.clock.now());
+    let _place = app.wide_reads.enter(tenant).await;
     let standing = match standing::of_all(app.store.as_ref(), tenant, now).await {
         Ok(standing) => standing,
         Err(error) => return problem::of_store(&error),
