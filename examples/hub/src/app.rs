@@ -22,6 +22,7 @@ use crate::ingest::{FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
+use crate::standing::WideReads;
 use crate::store::HubStore;
 use crate::{api, ingest, web};
 
@@ -49,6 +50,8 @@ pub(crate) struct App {
     pub(crate) bodies_of_agents: InFlight,
     /// Bounds bodies in flight of the hmac profile, where nobody has shown anything yet.
     pub(crate) bodies_of_strangers: InFlight,
+    /// Bounds requests that read whatever stands about an organisation.
+    pub(crate) wide_reads: WideReads,
     /// Buffers for canonicalising.
     pub(crate) scratch: ScratchPool,
 }
@@ -113,6 +116,7 @@ impl App {
             address_limit: Limiter::new(Rate::per_second(config.address_rate)),
             bodies_of_agents: InFlight::new(),
             bodies_of_strangers: InFlight::new(),
+            wide_reads: WideReads::default(),
             scratch: ScratchPool::default(),
             config,
         }))

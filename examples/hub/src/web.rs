@@ -272,6 +272,7 @@ fn viewer<'a>(app: &App, session: &'a Session, csrf: &'a str) -> Viewer<'a> {
 
 async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession) -> Response {
     let (tenant, now) = (session.user.tenant, app.clock.now());
+    let _place = app.wide_reads.enter(tenant).await;
     let agents = match app.store.agents(tenant, SPARKLINE_READINGS, now).await {
         Ok(agents) => agents,
         Err(error) => return store_away(&error),
@@ -298,6 +299,7 @@ async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession
         agents: &agents,
         scores: &scores,
         unmapped: &unmapped,
+        is_cut: standing.is_cut,
         counts: &counts,
         now,
     };
@@ -306,6 +308,7 @@ async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession
 
 async fn insights(State(app): State<Arc<App>>, PageSession(session): PageSession) -> Response {
     let (tenant, now) = (session.user.tenant, app.clock.now());
+    let _place = app.wide_reads.enter(tenant).await;
     let since = now.saturating_sub(insight::SPAN);
     let store = app.store.as_ref();
     let read = async {

@@ -10,6 +10,7 @@ use monsys_core::anomaly::Transition;
 use monsys_core::facts::AgentFacts;
 use monsys_core::id::TenantId;
 use monsys_core::limit;
+use monsys_core::name::Source;
 use monsys_core::store::{CycleCommit, Retention, StoreError, Swept};
 use monsys_core::time::{Span, Timestamp};
 use monsys_integrity::{Config, Cycle, reconcile};
@@ -54,7 +55,10 @@ pub(crate) struct CycleReport {
 /// The first one is due ten minutes after the last one of whichever hub ran it, so that hubs which
 /// restart often still judge, and two hubs do not judge twice as often.
 pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    name_unmapped(&app).await;
+    tokio::select! {
+        () = name_unmapped(&app) => {}
+        _ = stop.changed() => return,
+    }
     let holder = random_bytes::<16>();
     let interval = Span::from_secs(CYCLE_S);
     let mut due = previous_cycle(&app)
@@ -103,14 +107,10 @@ async fn name_unmapped(app: &App) {
     let tenants = app.store.tenants().await.unwrap_or_default();
     for tenant in tenants {
         // A store that does not answer says so elsewhere.
-        let Ok(standing) = standing::of_all(app.store.as_ref(), tenant, now).await else {
+        let Ok(sources) = standing::sources(app.store.as_ref(), tenant, now).await else {
             continue;
         };
-        let sources = standing
-            .signals
-            .iter()
-            .map(|signal| signal.source().as_str());
-        let unmapped = catalog.unmapped(sources);
+        let unmapped = catalog.unmapped(sources.iter().map(Source::as_str));
         if !unmapped.is_empty() {
             tracing::warn!(%tenant, ?unmapped, "sources of no category count in no trust score");
         }

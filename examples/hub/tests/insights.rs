@@ -151,6 +151,7 @@ fn garbage_and_strangers_get_nothing(data: &DataDir, person: &Person, hub: &Hub)
     for path in [
         "/api/v1/correlation?since=soon",
         "/api/v1/correlation?since=2001-01-01T00:00:00Z",
+        "/api/v1/correlation?since=2999-01-01T00:00:00Z",
         "/api/v1/correlation?limit=0",
         "/api/v1/correlation?format=pdf",
         "/api/v1/correlation?key=a.b",

@@ -28,18 +28,24 @@ impl Csv {
         self.text.push_str("\r\n");
     }
 
+    /// A spreadsheet of a language with decimal commas splits at semicolons instead, whatever the
+    /// quotes say, so that a formula may begin in the middle of a cell too.
     fn cell(&mut self, cell: &str) {
-        let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-        let is_plain = !cell.contains([',', '"', '\r', '\n']);
-        if is_plain && !is_formula {
+        let mut guarded = String::with_capacity(cell.len());
+        let mut is_start = true;
+        for char in cell.chars() {
+            if is_start && matches!(char, '=' | '+' | '-' | '@' | '\t' | '\r') {
+                guarded.push('\'');
+            }
+            is_start = matches!(char, ';' | '\t') || (is_start && matches!(char, ' ' | '"'));
+            guarded.push(char);
+        }
+        if guarded == cell && !cell.contains([',', '"', '\r', '\n']) {
             self.text.push_str(cell);
             return;
         }
         self.text.push('"');
-        if is_formula {
-            self.text.push('\'');
-        }
-        self.text.push_str(&cell.replace('"', "\"\""));
+        self.text.push_str(&guarded.replace('"', "\"\""));
         self.text.push('"');
     }
 
@@ -65,5 +71,18 @@ mod tests {
         csv.row(&["=1+1", "say \"no\"\n"]);
         let expected = "a,b\r\n1,\"x,y\"\r\n\"'=1+1\",\"say \"\"no\"\"\n\"\r\n";
         assert_eq!(csv.text, expected);
+    }
+
+    #[test]
+    fn no_formula_begins_behind_another_separator_either() {
+        let row = |cell| {
+            let mut csv = Csv::new(&["a"]);
+            csv.row(&[cell]);
+            csv.text
+        };
+        assert_eq!(row("x;=1+1"), "a\r\n\"x;'=1+1\"\r\n");
+        assert_eq!(row("x; \"@a\""), "a\r\n\"x; \"\"'@a\"\"\"\r\n");
+        assert_eq!(row(" =1"), "a\r\n\" '=1\"\r\n");
+        assert_eq!(row("x;y-1=2"), "a\r\nx;y-1=2\r\n");
     }
 }

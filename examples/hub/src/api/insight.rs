@@ -48,6 +48,7 @@ pub(crate) async fn correlation(
         Ok(wanted) => wanted,
         Err(expected) => return problem::unprocessable(expected),
     };
+    let _place = app.wide_reads.enter(tenant).await;
     let read = standing::history(app.store.as_ref(), tenant, wanted.since).await;
     let standing = match read {
         Ok(standing) => standing,
@@ -99,10 +100,11 @@ impl Wanted {
             match name.as_str() {
                 "since" => {
                     let since = Timestamp::parse_rfc3339(value).ok();
-                    let in_reach = |since: &Timestamp| *since >= now.saturating_sub(SPAN_MAX);
+                    let in_reach =
+                        |since: &Timestamp| *since <= now && *since >= now.saturating_sub(SPAN_MAX);
                     wanted.since = since.filter(in_reach).ok_or(
                         "expected since to be a time such as 2026-11-21T01:15:41Z, at most a \
-                         week ago",
+                         week ago and not in the future",
                     )?;
                 }
                 "limit" => {
@@ -269,6 +271,7 @@ pub(crate) async fn pareto(
         }
     }
     let (tenant, now) = (session.user.tenant, app.clock.now());
+    let _place = app.wide_reads.enter(tenant).await;
     let standing = match standing::of_all(app.store.as_ref(), tenant, now).await {
         Ok(standing) => standing,
         Err(error) => return problem::of_store(&error),

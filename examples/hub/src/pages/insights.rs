@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use monsys_core::severity::Severity;
 use monsys_core::time::{Span, Timestamp};
+use monsys_signals::agent;
 use monsys_signals::correlate::{Incident, Scope};
 use monsys_signals::pareto::Pareto;
 
@@ -102,7 +103,9 @@ impl Line {
         let (what, href) = match incident.scope {
             Scope::Fleet { key } => (key.to_owned(), None),
             Scope::Subject(subject) => {
-                let name = view.names.get(subject.subject_id);
+                // Another kind of thing may have the identifier of an agent.
+                let is_agent = subject.subject_type == agent::SUBJECT_TYPE;
+                let name = view.names.get(subject.subject_id).filter(|_| is_agent);
                 let href = name.map(|_| format!("/agents/{}", subject.subject_id));
                 let what = name.map_or(subject.subject_id, String::as_str);
                 (what.to_owned(), href)

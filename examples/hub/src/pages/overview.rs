@@ -26,6 +26,8 @@ pub(crate) struct Overview<'a> {
     pub(crate) scores: &'a BTreeMap<String, TrustScore>,
     /// Sources that were seen and are in no category.
     pub(crate) unmapped: &'a [&'a str],
+    /// Whether there was more than was read, so that scores miss findings.
+    pub(crate) is_cut: bool,
     /// Its open anomalies by kind.
     pub(crate) counts: &'a [KindCount],
     /// When the values were read.
@@ -61,6 +63,7 @@ pub(crate) fn overview(view: &Overview<'_>) -> Result<String, askama::Error> {
         waterfall: Waterfall::of_fleet(&fleet),
         caption: "What each category takes from the mean of 100 points",
         unmapped: view.unmapped,
+        is_cut: view.is_cut,
         open: kind::open_words(cards.iter().map(|card| {
             (
                 card.kind.as_str(),
@@ -92,6 +95,7 @@ struct OverviewPage<'a> {
     waterfall: Waterfall,
     caption: &'static str,
     unmapped: &'a [&'a str],
+    is_cut: bool,
     open: String,
     organisation_word: String,
 }

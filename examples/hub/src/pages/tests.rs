@@ -314,6 +314,7 @@ fn render_overview(agents: &[AgentSummary], counts: &[KindCount], organisation: 
         agents,
         scores: &scores.collect(),
         unmapped: &["my_check"],
+        is_cut: true,
         counts,
         now: now(),
     };
@@ -540,3 +541,35 @@ const OPEN: AnomalyFilter = AnomalyFilter {
     agent: None,
     after: None,
 };
+
+#[test]
+fn an_overview_that_was_cut_says_that_scores_miss_findings() {
+    let html = render_overview(&[summary(1, "web-1", None)], &[], "o");
+    assert!(html.contains("There are more signals than one page reads"));
+}
+
+#[test]
+fn what_is_no_agent_never_has_the_name_of_one() {
+    let agent = AgentId::from_random_bytes([1; 16]);
+    let signal = |key: &str| {
+        let draft = SignalDraft {
+            source: "my_check".to_owned(),
+            subject_type: "endpoint".to_owned(),
+            subject_id: agent.to_string(),
+            key: key.to_owned(),
+            value: r#"{"value":true}"#.to_owned(),
+            severity: Some("high".to_owned()),
+            observed_at: ago(60),
+            ttl_seconds: None,
+        };
+        Signal::validate(&draft, now()).unwrap()
+    };
+    let standing = Standing {
+        signals: vec![signal("my.one"), signal("my.two")],
+        is_cut: false,
+        n_pages: 1,
+    };
+    let html = render_insights(&standing, "web-1");
+    assert!(html.contains(&agent.to_string()), "{html}");
+    assert!(!html.contains(&format!("/agents/{agent}")));
+}
