@@ -44,7 +44,7 @@ pub enum PlaceError {
 }
 
 impl PostgresPlace {
-    /// Reads a URL, and the file of certificates that it names, see [`Trust`].
+    /// Reads a URL, and the file of certificates that it names in `sslrootcert`.
     ///
     /// # Errors
     /// When it is none of PostgreSQL, asks for what this program cannot do, or names a file that
