@@ -3,6 +3,15 @@
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+/// Reads the parameter `format`: whether a table is asked for in place of JSON.
+pub(crate) fn is_csv(format: &str) -> Result<bool, &'static str> {
+    match format {
+        "json" => Ok(false),
+        "csv" => Ok(true),
+        _ => Err("expected format to be json or csv"),
+    }
+}
+
 /// A table that grows row by row.
 #[derive(Debug, Default)]
 pub(crate) struct Csv {

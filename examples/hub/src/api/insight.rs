@@ -13,7 +13,7 @@ use monsys_signals::pareto::{self, Item, Pareto};
 use monsys_signals::{Catalog, trust};
 use serde::Serialize;
 
-use super::csv::Csv;
+use super::csv::{Csv, is_csv};
 use super::problem;
 use crate::app::App;
 use crate::security::session::ApiSession;
@@ -120,14 +120,6 @@ impl Wanted {
             }
         }
         Ok(wanted)
-    }
-}
-
-fn is_csv(format: &str) -> Result<bool, &'static str> {
-    match format {
-        "json" => Ok(false),
-        "csv" => Ok(true),
-        _ => Err("expected format to be json or csv"),
     }
 }
 

@@ -14,7 +14,7 @@ use monsys_signals::{Catalog, Category, MilliPoints};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::csv::Csv;
+use super::csv::{Csv, is_csv};
 use super::problem;
 use crate::app::App;
 use crate::security::session::ApiSession;
@@ -79,11 +79,7 @@ impl Wanted {
                         points.ok_or("expected target to be whole points from 0 to 100")?;
                     wanted.target = Some(MilliPoints::new(points * 1_000));
                 }
-                "format" => match value.as_str() {
-                    "json" => {}
-                    "csv" => wanted.is_csv = true,
-                    _ => return Err("expected format to be json or csv"),
-                },
+                "format" => wanted.is_csv = is_csv(value)?,
                 _ => return Err("expected the parameters at, target, format"),
             }
         }

@@ -168,10 +168,7 @@ async fn current(
             ],
         )
         .await?;
-    let (page, has_more) = cut(&rows, n_rows);
-    let signals = page.iter().map(signal_of).collect::<Result<Vec<_>, _>>()?;
-    let next = signals.last().filter(|_| has_more).map(SignalSlot::of);
-    Ok(CurrentPage { signals, next })
+    page_of_slots(&rows, n_rows)
 }
 
 /// The newest signal of each slot that one subject has, but for what had ended by then: of those
@@ -197,10 +194,7 @@ async fn slots_of(
             ],
         )
         .await?;
-    let (page, has_more) = cut(&rows, n_slots);
-    let signals = page.iter().map(signal_of).collect::<Result<Vec<_>, _>>()?;
-    let next = signals.last().filter(|_| has_more).map(SignalSlot::of);
-    Ok(CurrentPage { signals, next })
+    page_of_slots(&rows, n_slots)
 }
 
 /// Puts in the place of each signal what stood in its slot at a moment, if anything did.
@@ -238,6 +232,14 @@ async fn stand_at(
     signals.retain(|signal| signal.is_live(at));
     signals.sort_by_cached_key(SignalSlot::of);
     Ok(())
+}
+
+/// Makes a page of signals in the order of their slots, of which one more than it holds was read.
+fn page_of_slots(rows: &[Row], n_rows: u32) -> Result<CurrentPage, Fault> {
+    let (page, has_more) = cut(rows, n_rows);
+    let signals = page.iter().map(signal_of).collect::<Result<Vec<_>, _>>()?;
+    let next = signals.last().filter(|_| has_more).map(SignalSlot::of);
+    Ok(CurrentPage { signals, next })
 }
 
 /// Cuts what was read to a page, and tells whether there is more.
