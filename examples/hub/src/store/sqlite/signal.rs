@@ -184,12 +184,8 @@ fn current(
         ":after_key": after.map_or("", |slot| slot.key.as_str()),
         ":limit": i64::from(n_rows) + 1,
     };
-    let mut signals = rows(&mut statement, parameters, signal_of)?;
-    let has_more = cut(&mut signals, n_rows);
-    Ok(CurrentPage {
-        next: signals.last().filter(|_| has_more).map(SignalSlot::of),
-        signals,
-    })
+    let signals = rows(&mut statement, parameters, signal_of)?;
+    Ok(page_of_slots(signals, n_rows))
 }
 
 /// The newest signal of each slot that one subject has, but for what had ended by then: of those
@@ -213,12 +209,8 @@ fn slots_of(
         ":limit": i64::from(n_slots) + 1,
         ":at": at.to_rfc3339(),
     };
-    let mut signals = rows(&mut statement, parameters, signal_of)?;
-    let has_more = cut(&mut signals, n_slots);
-    Ok(CurrentPage {
-        next: signals.last().filter(|_| has_more).map(SignalSlot::of),
-        signals,
-    })
+    let signals = rows(&mut statement, parameters, signal_of)?;
+    Ok(page_of_slots(signals, n_slots))
 }
 
 /// Puts in the place of each signal what stood in its slot at a moment, if anything did. Walks
@@ -253,6 +245,15 @@ fn stand_at(
     signals.retain(|signal| signal.is_live(at));
     signals.sort_by_cached_key(SignalSlot::of);
     Ok(())
+}
+
+/// Makes a page of signals in the order of their slots, of which one more than it holds was read.
+fn page_of_slots(mut signals: Vec<Signal>, n_rows: u32) -> CurrentPage {
+    let has_more = cut(&mut signals, n_rows);
+    CurrentPage {
+        next: signals.last().filter(|_| has_more).map(SignalSlot::of),
+        signals,
+    }
 }
 
 /// Cuts what was read to a page, and tells whether there is more.
