@@ -192,12 +192,9 @@ impl Controls {
 
     /// The places of the controls that ask for a key.
     fn places_of(&self, key: &str) -> &[usize] {
-        let number = self.keys.known(FIRST, key);
-        number.map_or(&[], |number| self.asked_by(number))
-    }
-
-    fn asked_by(&self, number: u32) -> &[usize] {
-        self.asked.get(index(number)).map_or(&[], Vec::as_slice)
+        let number = self.keys.known(FIRST, key).map(index);
+        let asked = number.and_then(|number| self.asked.get(number));
+        asked.map_or(&[], Vec::as_slice)
     }
 
     fn insert_words<'k>(&mut self, control: Control, keys: impl Iterator<Item = &'k str>) {

@@ -409,19 +409,7 @@ fn render_agent(summary: &AgentSummary, rows: &[AnomalyRow], access: Access) -> 
 
 /// A high finding, a medium one, one of a source that counts nowhere, and one that takes nothing.
 fn standing() -> Standing {
-    let signal = |source: &str, key: &str, severity: Option<&str>| {
-        let draft = SignalDraft {
-            source: source.to_owned(),
-            subject_type: "agent".to_owned(),
-            subject_id: AgentId::from_random_bytes([1; 16]).to_string(),
-            key: key.to_owned(),
-            value: r#"{"value":true}"#.to_owned(),
-            severity: severity.map(str::to_owned),
-            observed_at: ago(60),
-            ttl_seconds: None,
-        };
-        Signal::validate(&draft, now()).unwrap()
-    };
+    let signal = |source: &str, key: &str, severity| signal_about("agent", source, key, severity);
     Standing {
         signals: vec![
             signal("backup_check", "backup.age_hours", Some("medium")),
@@ -490,6 +478,21 @@ fn summary(byte: u8, name: &str, worst: Option<Severity>) -> AgentSummary {
     }
 }
 
+/// A signal about what has the identifier of the first agent, whatever kind of thing it is.
+fn signal_about(subject_type: &str, source: &str, key: &str, severity: Option<&str>) -> Signal {
+    let draft = SignalDraft {
+        source: source.to_owned(),
+        subject_type: subject_type.to_owned(),
+        subject_id: AgentId::from_random_bytes([1; 16]).to_string(),
+        key: key.to_owned(),
+        value: r#"{"value":true}"#.to_owned(),
+        severity: severity.map(str::to_owned),
+        observed_at: ago(60),
+        ttl_seconds: None,
+    };
+    Signal::validate(&draft, now()).unwrap()
+}
+
 fn row(byte: u8, text: &str, is_closed: bool) -> AnomalyRow {
     AnomalyRow {
         anomaly: Anomaly {
@@ -551,19 +554,7 @@ fn an_overview_that_was_cut_says_that_scores_miss_findings() {
 #[test]
 fn what_is_no_agent_never_has_the_name_of_one() {
     let agent = AgentId::from_random_bytes([1; 16]);
-    let signal = |key: &str| {
-        let draft = SignalDraft {
-            source: "my_check".to_owned(),
-            subject_type: "endpoint".to_owned(),
-            subject_id: agent.to_string(),
-            key: key.to_owned(),
-            value: r#"{"value":true}"#.to_owned(),
-            severity: Some("high".to_owned()),
-            observed_at: ago(60),
-            ttl_seconds: None,
-        };
-        Signal::validate(&draft, now()).unwrap()
-    };
+    let signal = |key: &str| signal_about("endpoint", "my_check", key, Some("high"));
     let standing = Standing {
         signals: vec![signal("my.one"), signal("my.two")],
         is_cut: false,

@@ -9,7 +9,7 @@ use super::super::auditor::{self, AuditorError};
 use super::super::ingest::{KEYS, LiveKeysQuery};
 use super::super::migrate;
 use super::super::transaction::Plan;
-use super::{PostgresPlace, PostgresStore, Scene, cluster, signal, wall_now};
+use super::{Database, PostgresPlace, PostgresStore, Scene, cluster, signal, wall_now};
 use crate::standing;
 use crate::store::archive::ArchiveError;
 
@@ -73,11 +73,7 @@ fn expired_keys_that_a_payload_does_not_name_are_not_read() {
     let scene = Scene::new(&database);
     scene.enrol(0, 1);
     let (tenant, agent) = (scene.tenants[0], scene.agents[0]);
-    database.run(&format!(
-        "INSERT INTO signal_current SELECT '{tenant}', 'backup_check', 'agent', '{agent}', \
-         'old.n' || n, '{{\"value\": 1}}', NULL, now() - interval '1 day', 1, \
-         now() - interval '1 day' + interval '1 second', n FROM generate_series(1, 5000) n"
-    ));
+    add_ended_keys(&database, &scene, "1 day", 5_000);
     let batch = IngestBatch {
         payload: Payload::Signals(vec![
             signal(agent, "old.n7", None),
@@ -130,11 +126,7 @@ fn a_past_moment_is_read_to_an_end_however_many_slots_were_made_since() {
     let scene = Scene::new(&database);
     scene.enrol(0, 1);
     let (tenant, agent) = (scene.tenants[0], scene.agents[0]);
-    database.run(&format!(
-        "INSERT INTO signal_current SELECT '{tenant}', 'backup_check', 'agent', '{agent}', \
-         'old.n' || n, '{{\"value\": 1}}', NULL, now() - interval '1 hour', 1, \
-         now() - interval '1 hour' + interval '1 second', n FROM generate_series(1, 203000) n"
-    ));
+    add_ended_keys(&database, &scene, "1 hour", 203_000);
     let stood = |hours: i64| {
         let at = wall_now().saturating_sub(Span::from_secs(hours * 3_600));
         let standing = standing::of_agent_at(&scene.store, tenant, agent, at);
@@ -147,4 +139,14 @@ fn a_past_moment_is_read_to_an_end_however_many_slots_were_made_since() {
         stood(2),
         "and what was not there yet, up to what a request reads"
     );
+}
+
+/// Gives the first agent keys that stood for one second, so long ago.
+fn add_ended_keys(database: &Database, scene: &Scene, ago: &str, n_keys: u32) {
+    let (tenant, agent) = (scene.tenants[0], scene.agents[0]);
+    database.run(&format!(
+        "INSERT INTO signal_current SELECT '{tenant}', 'backup_check', 'agent', '{agent}', \
+         'old.n' || n, '{{\"value\": 1}}', NULL, now() - interval '{ago}', 1, \
+         now() - interval '{ago}' + interval '1 second', n FROM generate_series(1, {n_keys}) n"
+    ));
 }
