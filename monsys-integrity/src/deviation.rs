@@ -22,27 +22,48 @@ use crate::number;
 /// assert_eq!(sample_deviation(&[1.0, f64::NAN]), None);
 /// ```
 pub fn sample_deviation(values: &[f64]) -> Option<f64> {
-    let (first, rest) = values.split_first()?;
-    if rest.is_empty() {
-        return None;
+    let series = Series {
+        values,
+        n: values.len(),
+    };
+    let (first, _) = values.split_first()?;
+    match series.quick_deviation(*first)? {
+        Quick::Exact(deviation) => Some(deviation),
+        Quick::Unsure if are_finite(values) => Some(series.scaled_deviation(*first)),
+        Quick::Unsure => None,
     }
-    let variance = variance(values, |v| v - first);
-    if variance.is_finite() && variance >= VARIANCE_SAFE {
-        return Some(number::sqrt(variance));
+}
+
+/// Computes the sample standard deviation of the values that are finite (decision 11), to the bit
+/// that of [`sample_deviation`] for those alone. `None` when fewer than two are.
+///
+/// ```
+/// use monsys_integrity::deviation::finite_deviation;
+/// assert_eq!(finite_deviation(&[4.20, f64::NAN, 4.20]), Some(0.0));
+/// assert_eq!(finite_deviation(&[4.20, f64::NAN]), None);
+/// ```
+pub fn finite_deviation(values: &[f64]) -> Option<f64> {
+    let n = n_finite(values);
+    if n == values.len() {
+        return sample_deviation(values);
     }
-    if !values.iter().all(|v| v.is_finite()) {
-        return None;
+    let series = Series { values, n };
+    let first = values.iter().copied().find(|v| v.is_finite())?;
+    match series.quick_deviation(first)? {
+        Quick::Exact(deviation) => Some(deviation),
+        Quick::Unsure => Some(series.scaled_deviation(first)),
     }
-    Some(scaled_deviation(values, *first))
+}
+
+/// Counts the values that are neither infinite nor NaN.
+pub fn n_finite(values: &[f64]) -> usize {
+    values.iter().filter(|v| v.is_finite()).count()
 }
 
 /// Tells whether at least `n_min` of the values are finite and the sample standard deviation of
 /// those cannot lie below `threshold`; false says nothing.
 ///
-/// For any two of n values, s² ≥ (a − b)² / (2(n − 1)). One value that far from the first is a
-/// proof, whatever the others are; values left out only lower n, which makes the bound stricter
-/// than needed. The margin of 1e-9 is a thousand times the error of [`sample_deviation`], so the
-/// two never disagree.
+/// Of an honest window it reads two to four values and the first `n_min` again, eight at a time.
 ///
 /// ```
 /// use monsys_integrity::deviation::is_surely_at_least;
@@ -50,69 +71,186 @@ pub fn sample_deviation(values: &[f64]) -> Option<f64> {
 /// assert!(!is_surely_at_least(&[4.20; 240], 30, 0.001));
 /// ```
 pub fn is_surely_at_least(values: &[f64], n_min: usize, threshold: f64) -> bool {
-    let Some(first) = values.iter().find(|v| v.is_finite()) else {
+    is_spread_over(values, threshold) && has_finite(values, n_min)
+}
+
+/// Tells whether two of the finite values lie so far apart that the sample standard deviation of
+/// all finite ones cannot be below `threshold`; false says nothing.
+///
+/// For any two of n values, s² ≥ (a − b)² / (2(n − 1)). One value that far from the first is a
+/// proof, whatever the others are; values left out only lower n, which makes the bound stricter
+/// than needed. The margin of 1e-9 is a thousand times the error of [`sample_deviation`], so the
+/// two never disagree. Reads no further than the first such value, two to four on honest data.
+///
+/// ```
+/// use monsys_integrity::deviation::is_spread_over;
+/// assert!(is_spread_over(&[4.20, 4.21, 4.25], 0.001));
+/// assert!(!is_spread_over(&[4.20, f64::INFINITY, f64::NAN], 0.001));
+/// ```
+#[inline]
+pub fn is_spread_over(values: &[f64], threshold: f64) -> bool {
+    let Some(first) = values.iter().copied().find(|v| v.is_finite()) else {
         return false;
     };
     let n_other = number::from_count(values.len()) - 1.0;
     let distance_squared = 2.0 * threshold * threshold * n_other * (1.0 + 1e-9);
-    let mut n_finite = 0_usize;
-    let mut is_far = false;
-    for value in values.iter().filter(|v| v.is_finite()) {
-        n_finite += 1;
+    // Below, the square of the threshold lost digits.
+    if distance_squared < SQUARE_SAFE {
+        return false;
+    }
+    values.iter().any(|value| {
         let distance = value - first;
-        is_far |= distance * distance > distance_squared;
-        if is_far && n_finite >= n_min {
-            return true;
-        }
-    }
-    false
+        // The difference of finite values may be infinite, and is then far.
+        distance * distance > distance_squared && value.is_finite()
+    })
 }
 
-/// The deviation of finite values whose squares overflow or vanish: a power of two brings them
-/// into range and back without touching a digit.
-fn scaled_deviation(values: &[f64], first: f64) -> f64 {
-    let widest = values
-        .iter()
-        .fold(0.0_f64, |widest, v| widest.max((v - first).abs()));
-    if widest == 0.0 {
-        return 0.0;
+/// Tells whether at least so many of the values are finite.
+#[inline]
+fn has_finite(values: &[f64], n_min: usize) -> bool {
+    if values.len() < n_min {
+        return false;
     }
-    let deviation = if widest > 1.0 {
-        let first = first * DOWN;
-        number::sqrt(variance(values, |v| v * DOWN - first)) * UP
-    } else {
-        number::sqrt(variance(values, |v| (v - first) * UP)) * DOWN
+    // Eight at a time, so some more than needed where there are more.
+    let n_read = n_min.next_multiple_of(8).min(values.len());
+    values.get(..n_read).is_some_and(are_finite) || n_finite(values) >= n_min
+}
+
+/// Tells whether all values are finite: zero times a value is zero for these alone.
+#[inline]
+fn are_finite(values: &[f64]) -> bool {
+    let series = Series {
+        values,
+        n: values.len(),
     };
-    deviation.min(f64::MAX)
+    let [sum] = series.sums(|v| [v * 0.0]);
+    sum == 0.0
 }
 
-/// The sample variance of what `shift` makes of the values, by the corrected two-pass formula.
-fn variance(values: &[f64], shift: impl Fn(f64) -> f64) -> f64 {
-    let n = number::from_count(values.len());
-    let mean = sum(values, &shift) / n;
-    let residue = sum(values, |v| shift(v) - mean);
-    let squares = sum(values, |v| {
-        let from_mean = shift(v) - mean;
-        from_mean * from_mean
-    });
-    (squares - residue * residue / n).max(0.0) / (n - 1.0)
+/// The finite values among some.
+#[derive(Clone, Copy)]
+struct Series<'a> {
+    values: &'a [f64],
+    /// How many are finite; when all, nothing is asked of each.
+    n: usize,
 }
 
-/// Sums in eight lanes, which the compiler turns into vector additions.
-fn sum(values: &[f64], term: impl Fn(f64) -> f64) -> f64 {
-    let (chunks, rest) = values.as_chunks::<8>();
-    let mut lanes = [0.0; 8];
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += term(*value);
+/// A deviation by the short way.
+enum Quick {
+    /// No square overflowed, none that matters vanished.
+    Exact(f64),
+    /// One did, or a value is not finite.
+    Unsure,
+}
+
+impl Series<'_> {
+    /// `None` for fewer than two values.
+    fn quick_deviation(self, first: f64) -> Option<Quick> {
+        if self.n < 2 {
+            return None;
+        }
+        let variance = self.variance(|v| v - first);
+        if variance.is_finite() && variance >= SQUARE_SAFE {
+            return Some(Quick::Exact(number::sqrt(variance)));
+        }
+        Some(Quick::Unsure)
+    }
+
+    /// The deviation of finite values whose squares overflow or vanish: a power of two brings them
+    /// into range and back without touching a digit.
+    fn scaled_deviation(self, first: f64) -> f64 {
+        let finite = self.values.iter().filter(|v| v.is_finite());
+        let widest = finite.fold(0.0_f64, |widest, v| widest.max((v - first).abs()));
+        if widest == 0.0 {
+            return 0.0;
+        }
+        let deviation = if widest > 1.0 {
+            let first = first * DOWN;
+            number::sqrt(self.variance(|v| v * DOWN - first)) * UP
+        } else {
+            number::sqrt(self.variance(|v| (v - first) * UP)) * DOWN
+        };
+        deviation.min(f64::MAX)
+    }
+
+    /// The sample variance of what `shift` makes of the values, by the corrected two-pass formula.
+    #[inline]
+    fn variance(self, shift: impl Fn(f64) -> f64) -> f64 {
+        let n = number::from_count(self.n);
+        let [sum] = self.sums(|v| [shift(v)]);
+        let mean = sum / n;
+        let [residue, squares] = self.sums(|v| {
+            let from_mean = shift(v) - mean;
+            [from_mean, from_mean * from_mean]
+        });
+        (squares - residue * residue / n).max(0.0) / (n - 1.0)
+    }
+
+    /// Sums what `term` makes of each finite value, in eight lanes, which the compiler turns into
+    /// vector additions. What is not finite takes no lane, so that the sum is that of the others
+    /// alone, to the bit.
+    #[inline]
+    fn sums<const K: usize>(self, term: impl Fn(f64) -> [f64; K]) -> [f64; K] {
+        let mut lanes = [[0.0; 8]; K];
+        if self.n == self.values.len() {
+            let (chunks, rest) = self.values.as_chunks::<8>();
+            for chunk in chunks {
+                add(&mut lanes, chunk, &term);
+            }
+            return total(&lanes, rest, &term);
+        }
+        let (mut chunk, mut n_waiting) = ([0.0; 8], 0);
+        for value in self.values.iter().copied().filter(|v| v.is_finite()) {
+            if let Some(slot) = chunk.get_mut(n_waiting) {
+                *slot = value;
+            }
+            n_waiting += 1;
+            if n_waiting == 8 {
+                add(&mut lanes, &chunk, &term);
+                n_waiting = 0;
+            }
+        }
+        total(&lanes, chunk.get(..n_waiting).unwrap_or_default(), &term)
+    }
+}
+
+/// Adds one value to each lane of each sum.
+#[inline]
+fn add<const K: usize>(
+    lanes: &mut [[f64; 8]; K],
+    chunk: &[f64; 8],
+    term: &impl Fn(f64) -> [f64; K],
+) {
+    let terms = chunk.map(term);
+    for (k, lanes) in lanes.iter_mut().enumerate() {
+        for (lane, terms) in lanes.iter_mut().zip(&terms) {
+            *lane += terms.get(k).copied().unwrap_or_default();
         }
     }
-    lanes.iter().sum::<f64>() + rest.iter().map(|v| term(*v)).sum::<f64>()
+}
+
+/// Adds up the lanes of each sum and the values that filled none.
+#[inline]
+fn total<const K: usize>(
+    lanes: &[[f64; 8]; K],
+    rest: &[f64],
+    term: &impl Fn(f64) -> [f64; K],
+) -> [f64; K] {
+    let mut totals = [0.0; K];
+    for value in rest {
+        for (total, term) in totals.iter_mut().zip(term(*value)) {
+            *total += term;
+        }
+    }
+    for (total, lanes) in totals.iter_mut().zip(lanes) {
+        *total += lanes.iter().sum::<f64>();
+    }
+    totals
 }
 
 /// From here on no square that matters was lost to underflow: 1e-240, far above the smallest
 /// normal number, 2.2e-308.
-const VARIANCE_SAFE: f64 = 1e-240;
+const SQUARE_SAFE: f64 = 1e-240;
 /// 2^600: brings differences below 1e-120 up, and huge ones back.
 const UP: f64 = f64::from_bits((1_023 + 600) << 52);
 /// 2^−600.
@@ -198,6 +336,22 @@ mod tests {
         assert!(!is_surely_at_least(&[1.0, 2.0], 2, f64::NAN));
     }
 
+    #[test]
+    fn an_infinite_value_is_no_proof_of_movement() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!is_spread_over(&[bad, 4.20, 4.20], 0.001));
+            assert!(!is_spread_over(&[4.20, bad, 4.20], 0.001));
+            assert!(is_spread_over(&[bad, 4.20, 4.25], 0.001));
+        }
+    }
+
+    #[test]
+    fn thresholds_whose_square_vanishes_prove_nothing() {
+        for threshold in [0.0, 1e-150, 1e-160, 1e-200, f64::from_bits(1)] {
+            assert!(!is_spread_over(&[0.0, threshold / 1e3, 0.0], threshold));
+        }
+    }
+
     proptest! {
         #[test]
         fn every_finite_constant_is_exactly_zero(
@@ -239,6 +393,24 @@ mod tests {
                 prop_assert!(deviation.is_finite() && deviation >= 0.0);
             }
             let _ = is_surely_at_least(&values, 30, 0.001);
+        }
+
+        #[test]
+        fn what_is_not_finite_changes_no_bit(
+            values in prop::collection::vec((any::<f64>(), 0.0_f64..100.0, 0_u8..4), 0..60),
+        ) {
+            let values: Vec<f64> =
+                values.iter().map(|(any, usual, pick)| if *pick == 0 { *any } else { *usual }).collect();
+            let mut holes = Vec::new();
+            for (at, value) in values.iter().enumerate() {
+                if at % 5 == 2 {
+                    holes.push([f64::NAN, f64::INFINITY, f64::NEG_INFINITY][at % 3]);
+                }
+                holes.push(*value);
+            }
+            let finite: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
+            let (ours, alone) = (finite_deviation(&holes), sample_deviation(&finite));
+            prop_assert_eq!(ours.map(f64::to_bits), alone.map(f64::to_bits));
         }
 
         #[test]

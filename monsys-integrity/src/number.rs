@@ -1,7 +1,8 @@
 //! Numbers that `core` lacks: conversions without a cast, and the square root.
 //!
 //! What: each floating-point result is the correctly rounded one (IEEE 754, ties to even). What
-//! not: speed; all of this runs once per finding. Cost: the root is one 128-bit integer root.
+//! not: a root of the processor, which `core` does not offer. Cost: the root is four steps of
+//! Newton's method and two 128-bit products that make it exact.
 
 /// Converts an integer; exact up to 2^53, correctly rounded beyond.
 pub(crate) fn from_i64(value: i64) -> f64 {
@@ -38,10 +39,39 @@ pub(crate) fn sqrt(value: f64) -> f64 {
     let (mantissa, exponent) = even_parts(value);
     // 2^106 ≤ radicand < 2^108, so 2^53 ≤ root < 2^54: one bit more than a double keeps. The root
     // of an even number is no odd integer, so that bit never means a tie.
-    let root = (u128::from(mantissa) << 54).isqrt();
-    let rounded = u64::try_from((root + 1) >> 1).unwrap_or(u64::MAX);
+    let rounded = (integer_root(mantissa) + 1) >> 1;
     let biased = (exponent / 2 - 26) + BIAS + 52;
     f64::from_bits((biased.cast_unsigned() << 52) | (rounded & FRACTION))
+}
+
+/// Returns the integer root of m · 2^54 for 2^52 ≤ m < 2^54, rounded down.
+///
+/// A double comes within a few units of it, whatever its rounding errors; the products decide.
+fn integer_root(mantissa: u64) -> u64 {
+    let near = near_root(mantissa);
+    let mut root = ((near.to_bits() & FRACTION) | (FRACTION + 1)) << 1;
+    let radicand = u128::from(mantissa) << 54;
+    let square = |root: u64| u128::from(root) * u128::from(root);
+    while square(root) > radicand {
+        root -= 1;
+    }
+    while square(root + 1) <= radicand {
+        root += 1;
+    }
+    root
+}
+
+/// Returns about √(m / 2^52), held within 1 ≤ root < 2, by Newton's method for 1/√x.
+fn near_root(mantissa: u64) -> f64 {
+    let is_upper = mantissa >> 53;
+    let fraction = (mantissa >> is_upper) & FRACTION;
+    let x = f64::from_bits(((BIAS.cast_unsigned() + is_upper) << 52) | fraction);
+    let half = 0.5 * x;
+    let mut inverse = f64::from_bits(INVERSE_ROOT - (x.to_bits() >> 1));
+    for _ in 0..4 {
+        inverse *= 1.5 - half * inverse * inverse;
+    }
+    (x * inverse).clamp(1.0, 2.0_f64.next_down())
 }
 
 /// Splits a positive finite number into m · 2^e with e even and 2^52 ≤ m < 2^54.
@@ -64,6 +94,8 @@ fn even_parts(value: f64) -> (u64, i64) {
 const TWO_POW_32: f64 = 4_294_967_296.0;
 const BIAS: i64 = 1_023;
 const FRACTION: u64 = (1 << 52) - 1;
+/// Less half the bits of a double, this is its inverse root to 4 %.
+const INVERSE_ROOT: u64 = 0x5fe6_eb50_c7b5_37a9;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,10 @@
 //!
 //! What: the part of the columns received in (now − window, now]. The store reads just these; the
 //! detectors check it once more, because one row of a wrong hour would change a verdict. What not:
-//! sorting; columns are in receive order. Cost: two binary searches, no copy.
+//! sorting; columns are in receive order. Cost: a look at both ends, two binary searches when one lies
+//! outside; no copy.
+
+use core::ops::Range;
 
 use monsys_core::facts::MetricWindow;
 use monsys_core::time::Timestamp;
@@ -40,7 +43,7 @@ impl<'a> Window<'a> {
             .min(cpu_usage_percent.len())
             .min(is_spooled.len());
         let times = received_at.get(..n).unwrap_or_default();
-        let rows = times.partition_point(|t| *t <= from)..times.partition_point(|t| *t <= to);
+        let rows = inside(times, from, to);
         Self {
             from,
             to,
@@ -48,6 +51,14 @@ impl<'a> Window<'a> {
             cpu_usage_percent: cpu_usage_percent.get(rows.clone()).unwrap_or_default(),
             is_spooled: is_spooled.get(rows).unwrap_or_default(),
         }
+    }
+}
+
+/// The rows in (from, to]. The two ends say it for a window that a store cut already.
+fn inside(times: &[Timestamp], from: Timestamp, to: Timestamp) -> Range<usize> {
+    match (times.first(), times.last()) {
+        (Some(first), Some(last)) if *first > from && *last <= to => 0..times.len(),
+        _ => times.partition_point(|t| *t <= from)..times.partition_point(|t| *t <= to),
     }
 }
 
