@@ -47,6 +47,7 @@ pub mod lifecycle;
 pub mod median;
 mod number;
 pub mod reconcile;
+pub mod ring;
 pub mod signal;
 pub mod version;
 mod window;

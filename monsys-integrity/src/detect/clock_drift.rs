@@ -52,7 +52,7 @@ pub fn check(facts: &AgentFacts, config: &Config, _cycle: Cycle) -> Verdict {
 }
 
 /// How far the device clock is ahead of the hub's, in milliseconds cut towards zero.
-fn offset_ms(reading: &ClockReading) -> i64 {
+pub(crate) fn offset_ms(reading: &ClockReading) -> i64 {
     let device = if reading.is_spooled {
         reading.sent_at
     } else {
