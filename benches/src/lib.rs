@@ -5,6 +5,7 @@
 #[path = "../../examples/hub/tests/support/postgres.rs"]
 mod cluster;
 mod device;
+pub mod integrity;
 pub mod payload;
 pub mod race;
 pub mod readers;

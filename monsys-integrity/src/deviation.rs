@@ -149,6 +149,10 @@ impl Series<'_> {
         if self.n < 2 {
             return None;
         }
+        // Of moving values this reads two.
+        if first.is_finite() && self.values.iter().all(|v| *v == first) {
+            return Some(Quick::Exact(0.0));
+        }
         let variance = self.variance(|v| v - first);
         if variance.is_finite() && variance >= SQUARE_SAFE {
             return Some(Quick::Exact(number::sqrt(variance)));

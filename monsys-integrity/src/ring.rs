@@ -218,6 +218,13 @@ impl Ring {
         self.len() == 0
     }
 
+    /// Returns how much memory it takes, in bytes.
+    pub const fn n_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.cpu_usage_percent.capacity() * size_of::<f64>()
+            + self.gaps_us.capacity() * size_of::<i32>()
+    }
+
     /// The gap before a metric. Less than an hour lies between the ends of a ring, so that at most
     /// one gap is too long for 32 bits (35 min); it is held at the limit and found from the others.
     fn gap_us(&self, reading: &ClockReading) -> i32 {
@@ -370,7 +377,8 @@ fn is_mostly_within(gaps_us: &[i32], n_live: usize, low: i64, high: i64) -> bool
     // One signed comparison for both bounds: low is moved to the least number there is.
     let (shift, top) = (i32::MIN.wrapping_sub(low), i32::MIN + (high - low));
     let mut n_within = 0_usize;
-    for block in gaps_us.chunks(BLOCK) {
+    let (blocks, rest) = gaps_us.as_chunks::<BLOCK>();
+    for block in blocks.iter().map(<[i32; BLOCK]>::as_slice).chain([rest]) {
         let within = block
             .iter()
             .map(|gap| i32::from(gap.wrapping_add(shift) <= top));

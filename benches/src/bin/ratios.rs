@@ -10,7 +10,7 @@
 use std::process::ExitCode;
 
 use monsys_benches::report::Form;
-use monsys_benches::{readers, store, wire};
+use monsys_benches::{integrity, readers, store, wire};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         .filter(|word| *word != "--json")
         .collect();
     let figures = match topics.as_slice() {
+        ["integrity"] => integrity::figures(),
         ["wire"] => wire::figures(),
         ["readers"] => {
             let mut figures = readers::figures();
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         }
         ["store"] => store::figures(),
         _ => {
-            eprintln!("usage: ratios readers|store|wire [--json]");
+            eprintln!("usage: ratios integrity|readers|store|wire [--json]");
             return ExitCode::from(2);
         }
     };
