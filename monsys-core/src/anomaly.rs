@@ -1,20 +1,21 @@
 //! Anomalies: stored findings about an agent's honesty, and the steps of their life.
 //!
-//! What: the six kinds of the integrity document, the finding a detector makes, the row it becomes,
-//! and the transitions that change a row. What not: when to open or resolve; the integrity crate
+//! What: the kinds of finding, the finding a detector makes, the row it becomes, what people do
+//! with it, and the transitions that change a row. What not: when to open or resolve; the integrity crate
 //! decides, a store carries out. At most one anomaly per (agent, kind) is open.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 use thiserror::Error;
 
 use crate::id::{AgentId, AnomalyId, TenantId, UserId};
+use crate::json::ObjectText;
 use crate::severity::Severity;
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalDraft};
 use crate::time::Timestamp;
 
-/// What is wrong with an agent.
+/// What is wrong with an agent, or with the hub that should have judged it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AnomalyKind {
@@ -30,11 +31,31 @@ pub enum AnomalyKind {
     FlatMetrics,
     /// The agent says a lower version than before.
     VersionDowngrade,
+    /// Nothing came for many intervals.
+    AgentSilent,
+    /// Two installations send as one agent.
+    AgentCloned,
+    /// A position came again with other content.
+    SequenceRegress,
+    /// A stretch of values repeats an earlier one bit by bit.
+    ReplayedSeries,
+    /// Two agents send the same stretch of values.
+    DuplicateFeed,
+    /// The values repeat with a fixed period.
+    LoopedRecording,
+    /// The values lie on a straight line.
+    ExactRamp,
+    /// Payloads keep coming, their data does not change.
+    StaleCollector,
+    /// The version is no numeric triple.
+    VersionUnparseable,
+    /// The hub itself missed cycles.
+    DetectorStalled,
 }
 
 impl AnomalyKind {
-    /// The kinds in the order of the integrity document.
-    pub const ALL: [Self; 6] = [
+    /// The kinds of the integrity document, in its order.
+    pub const DOCUMENTED: [Self; 6] = [
         Self::UnsignedPayload,
         Self::SignatureInvalid,
         Self::ClockDrift,
@@ -42,6 +63,27 @@ impl AnomalyKind {
         Self::FlatMetrics,
         Self::VersionDowngrade,
     ];
+
+    /// The kinds that an operator turns on; off in the standard preset.
+    pub const OPT_IN: [Self; 9] = [
+        Self::AgentSilent,
+        Self::AgentCloned,
+        Self::SequenceRegress,
+        Self::ReplayedSeries,
+        Self::DuplicateFeed,
+        Self::LoopedRecording,
+        Self::ExactRamp,
+        Self::StaleCollector,
+        Self::VersionUnparseable,
+    ];
+
+    /// Lists every kind: the documented ones, the opt-in ones, and what the hub says of itself.
+    pub fn every() -> impl Iterator<Item = Self> {
+        Self::DOCUMENTED
+            .into_iter()
+            .chain(Self::OPT_IN)
+            .chain([Self::DetectorStalled])
+    }
 
     /// Returns the word used in JSON, SQL and on pages.
     pub const fn as_str(self) -> &'static str {
@@ -52,6 +94,16 @@ impl AnomalyKind {
             Self::CadenceAnomaly => "cadence_anomaly",
             Self::FlatMetrics => "flat_metrics",
             Self::VersionDowngrade => "version_downgrade",
+            Self::AgentSilent => "agent_silent",
+            Self::AgentCloned => "agent_cloned",
+            Self::SequenceRegress => "sequence_regress",
+            Self::ReplayedSeries => "replayed_series",
+            Self::DuplicateFeed => "duplicate_feed",
+            Self::LoopedRecording => "looped_recording",
+            Self::ExactRamp => "exact_ramp",
+            Self::StaleCollector => "stale_collector",
+            Self::VersionUnparseable => "version_unparseable",
+            Self::DetectorStalled => "detector_stalled",
         }
     }
 
@@ -64,6 +116,16 @@ impl AnomalyKind {
             Self::CadenceAnomaly => "integrity.cadence_anomaly",
             Self::FlatMetrics => "integrity.flat_metrics",
             Self::VersionDowngrade => "integrity.version_downgrade",
+            Self::AgentSilent => "integrity.agent_silent",
+            Self::AgentCloned => "integrity.agent_cloned",
+            Self::SequenceRegress => "integrity.sequence_regress",
+            Self::ReplayedSeries => "integrity.replayed_series",
+            Self::DuplicateFeed => "integrity.duplicate_feed",
+            Self::LoopedRecording => "integrity.looped_recording",
+            Self::ExactRamp => "integrity.exact_ramp",
+            Self::StaleCollector => "integrity.stale_collector",
+            Self::VersionUnparseable => "integrity.version_unparseable",
+            Self::DetectorStalled => "integrity.detector_stalled",
         }
     }
 
@@ -72,8 +134,7 @@ impl AnomalyKind {
     /// # Errors
     /// [`UnknownKind`] for any other text.
     pub fn parse(text: &str) -> Result<Self, UnknownKind> {
-        Self::ALL
-            .into_iter()
+        Self::every()
             .find(|k| k.as_str() == text)
             .ok_or(UnknownKind)
     }
@@ -87,7 +148,7 @@ impl fmt::Display for AnomalyKind {
 
 /// Says that a word is no anomaly kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("unknown anomaly kind: expected one of the six integrity kinds")]
+#[error("unknown anomaly kind: expected one of the integrity kinds")]
 pub struct UnknownKind;
 
 /// What a detector says when a check fails.
@@ -104,6 +165,14 @@ pub struct Finding {
     pub detail: String,
     /// A JSON object with everything else that supports the finding.
     pub evidence: String,
+}
+
+impl Finding {
+    /// Writes what an anomaly keeps of a finding that repeats it ([`Anomaly::last_detail`]).
+    pub fn to_last_detail(&self) -> String {
+        let (detail, evidence) = (&self.detail, &self.evidence);
+        alloc::format!("{{\"detail\":{detail},\"evidence\":{evidence}}}")
+    }
 }
 
 /// One stored finding with a life.
@@ -124,6 +193,15 @@ pub struct Anomaly {
     pub last_seen_at: Timestamp,
     /// How often it was seen.
     pub occurrences: u64,
+    /// The detail and evidence of the newest detection, when it was seen more than once: a JSON
+    /// object `{"detail":{…},"evidence":{…}}`. What `finding` holds is the first one, frozen.
+    pub last_detail: Option<String>,
+    /// The closed anomaly of the same agent and kind before this one.
+    pub previous: Option<AnomalyId>,
+    /// Who has seen it and leaves it open, the newest time.
+    pub acknowledged: Option<Acknowledged>,
+    /// Until when nobody wants to hear of it, the newest time.
+    pub snoozed: Option<Snoozed>,
     /// How it ended; `None` while it is open.
     pub closed: Option<Closed>,
 }
@@ -133,6 +211,58 @@ impl Anomaly {
     pub const fn is_open(&self) -> bool {
         self.closed.is_none()
     }
+}
+
+/// That a person has seen an open anomaly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: UserId,
+    /// Why it stays open.
+    pub reason: String,
+    /// Until when that holds; `None` for as long as it is open.
+    pub until: Option<Timestamp>,
+}
+
+/// That a person does not want to hear of an open anomaly for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snoozed {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: UserId,
+    /// Why.
+    pub reason: String,
+    /// Until when, at most [`limit::SNOOZE_S_MAX`](crate::limit::SNOOZE_S_MAX) later.
+    pub until: Timestamp,
+}
+
+/// What a person does with anomalies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Has seen them and leaves them open.
+    Acknowledge {
+        /// Why they stay open.
+        reason: String,
+        /// Until when that holds; `None` for as long as they are open.
+        until: Option<Timestamp>,
+    },
+    /// Does not want to hear of them for a while.
+    Snooze {
+        /// Why.
+        reason: String,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Closes them. A version downgrade that is closed by hand makes the present version the one
+    /// that later ones are compared with.
+    Resolve {
+        /// What the person wrote.
+        note: Option<String>,
+    },
 }
 
 /// How an anomaly ended.
@@ -214,6 +344,37 @@ pub enum Transition {
     },
 }
 
+/// The source of every integrity signal.
+pub const SIGNAL_SOURCE: &str = "integrity_check";
+
+/// Makes the signal that supersedes a finding which is closed: value false, no severity, sticky.
+/// A store writes it in the transaction that closes the anomaly.
+///
+/// ```
+/// use monsys_core::anomaly::closed_signal;
+/// use monsys_core::{AgentId, AnomalyKind, Timestamp};
+/// let signal = closed_signal(AgentId::from_bytes([7; 16]), AnomalyKind::ClockDrift, Timestamp::MIN);
+/// assert_eq!((signal.key().as_str(), signal.severity()), ("integrity.clock_drift", None));
+/// ```
+pub fn closed_signal(agent: AgentId, kind: AnomalyKind, now: Timestamp) -> Signal {
+    let draft = SignalDraft {
+        source: SIGNAL_SOURCE.to_string(),
+        subject_type: "agent".to_string(),
+        subject_id: agent.to_string(),
+        key: kind.signal_key().to_string(),
+        value: ObjectText::new().boolean("value", false).finish(),
+        severity: None,
+        observed_at: now,
+        ttl_seconds: None,
+    };
+    match Signal::validate(&draft, now) {
+        Ok(signal) => signal,
+        // Cannot fail: every name is a constant that the tests check, and the signal is observed at
+        // the very moment of the check.
+        Err(violations) => panic!("the signal of a closed anomaly is always valid: {violations}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,7 +382,7 @@ mod tests {
 
     #[test]
     fn words_round_trip_and_keys_are_valid() {
-        for kind in AnomalyKind::ALL {
+        for kind in AnomalyKind::every() {
             assert_eq!(AnomalyKind::parse(kind.as_str()), Ok(kind));
             assert!(is_dotted_key(kind.signal_key()));
             assert_eq!(kind.signal_key(), alloc::format!("integrity.{kind}"));

@@ -73,6 +73,15 @@ id! {
     /// An agent: one installation that signs what it sends.
     AgentId
 }
+impl AgentId {
+    /// The identifier under which a hub speaks of itself in an organisation: that of the
+    /// organisation. It has a row beside the agents, so that the auditor's queries show what the hub
+    /// says of itself too, and it is active nowhere.
+    pub const fn of_hub(tenant: TenantId) -> Self {
+        Self::from_bytes(tenant.to_bytes())
+    }
+}
+
 id! {
     /// A person, or the service user that closes findings by itself.
     UserId

@@ -100,9 +100,24 @@ pub const SPOOLED_AFTER_S: i64 = 60;
 /// Most metrics of one agent that a cycle reads from one window. An honest agent sends 240 in an
 /// hour; one that floods is judged by its newest ones and slows nobody else down.
 pub const WINDOW_SAMPLES_MAX: usize = 8_192;
+/// How long the record of a cycle is kept, in seconds: 14 days, as the metrics it judged.
+pub const CYCLES_KEPT_S: i64 = 1_209_600;
+/// Most failed detectors that the record of a cycle names; the rest is in the log.
+pub const CYCLE_FAULTS_MAX: usize = 20;
 /// Most agents of one page of a cycle.
 pub const CYCLE_PAGE_AGENTS: u32 = 500;
-/// Longest note on a resolved anomaly, in bytes: 4 KiB (contract §4).
+/// Most anomalies that a person closes, acknowledges or snoozes at once: what a page lists.
+pub const ACTION_ANOMALIES_MAX: usize = 200;
+/// Longest time an anomaly can be snoozed, in seconds: 90 days. What is out of sight for longer has
+/// been forgotten.
+pub const SNOOZE_S_MAX: i64 = 7_776_000;
+/// Most ledger entries of one page.
+pub const LEDGER_PAGE_ROWS: u32 = 1_000;
+/// How far back changes of one agent and kind count as flapping, in seconds: 24 h.
+pub const FLAPPING_S: i64 = 86_400;
+/// From how many openings and closings within that time an anomaly is flapping.
+pub const FLAPPING_CHANGES_MIN: u32 = 4;
+/// Longest note on a resolved anomaly, in bytes: 4 KiB (contract §4); reasons too.
 pub const NOTE_BYTES_MAX: usize = 4_096;
 /// Most rows of one page of an API listing.
 pub const PAGE_ROWS_MAX: u32 = 200;

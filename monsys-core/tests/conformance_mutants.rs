@@ -10,17 +10,20 @@ use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use monsys_core::anomaly::Action;
 use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
+use monsys_core::ledger::{EventKind, LedgerEntry, LedgerHead};
 use monsys_core::name::DisplayName;
 use monsys_core::position::Position;
 use monsys_core::signal::Signal;
 use monsys_core::store::conformance::{BlockOn, Fixture, ReadyFutures, suite};
 use monsys_core::store::{
     AgentRecord, AgentStore, AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyStore,
-    CurrentPage, CycleCommit, CycleStore, DeviceRecord, FactsPage, InMemory, IngestBatch,
-    IngestFinding, IngestOutcome, IngestStore, KindCount, Lease, Maintenance, NewAgent,
-    NonceOutcome, NonceUse, PinOutcome, PublicKey, Retention, SignalCursor, SignalFilter,
-    SignalPage, SignalSlot, SignalStore, StoreError, StoreFuture, Subject, Swept, TokenDigest,
+    CurrentPage, CycleChanges, CycleCommit, CycleRecord, CycleStore, DeviceRecord, FactsPage,
+    InMemory, IngestBatch, IngestFinding, IngestOutcome, IngestStore, KindCount, Lease,
+    Maintenance, NewAgent, NonceOutcome, NonceUse, PinOutcome, PublicKey, Retention, SignalCursor,
+    SignalFilter, SignalPage, SignalSlot, SignalStore, StoreError, StoreFuture, Subject, Swept,
+    TokenDigest,
 };
 use monsys_core::time::{Span, Timestamp};
 
@@ -55,6 +58,10 @@ enum Fault {
     NoCursor,
     /// A dry run deletes.
     WetDryRun,
+    /// Of several anomalies, those before an unknown one are changed.
+    HalfAction,
+    /// The ledger loses what a person did.
+    LostEntry,
 }
 
 struct Faulty {
@@ -203,8 +210,20 @@ impl CycleStore for Faulty {
         self.inner.facts(tenant, after, n_agents, at)
     }
 
-    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, usize> {
+    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, CycleChanges> {
         self.inner.commit_cycle(commit)
+    }
+
+    fn record_cycle<'a>(
+        &'a self,
+        tenant: TenantId,
+        record: &'a CycleRecord,
+    ) -> StoreFuture<'a, ()> {
+        self.inner.record_cycle(tenant, record)
+    }
+
+    fn cycles(&self, tenant: TenantId, n_rows: u32) -> StoreFuture<'_, Vec<CycleRecord>> {
+        self.inner.cycles(tenant, n_rows)
     }
 }
 
@@ -218,27 +237,67 @@ impl AnomalyStore for Faulty {
         tenant: TenantId,
         filter: AnomalyFilter,
         n_rows: u32,
+        at: Timestamp,
     ) -> StoreFuture<'_, AnomalyPage> {
         if !self.has(Fault::AnomaliesOfAll) {
-            return self.inner.anomalies(tenant, filter, n_rows);
+            return self.inner.anomalies(tenant, filter, n_rows, at);
         }
-        let mut page = now(self.inner.anomalies(tenant, filter, n_rows)).unwrap();
+        let mut page = now(self.inner.anomalies(tenant, filter, n_rows, at)).unwrap();
         for other in self.tenants().into_iter().filter(|other| *other != tenant) {
-            let more = now(self.inner.anomalies(other, filter, n_rows)).unwrap();
+            let more = now(self.inner.anomalies(other, filter, n_rows, at)).unwrap();
             page.rows.extend(more.rows);
         }
         done(Ok(page))
     }
 
-    fn resolve(
+    fn anomaly(
         &self,
         tenant: TenantId,
         id: AnomalyId,
-        by: UserId,
-        note: Option<String>,
         at: Timestamp,
     ) -> StoreFuture<'_, AnomalyRow> {
-        self.inner.resolve(tenant, id, by, note, at)
+        self.inner.anomaly(tenant, id, at)
+    }
+
+    fn act<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [AnomalyId],
+        by: UserId,
+        action: &'a Action,
+        at: Timestamp,
+    ) -> StoreFuture<'a, Vec<AnomalyRow>> {
+        let whole = now(self.inner.act(tenant, ids, by, action, at));
+        if whole.is_err() && self.has(Fault::HalfAction) {
+            let in_turn = ids.iter().take_while(|id| {
+                let one = self
+                    .inner
+                    .act(tenant, std::slice::from_ref(id), by, action, at);
+                now(one).is_ok()
+            });
+            assert!(in_turn.count() < ids.len(), "one of them is unknown");
+        }
+        done(whole)
+    }
+
+    fn ledger(
+        &self,
+        tenant: TenantId,
+        anomaly: Option<AnomalyId>,
+        after: u64,
+        n_rows: u32,
+    ) -> StoreFuture<'_, Vec<LedgerEntry>> {
+        let mut entries = now(self.inner.ledger(tenant, anomaly, after, n_rows));
+        if self.has(Fault::LostEntry)
+            && let Ok(entries) = &mut entries
+        {
+            entries.retain(|entry| entry.event.kind != EventKind::Acknowledged);
+        }
+        done(entries)
+    }
+
+    fn ledger_head(&self, tenant: TenantId) -> StoreFuture<'_, LedgerHead> {
+        self.inner.ledger_head(tenant)
     }
 }
 
@@ -419,4 +478,12 @@ fn a_store_that_keeps_expired_signals_or_ignores_cursors_fails() {
     let said = said_about(Fault::NoTtl).unwrap_or_default();
     assert!(said.contains("not at its end"), "{said}");
     assert!(said_about(Fault::NoCursor).is_some());
+}
+
+#[test]
+fn a_store_whose_ledger_or_actions_are_not_whole_fails() {
+    let said = said_about(Fault::HalfAction).unwrap_or_default();
+    assert!(said.contains("all or nothing"), "{said}");
+    let said = said_about(Fault::LostEntry).unwrap_or_default();
+    assert!(said.contains("no power of two"), "{said}");
 }

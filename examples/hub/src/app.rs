@@ -265,8 +265,24 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             get(api::integrity::anomalies),
         )
         .route(
+            "/api/v1/integrity/anomalies/resolve",
+            post(api::action::resolve_many),
+        )
+        .route(
+            "/api/v1/integrity/anomalies/{id}",
+            get(api::integrity::anomaly),
+        )
+        .route(
             "/api/v1/integrity/anomalies/{id}/resolve",
-            post(api::integrity::resolve),
+            post(api::action::resolve),
+        )
+        .route(
+            "/api/v1/integrity/anomalies/{id}/acknowledge",
+            post(api::action::acknowledge),
+        )
+        .route(
+            "/api/v1/integrity/anomalies/{id}/snooze",
+            post(api::action::snooze),
         )
         .route("/api/v1/signals", get(api::signals::list))
         .route("/api/v1/trust/{id}", get(api::trust::one))

@@ -64,6 +64,14 @@ pub(crate) enum Command {
     Export(ArchiveArgs),
     /// Read an export into an empty store; `-` is standard input
     Import(ArchiveArgs),
+    /// Read the ledger of anomalies again; exit 1 names the first row that is not what was written
+    Verify {
+        /// What an earlier `verify --json` printed, kept elsewhere: the ledger must continue it
+        #[arg(long, env = "MONSYS_VERIFY_SINCE", value_name = "FILE")]
+        since: Option<PathBuf>,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
     /// Print the version
     Version(JsonArgs),
     /// Print completions for a shell

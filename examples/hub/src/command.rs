@@ -6,6 +6,7 @@ mod auditor;
 mod retention;
 mod scan;
 mod signals;
+mod verify;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -71,6 +72,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Restore(args) => archive::restore(&args)?,
         Command::Export(args) => archive::export(&args).await?,
         Command::Import(args) => archive::import(&args).await?,
+        Command::Verify { since, store } => return verify::run(since, &store).await,
         Command::Version(args) => {
             let version = env!("CARGO_PKG_VERSION");
             say(
@@ -281,7 +283,7 @@ async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
             "another hub is running a cycle at this moment",
         )
     })?;
-    let value = serde_json::to_value(report).unwrap_or_default();
+    let value = serde_json::to_value(&report).unwrap_or_default();
     let text = format!(
         "{} agents judged, {} anomalies opened",
         report.evaluated, report.opened

@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, Form, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use monsys_core::anomaly::Action;
 use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
 use monsys_core::limit;
 use monsys_core::name::DisplayName;
@@ -353,18 +354,17 @@ async fn integrity(
         Ok(filter) => filter,
         Err(unknown) => return unusable_address(&unknown),
     };
-    let tenant = session.user.tenant;
+    let (tenant, now) = (session.user.tenant, app.clock.now());
     let counts = match app.store.open_counts(tenant).await {
         Ok(counts) => counts,
         Err(error) => return store_away(&error),
     };
-    let found = match app.store.anomalies(tenant, filter, ROWS).await {
+    let found = match app.store.anomalies(tenant, filter, ROWS, now).await {
         Ok(found) => found,
         Err(error) => return store_away(&error),
     };
     let csrf = session.csrf_token();
     let viewer = viewer(&app, &session, &csrf);
-    let now = app.clock.now();
     let view = Integrity {
         viewer,
         counts: &counts,
@@ -412,7 +412,7 @@ async fn agent(
     let Some(agent) = agents.iter().find(|agent| agent.agent == id) else {
         return no_such_agent();
     };
-    let found = match app.store.anomalies(tenant, filter, ROWS).await {
+    let found = match app.store.anomalies(tenant, filter, ROWS, now).await {
         Ok(found) => found,
         Err(error) => return store_away(&error),
     };
@@ -474,9 +474,10 @@ async fn resolve(
         return message(StatusCode::NOT_FOUND, "Not found", missing);
     };
     let user = &session.user;
+    let (action, now) = (Action::Resolve { note }, app.clock.now());
     match app
         .store
-        .resolve(user.tenant, id, user.user, note, app.clock.now())
+        .act(user.tenant, &[id], user.user, &action, now)
         .await
     {
         Ok(_) => Redirect::to(&return_to(&form.agent_id)).into_response(),

@@ -3,6 +3,7 @@
 //! It reads a page of facts completely, hands it to the pure crate, and commits the report once.
 //! A lease in the store lets one hub run the cycle. A page that fails is counted and skipped.
 
+use std::any::Any;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use monsys_core::facts::AgentFacts;
 use monsys_core::id::TenantId;
 use monsys_core::limit;
 use monsys_core::name::Source;
-use monsys_core::store::{CycleCommit, Retention, StoreError, Swept};
+use monsys_core::store::{CycleCommit, CycleFault, CycleRecord, Retention, StoreError, Swept};
+use monsys_core::text;
 use monsys_core::time::{Span, Timestamp};
 use monsys_integrity::{Config, Cycle, reconcile};
 use monsys_signals::Catalog;
@@ -36,7 +38,7 @@ struct Turn {
 }
 
 /// What a cycle did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct CycleReport {
     /// Agents that were judged.
     pub(crate) evaluated: usize,
@@ -44,10 +46,30 @@ pub(crate) struct CycleReport {
     pub(crate) transitions: usize,
     /// Anomalies that were opened.
     pub(crate) opened: usize,
+    /// Anomalies that were closed because their check passes.
+    pub(crate) resolved: usize,
+    /// Cycles that should have run since the one before and did not.
+    pub(crate) missed: usize,
     /// Agents whose evaluation failed.
     pub(crate) failed_agents: usize,
     /// Pages that could not be read or written.
     pub(crate) failed_pages: usize,
+    /// Which evaluations failed; the first ones.
+    #[serde(skip)]
+    pub(crate) faults: Vec<CycleFault>,
+}
+
+impl CycleReport {
+    fn add(&mut self, other: &Self) {
+        self.evaluated += other.evaluated;
+        self.transitions += other.transitions;
+        self.opened += other.opened;
+        self.resolved += other.resolved;
+        self.missed = self.missed.max(other.missed);
+        self.failed_agents += other.failed_agents;
+        self.failed_pages += other.failed_pages;
+        self.faults.extend_from_slice(&other.faults);
+    }
 }
 
 /// Runs cycles until told to stop.
@@ -174,13 +196,49 @@ pub(crate) async fn cycle(
     let mut report = CycleReport::default();
     for tenant in app.store.tenants().await? {
         let turn = Turn { holder, cycle };
-        if let Err(error) = judge_tenant(app, tenant, turn, &mut report).await {
+        let mut own = CycleReport {
+            missed: missed_cycles(cycle),
+            ..CycleReport::default()
+        };
+        if let Err(error) = judge_tenant(app, tenant, turn, &mut own).await {
             tracing::error!(%tenant, %error, "an organisation was not judged to its end");
-            report.failed_pages += 1;
+            own.failed_pages += 1;
         }
+        keep_record(app, tenant, now, &own).await;
+        report.add(&own);
     }
     app.store.finish_cycle(holder, now).await?;
     Ok(Some(report))
+}
+
+/// Counts the cycles between the one before and this one that nobody ran.
+fn missed_cycles(cycle: Cycle) -> usize {
+    let since = cycle.previous.map(|previous| cycle.now.since(previous));
+    let whole = since.map_or(0, |span| span.millis() / (CYCLE_S * 1_000));
+    usize::try_from(whole - 1).unwrap_or(0)
+}
+
+/// Keeps how the cycle went, so that a page and an auditor can see that agents are judged at all.
+async fn keep_record(app: &App, tenant: TenantId, at: Timestamp, report: &CycleReport) {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let took_ms = app.clock.now().since(at).millis();
+    let record = CycleRecord {
+        at,
+        took_ms: u64::try_from(took_ms).unwrap_or(0),
+        n_agents: count(report.evaluated),
+        n_opened: count(report.opened),
+        n_resolved: count(report.resolved),
+        n_missed: count(report.missed),
+        n_failed_pages: count(report.failed_pages),
+        faults: report.faults.clone(),
+    };
+    if let Err(error) = app.store.record_cycle(tenant, &record).await {
+        tracing::error!(%tenant, %error, "how a cycle went was not kept");
+    }
+}
+
+fn number(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 async fn judge_tenant(
@@ -214,7 +272,10 @@ async fn judge_tenant(
             transitions,
         };
         match app.store.commit_cycle(&commit).await {
-            Ok(opened) => report.opened += opened,
+            Ok(changes) => {
+                report.opened += number(changes.n_opened);
+                report.resolved += number(changes.n_resolved);
+            }
             Err(error) => {
                 tracing::error!(%tenant, %error, "a page of verdicts was not stored");
                 report.failed_pages += 1;
@@ -236,11 +297,28 @@ fn judge_page(page: &[AgentFacts], cycle: Cycle, report: &mut CycleReport) -> Ve
                 report.evaluated += 1;
                 transitions.extend(judged.transitions);
             }
-            Err(_) => {
+            Err(panic) => {
                 tracing::error!(agent = %facts.agent, "the evaluation of an agent failed");
                 report.failed_agents += 1;
+                if report.faults.len() < limit::CYCLE_FAULTS_MAX {
+                    report.faults.push(CycleFault {
+                        agent: facts.agent,
+                        kind: None,
+                        message: said(panic.as_ref()),
+                    });
+                }
             }
         }
     }
     transitions
 }
+
+/// What a panic said, cut to a line that a page can show.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text::clean(&text.unwrap_or_default(), FAULT_CHARS_MAX)
+}
+
+/// Longest message of a failed evaluation that is kept, in characters.
+const FAULT_CHARS_MAX: usize = 200;

@@ -4,8 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::StoreFuture;
-use crate::anomaly::{Anomaly, AnomalyKind};
+use crate::anomaly::{Action, Anomaly, AnomalyKind};
 use crate::id::{AgentId, AnomalyId, TenantId, UserId};
+use crate::ledger::{LedgerEntry, LedgerHead};
+use crate::limit;
 use crate::severity::Severity;
 use crate::time::Timestamp;
 
@@ -42,6 +44,64 @@ pub struct AnomalyRow {
     pub agent_name: String,
     /// The e-mail address of who closed it.
     pub closed_by: Option<String>,
+    /// How often an anomaly of this agent and kind opened or closed in the 24 h before the reading.
+    pub n_changes: u32,
+}
+
+/// What an anomaly is called at a moment; derived, never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// Closed.
+    Resolved,
+    /// Open, and a person does not want to hear of it yet.
+    Snoozed,
+    /// Open, and a person has seen it.
+    Acknowledged,
+    /// Open, and the same was opened and closed several times lately.
+    Flapping,
+    /// Open again after it had been closed.
+    Regressed,
+    /// Open, and nothing more is known.
+    Open,
+}
+
+impl Label {
+    /// Returns the word used in JSON and on pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::Snoozed => "snoozed",
+            Self::Acknowledged => "acknowledged",
+            Self::Flapping => "flapping",
+            Self::Regressed => "regressed",
+            Self::Open => "open",
+        }
+    }
+}
+
+impl AnomalyRow {
+    /// Tells what the anomaly is called at `now`: what a person did goes before what it did itself.
+    pub fn label(&self, now: Timestamp) -> Label {
+        let anomaly = &self.anomaly;
+        let is_acknowledged = |until: Option<Timestamp>| until.is_none_or(|until| now < until);
+        if !anomaly.is_open() {
+            Label::Resolved
+        } else if anomaly.snoozed.as_ref().is_some_and(|s| now < s.until) {
+            Label::Snoozed
+        } else if anomaly
+            .acknowledged
+            .as_ref()
+            .is_some_and(|a| is_acknowledged(a.until))
+        {
+            Label::Acknowledged
+        } else if self.n_changes >= limit::FLAPPING_CHANGES_MIN {
+            Label::Flapping
+        } else if anomaly.previous.is_some() {
+            Label::Regressed
+        } else {
+            Label::Open
+        }
+    }
 }
 
 /// One page of a listing.
@@ -64,29 +124,60 @@ pub struct KindCount {
     pub worst: Option<Severity>,
 }
 
-/// Reading and closing anomalies.
+/// Reading anomalies and their ledger, and what people do with them.
 pub trait AnomalyStore: Send + Sync {
-    /// Counts open anomalies per kind, in the order of [`AnomalyKind::ALL`], zeros included.
+    /// Counts open anomalies per kind: the documented kinds in their order, zeros included, then
+    /// each other kind of which one is open.
     fn open_counts(&self, tenant: TenantId) -> StoreFuture<'_, Vec<KindCount>>;
 
-    /// Lists anomalies, at most `n_rows`.
+    /// Lists anomalies, at most `n_rows`; `now` is the end of the 24 h of
+    /// [`AnomalyRow::n_changes`].
     fn anomalies(
         &self,
         tenant: TenantId,
         filter: AnomalyFilter,
         n_rows: u32,
+        now: Timestamp,
     ) -> StoreFuture<'_, AnomalyPage>;
 
-    /// Closes an anomaly by hand; one that is closed already is returned unchanged.
+    /// Reads one anomaly.
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such anomaly.
-    fn resolve(
+    fn anomaly(
         &self,
         tenant: TenantId,
         id: AnomalyId,
-        by: UserId,
-        note: Option<String>,
         now: Timestamp,
     ) -> StoreFuture<'_, AnomalyRow>;
+
+    /// Does what a person wants with at most [`limit::ACTION_ANOMALIES_MAX`] anomalies, in one
+    /// transaction, and answers the rows in the order of `ids` as they are then. One that is closed
+    /// already stays as it is. What changes leaves its entries in the ledger; what closes is
+    /// superseded as a signal.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has not all of them; nothing was changed then.
+    fn act<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [AnomalyId],
+        by: UserId,
+        action: &'a Action,
+        now: Timestamp,
+    ) -> StoreFuture<'a, Vec<AnomalyRow>>;
+
+    /// Reads entries of the ledger in order: those after `after`, of one anomaly or of all, at most
+    /// `n_rows`.
+    fn ledger(
+        &self,
+        tenant: TenantId,
+        anomaly: Option<AnomalyId>,
+        after: u64,
+        n_rows: u32,
+    ) -> StoreFuture<'_, Vec<LedgerEntry>>;
+
+    /// Reads where the ledger ends; `LedgerHead::EMPTY` before its first entry. Cheap: pages ask
+    /// every second whether anything happened.
+    fn ledger_head(&self, tenant: TenantId) -> StoreFuture<'_, LedgerHead>;
 }

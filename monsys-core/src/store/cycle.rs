@@ -1,9 +1,10 @@
 //! The integrity cycle: one lease, pages of facts, one commit per page.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::StoreFuture;
-use crate::anomaly::Transition;
+use crate::anomaly::{AnomalyKind, Transition};
 use crate::facts::AgentFacts;
 use crate::id::{AgentId, TenantId};
 use crate::time::{Span, Timestamp};
@@ -35,6 +36,48 @@ pub struct CycleCommit {
     pub transitions: Vec<Transition>,
 }
 
+/// What a commit of a cycle changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CycleChanges {
+    /// Anomalies that were opened.
+    pub n_opened: u64,
+    /// Anomalies that were closed.
+    pub n_resolved: u64,
+}
+
+/// How one cycle went for one tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CycleRecord {
+    /// The `now` of the cycle.
+    pub at: Timestamp,
+    /// How long the tenant took, in milliseconds of the hub's clock.
+    pub took_ms: u64,
+    /// Agents that were judged.
+    pub n_agents: u64,
+    /// Anomalies that were opened.
+    pub n_opened: u64,
+    /// Anomalies that were closed because their check passes.
+    pub n_resolved: u64,
+    /// Cycles that should have run since the one before and did not.
+    pub n_missed: u64,
+    /// Pages that could not be read or written; their agents were not judged.
+    pub n_failed_pages: u64,
+    /// Detectors that failed, and on which agents; at most
+    /// [`limit::CYCLE_FAULTS_MAX`](crate::limit::CYCLE_FAULTS_MAX).
+    pub faults: Vec<CycleFault>,
+}
+
+/// A detector that failed on an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CycleFault {
+    /// Which agent.
+    pub agent: AgentId,
+    /// What it would have judged; `None` when the evaluation failed as a whole.
+    pub kind: Option<AnomalyKind>,
+    /// What it said, cleaned and cut.
+    pub message: String,
+}
+
 /// What the integrity worker needs.
 pub trait CycleStore: Send + Sync {
     /// Takes or renews the lease; `None` while another holder has it.
@@ -64,7 +107,14 @@ pub trait CycleStore: Send + Sync {
         now: Timestamp,
     ) -> StoreFuture<'_, FactsPage>;
 
-    /// Carries out the transitions of a page in one transaction; answers how many anomalies were
-    /// opened.
-    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, usize>;
+    /// Carries out the transitions of a page in one transaction and answers what changed. Nothing
+    /// is written, and nothing waited for, when there are none.
+    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, CycleChanges>;
+
+    /// Keeps how a cycle went, and forgets what is older than 14 days.
+    fn record_cycle<'a>(&'a self, tenant: TenantId, record: &'a CycleRecord)
+    -> StoreFuture<'a, ()>;
+
+    /// Reads how the newest cycles went, newest first.
+    fn cycles(&self, tenant: TenantId, n_rows: u32) -> StoreFuture<'_, Vec<CycleRecord>>;
 }

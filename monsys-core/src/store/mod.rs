@@ -36,11 +36,13 @@ pub use self::agent::{
     TokenDigest,
 };
 pub use self::anomaly::{
-    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount,
+    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount, Label,
 };
 pub use self::batcher::{Answered, Batch, Batcher, BatcherLimits, Busy};
 pub use self::credential::{AuthProfile, KeyState, NewCredential, SharedKey};
-pub use self::cycle::{CycleCommit, CycleStore, FactsPage, Lease};
+pub use self::cycle::{
+    CycleChanges, CycleCommit, CycleFault, CycleRecord, CycleStore, FactsPage, Lease,
+};
 pub use self::emitter::{EmitError, EmitFuture, Emitter};
 pub use self::ingest::{
     IngestBatch, IngestFinding, IngestOutcome, IngestStore, Payload, SignatureStatus, VersionSeen,

@@ -16,6 +16,7 @@ const PURE_DEPENDENCIES: [(&str, &[&str]); 4] = [
             "chrono",
             "postgres-types",
             "serde_core",
+            "sha2",
             "thiserror",
             "uuid",
             "zeroize",

@@ -1,24 +1,23 @@
-//! Integrity over HTTP: counts, listing, closing.
+//! Integrity over HTTP: counts, listing, and the ledger of one anomaly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, AnomalyId};
+use monsys_core::ledger::LedgerEntry;
 use monsys_core::limit;
 use monsys_core::severity::Severity;
-use monsys_core::store::{AnomalyFilter, AnomalyRow, AnomalyState};
-use serde::{Deserialize, Serialize};
+use monsys_core::store::{AnomalyFilter, AnomalyRow, AnomalyState, KindCount};
+use monsys_core::time::Timestamp;
+use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::problem;
 use crate::app::App;
-use crate::security::origin::Site;
 use crate::security::session::ApiSession;
 
 /// Rows of a page when the caller does not say.
@@ -31,24 +30,31 @@ pub(crate) async fn summary(
 ) -> Response {
     match app.store.open_counts(session.user.tenant).await {
         Ok(counts) => {
-            let kinds: serde_json::Map<_, _> = counts
+            // The documented kinds always, each other kind while one of it is open.
+            let (kinds, further): (Vec<_>, Vec<_>) = counts
                 .iter()
-                .map(|count| {
-                    let worst = count.worst.map(Severity::as_str);
-                    (
-                        count.kind.to_string(),
-                        json!({"open": count.n_open, "worst": worst}),
-                    )
-                })
-                .collect();
-            super::json(&json!({"kinds": kinds, "generated_at": app.clock.now().to_rfc3339()}))
+                .partition(|count| AnomalyKind::DOCUMENTED.contains(&count.kind));
+            super::json(&json!({
+                "kinds": by_kind(&kinds),
+                "further": by_kind(&further),
+                "generated_at": app.clock.now().to_rfc3339(),
+            }))
         }
         Err(error) => problem::of_store(&error),
     }
 }
 
+fn by_kind(counts: &[&KindCount]) -> serde_json::Map<String, serde_json::Value> {
+    let shown = counts.iter().map(|count| {
+        let worst = count.worst.map(Severity::as_str);
+        let shown = json!({"open": count.n_open, "worst": worst});
+        (count.kind.to_string(), shown)
+    });
+    shown.collect()
+}
+
 #[derive(Serialize)]
-struct ShownAnomaly<'a> {
+pub(super) struct ShownAnomaly<'a> {
     id: String,
     agent_id: String,
     agent_name: &'a str,
@@ -64,12 +70,23 @@ struct ShownAnomaly<'a> {
     resolved_by: Option<&'a str>,
     resolution: Option<&'static str>,
     note: Option<&'a str>,
+    label: &'static str,
+    previous_id: Option<String>,
+    last: Option<&'a RawValue>,
+    acknowledged_at: Option<String>,
+    acknowledged_until: Option<String>,
+    acknowledged_reason: Option<&'a str>,
+    snoozed_until: Option<String>,
+    snoozed_reason: Option<&'a str>,
 }
 
 impl<'a> ShownAnomaly<'a> {
-    fn new(row: &'a AnomalyRow) -> Self {
+    pub(super) fn new(row: &'a AnomalyRow, now: Timestamp) -> Self {
         let anomaly = &row.anomaly;
         let closed = anomaly.closed.as_ref();
+        let acknowledged = anomaly.acknowledged.as_ref();
+        let snoozed = anomaly.snoozed.as_ref();
+        let last = anomaly.last_detail.as_deref();
         Self {
             id: anomaly.id.to_string(),
             agent_id: anomaly.agent.to_string(),
@@ -86,6 +103,14 @@ impl<'a> ShownAnomaly<'a> {
             resolved_by: row.closed_by.as_deref(),
             resolution: closed.map(|closed| closed.resolution.as_str()),
             note: closed.and_then(|closed| closed.note.as_deref()),
+            label: row.label(now).as_str(),
+            previous_id: anomaly.previous.map(|id| id.to_string()),
+            last: last.and_then(|last| serde_json::from_str(last).ok()),
+            acknowledged_at: acknowledged.map(|by| by.at.to_rfc3339()),
+            acknowledged_until: acknowledged.and_then(|by| Some(by.until?.to_rfc3339())),
+            acknowledged_reason: acknowledged.map(|by| by.reason.as_str()),
+            snoozed_until: snoozed.map(|by| by.until.to_rfc3339()),
+            snoozed_reason: snoozed.map(|by| by.reason.as_str()),
         }
     }
 }
@@ -100,13 +125,15 @@ pub(crate) async fn anomalies(
         Ok(parsed) => parsed,
         Err(expected) => return problem::unprocessable(expected),
     };
+    let now = app.clock.now();
     match app
         .store
-        .anomalies(session.user.tenant, filter, n_rows)
+        .anomalies(session.user.tenant, filter, n_rows, now)
         .await
     {
         Ok(page) => {
-            let items: Vec<_> = page.rows.iter().map(ShownAnomaly::new).collect();
+            let shown = page.rows.iter().map(|row| ShownAnomaly::new(row, now));
+            let items: Vec<_> = shown.collect();
             let next_cursor = page.next.map(|id| id.to_string());
             super::json(&Listing { items, next_cursor })
         }
@@ -138,7 +165,8 @@ pub(crate) fn parse_query(
             }
             "kind" => {
                 let kind = AnomalyKind::parse(value);
-                filter.kind = Some(kind.map_err(|_| "expected kind to be one of the six kinds")?);
+                filter.kind =
+                    Some(kind.map_err(|_| "expected kind to be one of the kinds of anomalies")?);
             }
             "severity" => {
                 let severity = Severity::parse(value);
@@ -171,54 +199,63 @@ pub(crate) fn parse_query(
     Ok((filter, n_rows))
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct ResolveRequest {
-    note: Option<String>,
-}
-
-/// `POST /api/v1/integrity/anomalies/{id}/resolve`: closes by hand; again changes nothing.
-pub(crate) async fn resolve(
+/// `GET /api/v1/integrity/anomalies/{id}`: one anomaly with what happened to it.
+pub(crate) async fn anomaly(
     State(app): State<Arc<App>>,
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
 ) -> Response {
-    if Site::of(&headers) != Site::Own {
-        return problem::forbidden("expected a request from this site");
-    }
-    if !session.is_admin() {
-        return problem::forbidden("expected the role admin");
-    }
-    let request = if body.is_empty() {
-        Ok(ResolveRequest::default())
-    } else {
-        serde_json::from_slice(&body)
-    };
-    let Ok(ResolveRequest { note }) = request else {
-        return problem::unprocessable("expected an object with at most the text note");
-    };
-    if note
-        .as_ref()
-        .is_some_and(|note| note.len() > limit::NOTE_BYTES_MAX)
-    {
-        return problem::unprocessable("expected a note of at most 4096 bytes");
-    }
-    // What one of the stores cannot hold is refused on each.
-    if note.as_ref().is_some_and(|note| note.contains('\0')) {
-        return problem::unprocessable("expected a note without U+0000");
-    }
     let Ok(id) = AnomalyId::parse(&id) else {
         return problem::not_found();
     };
-    let (user, now) = (&session.user, app.clock.now());
+    let (tenant, now) = (session.user.tenant, app.clock.now());
+    let row = match app.store.anomaly(tenant, id, now).await {
+        Ok(row) => row,
+        Err(error) => return problem::of_store(&error),
+    };
     match app
         .store
-        .resolve(user.tenant, id, user.user, note, now)
+        .ledger(tenant, Some(id), 0, limit::LEDGER_PAGE_ROWS)
         .await
     {
-        Ok(row) => super::json(&ShownAnomaly::new(&row)),
+        Ok(entries) => {
+            let events = entries.iter().map(ShownEntry::new).collect();
+            let anomaly = ShownAnomaly::new(&row, now);
+            super::json(&WithEvents { anomaly, events })
+        }
         Err(error) => problem::of_store(&error),
+    }
+}
+
+#[derive(Serialize)]
+struct WithEvents<'a> {
+    #[serde(flatten)]
+    anomaly: ShownAnomaly<'a>,
+    events: Vec<ShownEntry<'a>>,
+}
+
+/// An entry of the ledger, as it is shown and as anybody can compute its hash again.
+#[derive(Serialize)]
+struct ShownEntry<'a> {
+    seq: u64,
+    kind: &'static str,
+    actor: String,
+    at: String,
+    data: Option<&'a RawValue>,
+    prev: String,
+    hash: String,
+}
+
+impl<'a> ShownEntry<'a> {
+    fn new(entry: &'a LedgerEntry) -> Self {
+        Self {
+            seq: entry.seq,
+            kind: entry.event.kind.as_str(),
+            actor: entry.event.actor.to_string(),
+            at: entry.event.at.to_rfc3339(),
+            data: serde_json::from_str(&entry.event.data).ok(),
+            prev: entry.prev.to_string(),
+            hash: entry.hash.to_string(),
+        }
     }
 }

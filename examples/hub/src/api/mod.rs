@@ -1,5 +1,6 @@
 //! The HTTP API for people's programs: integrity, agents, health.
 
+pub(crate) mod action;
 pub(crate) mod agents;
 mod csv;
 pub(crate) mod health;

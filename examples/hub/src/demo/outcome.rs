@@ -193,7 +193,7 @@ async fn opened_by_agent(
     loop {
         let page = app
             .store
-            .anomalies(tenant, filter, limit::PAGE_ROWS_MAX)
+            .anomalies(tenant, filter, limit::PAGE_ROWS_MAX, app.clock.now())
             .await?;
         for row in page.rows {
             let kinds = opened.entry(row.anomaly.agent).or_default();

@@ -56,7 +56,7 @@ impl Screen {
         }
         let mut rows = app
             .store
-            .anomalies(tenant, AnomalyFilter::default(), ROWS)
+            .anomalies(tenant, AnomalyFilter::default(), ROWS, app.clock.now())
             .await?
             .rows;
         rows.sort_by_key(|row| row.anomaly.detected_at);

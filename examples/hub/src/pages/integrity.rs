@@ -49,7 +49,7 @@ pub(crate) fn integrity(view: &Integrity<'_>) -> Result<String, askama::Error> {
         cards,
         states: choices(&STATES, filter::state_word(view.filter.state)),
         kinds: choices(
-            &AnomalyKind::ALL.map(AnomalyKind::as_str),
+            &AnomalyKind::DOCUMENTED.map(AnomalyKind::as_str),
             view.filter.kind.map_or("", AnomalyKind::as_str),
         ),
         severities: choices(

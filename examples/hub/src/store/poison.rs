@@ -92,7 +92,7 @@ fn neighbours_are_stored(store: Arc<dyn HubStore>, expected: &str) {
 
 fn enrolled(tenant: TenantId, n: u8, now: Timestamp) -> NewAgent {
     NewAgent {
-        agent: AgentId::from_random_bytes([n; 16]),
+        agent: AgentId::from_random_bytes([n + 100; 16]),
         tenant,
         name: DisplayName::parse(&format!("agent-{n}")).unwrap(),
         credential: NewCredential::Token {
@@ -105,7 +105,7 @@ fn enrolled(tenant: TenantId, n: u8, now: Timestamp) -> NewAgent {
 }
 
 fn payload(tenant: TenantId, n: u8, now: Timestamp) -> IngestBatch {
-    let agent = AgentId::from_random_bytes([n; 16]);
+    let agent = AgentId::from_random_bytes([n + 100; 16]);
     let key = if n == POISONED {
         "test.poison"
     } else {

@@ -157,7 +157,8 @@ struct AgentState {
 impl Stored {
     pub(crate) fn of(data: &DataDir) -> Self {
         let count = |sql| number(data, sql, []);
-        let sql = "SELECT id, positions, last_seen_at, version FROM agents ORDER BY id";
+        let sql = "SELECT id, positions, last_seen_at, version FROM agents \
+                   WHERE id <> tenant_id ORDER BY id";
         let read = |row: &Row<'_>| {
             Ok(AgentState {
                 id: row.get(0)?,

@@ -3,17 +3,17 @@
 use std::string::String;
 
 use super::{BlockOn, Fixture};
-use crate::anomaly::{AnomalyKind, Finding};
+use crate::anomaly::{Action, AnomalyKind, Finding};
 use crate::facts::{AgentFacts, VersionTriple};
-use crate::id::AgentId;
+use crate::id::{AgentId, AnomalyId};
 use crate::name::{AgentVersion, DisplayName};
 use crate::position::{ContentHash, Position};
 use crate::sample::{CpuPercent, MetricSample};
 use crate::severity::Severity;
 use crate::signal::{Signal, SignalDraft};
 use crate::store::{
-    IngestBatch, IngestFinding, IngestOutcome, NewAgent, NewCredential, Payload, SharedKey,
-    SignatureStatus, StoreError, TokenDigest, VersionSeen,
+    AnomalyRow, IngestBatch, IngestFinding, IngestOutcome, NewAgent, NewCredential, Payload,
+    SharedKey, SignatureStatus, StoreError, TokenDigest, VersionSeen,
 };
 use crate::time::{Span, Timestamp};
 
@@ -139,6 +139,18 @@ impl<W: BlockOn> Fixture<'_, W> {
         assert_eq!(self.wait.block_on(self.store.record(&finding)), Ok(()));
     }
 
+    /// Does what the person of the fixture wants with anomalies.
+    pub(super) fn act(
+        &self,
+        tenant: usize,
+        ids: &[AnomalyId],
+        action: &Action,
+    ) -> Result<Vec<AnomalyRow>, StoreError> {
+        let tenant = self.tenants[tenant];
+        let acted = self.store.act(tenant, ids, self.user, action, now());
+        self.wait.block_on(acted)
+    }
+
     pub(super) fn open_of_kind(&self, tenant: usize, kind: AnomalyKind) -> u64 {
         let tenant = self
             .tenants
@@ -150,8 +162,12 @@ impl<W: BlockOn> Fixture<'_, W> {
             .block_on(self.store.open_counts(tenant))
             .expect("counts");
         assert!(
-            counts.iter().map(|count| count.kind).eq(AnomalyKind::ALL),
-            "all kinds, in order"
+            counts
+                .iter()
+                .map(|count| count.kind)
+                .take(6)
+                .eq(AnomalyKind::DOCUMENTED),
+            "all documented kinds, in order"
         );
         counts
             .iter()

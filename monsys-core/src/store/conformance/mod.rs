@@ -2,6 +2,7 @@
 //!
 //! What: the promises of the storage contract that a single process can show: positions, duplicates
 //! and replays, devices and their nonces, tenancy, one open anomaly per kind, frozen evidence, compare-and-set on closing,
+//! what people do with anomalies and the ledger of it,
 //! the lease, the order and paging of listings, the history of signals, what of them is current, and
 //! what retention leaves. What not: durability and concurrency of several
 //! processes; those need a process to kill. A broken promise is a panic that names it. Not stable:
@@ -31,6 +32,7 @@
 
 mod drafts;
 mod fixture;
+mod ledger;
 mod nonces;
 mod retention;
 mod signals;
@@ -40,10 +42,10 @@ use std::vec::Vec;
 
 use self::fixture::{name, now, position, signal, token};
 use super::{
-    AnomalyFilter, AnomalyState, CycleCommit, IngestBatch, IngestOutcome, PinOutcome, PublicKey,
-    SignatureStatus, Store, StoreError, StoreFuture,
+    AnomalyFilter, AnomalyState, CycleChanges, CycleCommit, IngestBatch, IngestOutcome, PinOutcome,
+    PublicKey, SignatureStatus, Store, StoreError, StoreFuture,
 };
-use crate::anomaly::{AnomalyKind, Resolution, Transition};
+use crate::anomaly::{Action, AnomalyKind, Resolution, Transition};
 use crate::id::{AgentId, TenantId, UserId};
 use crate::position::ContentHash;
 use crate::severity::Severity;
@@ -102,6 +104,7 @@ pub fn suite<W: BlockOn>(fixture: &Fixture<'_, W>) {
     one_holder_has_the_lease(fixture);
     nonces::suite(fixture);
     signals::suite(fixture);
+    ledger::suite(fixture);
     retention::suite(fixture);
 }
 
@@ -311,7 +314,7 @@ fn one_anomaly_per_kind_is_open_and_its_evidence_stays<W: BlockOn>(f: &Fixture<'
     };
     let page = f
         .wait
-        .block_on(f.store.anomalies(f.tenants[0], filter, 10))
+        .block_on(f.store.anomalies(f.tenants[0], filter, 10, now()))
         .expect("a page");
     let [row] = page.rows.as_slice() else {
         panic!("one row per agent and kind")
@@ -346,17 +349,25 @@ fn closing_is_refused_when_it_was_seen_since<W: BlockOn>(f: &Fixture<'_, W>) {
             at: now(),
             transitions,
         };
-        assert_eq!(f.wait.block_on(f.store.commit_cycle(&commit)), Ok(0));
-        f.facts(0, agent).open.len()
+        let changes = f.wait.block_on(f.store.commit_cycle(&commit));
+        let n_open = f.facts(0, agent).open.len();
+        let n_resolved = u64::from(n_open == 0);
+        let n_opened = 0;
+        assert_eq!(
+            changes,
+            Ok(CycleChanges {
+                n_opened,
+                n_resolved
+            }),
+            "what changed is counted"
+        );
+        n_open
     };
     let earlier = seen.last_seen_at.saturating_sub(Span::from_secs(1));
     assert_eq!(close(earlier), 1, "it was seen since");
     assert_eq!(close(seen.last_seen_at), 0);
-    let by_hand = f.store.resolve(f.tenants[0], seen.id, f.user, None, now());
-    let row = f
-        .wait
-        .block_on(by_hand)
-        .expect("a closed anomaly is returned");
+    let row = f.act(0, &[seen.id], &Action::Resolve { note: None });
+    let row = row.expect("a closed anomaly is returned").swap_remove(0);
     let closed = row.anomaly.closed.expect("it is closed");
     assert_eq!(
         closed.resolution,
@@ -392,16 +403,16 @@ fn tenants_do_not_see_each_other<W: BlockOn>(f: &Fixture<'_, W>) {
     };
     let foreign = f
         .wait
-        .block_on(f.store.anomalies(f.tenants[0], filter, 10))
+        .block_on(f.store.anomalies(f.tenants[0], filter, 10, now()))
         .expect("a page");
     assert!(foreign.rows.is_empty(), "listings are of one tenant");
     let own = f
         .wait
-        .block_on(f.store.anomalies(f.tenants[1], filter, 10))
+        .block_on(f.store.anomalies(f.tenants[1], filter, 10, now()))
         .expect("a page");
     let id = own.rows.first().map(|row| row.anomaly.id).expect("one row");
-    let resolve = f.store.resolve(f.tenants[0], id, f.user, None, now());
-    assert_eq!(f.wait.block_on(resolve).err(), Some(StoreError::NotFound));
+    let resolve = f.act(0, &[id], &Action::Resolve { note: None });
+    assert_eq!(resolve.err(), Some(StoreError::NotFound));
     let pin = f.store.pin(f.tenants[0], agent, PublicKey([1; 32]), now());
     assert_eq!(f.wait.block_on(pin), Err(StoreError::NotFound));
     assert_eq!(
@@ -441,7 +452,7 @@ fn listings_are_ordered_and_paged<W: BlockOn>(f: &Fixture<'_, W>) {
     loop {
         let page = f
             .wait
-            .block_on(f.store.anomalies(f.tenants[1], filter, 3))
+            .block_on(f.store.anomalies(f.tenants[1], filter, 3, now()))
             .expect("a page");
         assert!(page.rows.len() <= 3);
         seen.extend(page.rows.iter().map(|row| row.anomaly.finding.severity));
@@ -461,7 +472,7 @@ fn listings_are_ordered_and_paged<W: BlockOn>(f: &Fixture<'_, W>) {
     filter.state = Some(AnomalyState::Resolved);
     let page = f
         .wait
-        .block_on(f.store.anomalies(f.tenants[1], filter, 3))
+        .block_on(f.store.anomalies(f.tenants[1], filter, 3, now()))
         .expect("a page");
     assert!(page.rows.is_empty(), "none of them is closed");
 }

@@ -3,24 +3,26 @@
 //! What: every trait of the contract behind one lock. What not: durability. Cost: linear scans;
 //! meant for tests, examples and small embedded uses.
 
+mod anomaly;
 mod signal;
 mod state;
 
 use alloc::boxed::Box;
-use std::string::String;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
+use self::anomaly::Applied;
 use self::state::{Agent, State};
 use super::{
-    AgentRecord, AgentStore, AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState,
-    AnomalyStore, CycleCommit, CycleStore, DeviceRecord, FactsPage, IngestBatch, IngestFinding,
-    IngestOutcome, IngestStore, KindCount, Lease, NewAgent, NewCredential, NonceOutcome, NonceUse,
-    PinOutcome, PublicKey, StoreError, StoreFuture, TokenDigest,
+    AgentRecord, AgentStore, AgentSummary, CycleChanges, CycleCommit, CycleRecord, CycleStore,
+    DeviceRecord, FactsPage, IngestBatch, IngestFinding, IngestOutcome, IngestStore, Lease,
+    NewAgent, NewCredential, NonceOutcome, NonceUse, PinOutcome, PublicKey, StoreError,
+    StoreFuture, TokenDigest,
 };
-use crate::anomaly::{Anomaly, AnomalyKind, Closed, Resolution, Transition};
+use crate::anomaly::Transition;
 use crate::endpoint::EndpointSnapshot;
-use crate::id::{AgentId, AnomalyId, TenantId, UserId};
+use crate::id::{AgentId, TenantId};
+use crate::limit;
 use crate::name::{DisplayName, is_device_word};
 use crate::position::PositionSet;
 use crate::signal::Signal;
@@ -314,116 +316,42 @@ impl CycleStore for InMemory {
         }))
     }
 
-    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, usize> {
+    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, CycleChanges> {
         let mut state = self.lock();
-        let opened = commit
-            .transitions
-            .iter()
-            .filter(|transition| state.apply(commit.tenant, commit.at, transition))
-            .count();
-        ready(Ok(opened))
-    }
-}
-
-impl AnomalyStore for InMemory {
-    fn open_counts(&self, tenant: TenantId) -> StoreFuture<'_, Vec<KindCount>> {
-        let state = self.lock();
-        let count = |kind| {
-            let of_kind = || {
-                let open = state
-                    .anomalies
-                    .iter()
-                    .filter(|a| a.is_open() && a.tenant == tenant);
-                open.filter(move |a| a.finding.kind == kind)
-            };
-            KindCount {
-                kind,
-                n_open: u64::try_from(of_kind().count()).unwrap_or(u64::MAX),
-                worst: of_kind().map(|a| a.finding.severity).max(),
+        let mut changes = CycleChanges::default();
+        for transition in &commit.transitions {
+            match state.apply(commit.tenant, commit.at, transition) {
+                Applied::Opened => changes.n_opened += 1,
+                Applied::Closed => changes.n_resolved += 1,
+                Applied::Otherwise => {}
             }
-        };
-        ready(Ok(AnomalyKind::ALL.into_iter().map(count).collect()))
+        }
+        ready(Ok(changes))
     }
 
-    fn anomalies(
-        &self,
+    fn record_cycle<'a>(
+        &'a self,
         tenant: TenantId,
-        filter: AnomalyFilter,
-        n_rows: u32,
-    ) -> StoreFuture<'_, AnomalyPage> {
-        let state = self.lock();
-        let mut found: Vec<_> = state
-            .anomalies
-            .iter()
-            .filter(|a| a.tenant == tenant && filter.admits(a))
-            .collect();
-        found.sort_by(|a, b| {
-            let key = |a: &Anomaly| (a.finding.severity, a.detected_at, a.id);
-            key(b).cmp(&key(a))
-        });
-        let start = filter.after.map_or(0, |after| {
-            found
-                .iter()
-                .position(|a| a.id == after)
-                .map_or(found.len(), |at| at + 1)
-        });
-        let n_rows = usize::try_from(n_rows).unwrap_or(usize::MAX);
-        let rest = found.get(start..).unwrap_or_default();
-        let rows: Vec<_> = rest.iter().take(n_rows).map(|a| state.row(a)).collect();
-        let has_more = rest.len() > rows.len();
-        let last = rows.last().map(|row| row.anomaly.id);
-        ready(Ok(AnomalyPage {
-            rows,
-            next: last.filter(|_| has_more),
-        }))
-    }
-
-    fn resolve(
-        &self,
-        tenant: TenantId,
-        id: AnomalyId,
-        by: UserId,
-        note: Option<String>,
-        now: Timestamp,
-    ) -> StoreFuture<'_, AnomalyRow> {
+        record: &'a CycleRecord,
+    ) -> StoreFuture<'a, ()> {
         let mut state = self.lock();
-        let closed = Closed {
-            at: now,
-            by,
-            resolution: Resolution::Manual,
-            note,
+        let since = record
+            .at
+            .saturating_sub(Span::from_secs(limit::CYCLES_KEPT_S));
+        let is_kept = |(owner, kept): &(TenantId, CycleRecord)| {
+            *owner != tenant || (kept.at >= since && kept.at != record.at)
         };
-        let found = state
-            .anomalies
-            .iter_mut()
-            .find(|a| a.tenant == tenant && a.id == id);
-        let Some(anomaly) = found else {
-            return ready(Err(StoreError::NotFound));
-        };
-        anomaly.closed.get_or_insert(closed);
-        let row = state
-            .anomalies
-            .iter()
-            .find(|a| a.id == id)
-            .map(|a| state.row(a));
-        ready(row.ok_or(StoreError::NotFound))
+        state.cycles.retain(is_kept);
+        state.cycles.push((tenant, record.clone()));
+        ready(Ok(()))
     }
-}
 
-impl AnomalyFilter {
-    /// Tells whether an anomaly is of the wanted state, kind, severity and agent; `after` is not
-    /// looked at.
-    pub fn admits(&self, anomaly: &Anomaly) -> bool {
-        let is_wanted_state = match self.state {
-            None => true,
-            Some(AnomalyState::Open) => anomaly.is_open(),
-            Some(AnomalyState::Resolved) => !anomaly.is_open(),
-        };
-        is_wanted_state
-            && self.kind.is_none_or(|kind| kind == anomaly.finding.kind)
-            && self
-                .severity
-                .is_none_or(|severity| severity == anomaly.finding.severity)
-            && self.agent.is_none_or(|agent| agent == anomaly.agent)
+    fn cycles(&self, tenant: TenantId, n_rows: u32) -> StoreFuture<'_, Vec<CycleRecord>> {
+        let state = self.lock();
+        let own = state.cycles.iter().filter(|(owner, _)| *owner == tenant);
+        let mut found: Vec<_> = own.map(|(_, record)| record.clone()).collect();
+        found.sort_by_key(|record| core::cmp::Reverse(record.at));
+        found.truncate(usize::try_from(n_rows).unwrap_or(usize::MAX));
+        ready(Ok(found))
     }
 }

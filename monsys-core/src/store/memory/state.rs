@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::string::String;
 use std::vec::Vec;
 
-use crate::anomaly::{Anomaly, Closed, OpenAnomaly, Resolution, Transition};
+use crate::anomaly::{Anomaly, OpenAnomaly, Transition};
 use crate::endpoint::EndpointSnapshot;
 use crate::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts, VersionTriple};
-use crate::id::{AgentId, AnomalyId, TenantId, UserId};
+use crate::id::{AgentId, TenantId};
+use crate::ledger::LedgerEntry;
 use crate::limit;
 use crate::name::DisplayName;
 use crate::position::{Admission, ContentHash, Position, PositionSet};
 use crate::signal::Signal;
 use crate::store::{
-    AgentSummary, AnomalyRow, IngestBatch, IngestOutcome, KeyState, NewAgent, NewCredential,
-    NonceDigest, NonceOutcome, NoncesKept, Payload, SignalSlot, SignatureStatus, StoreError,
-    nonces_kept_since,
+    AgentSummary, AnomalyRow, CycleRecord, IngestBatch, IngestOutcome, KeyState, NewAgent,
+    NewCredential, NonceDigest, NonceOutcome, NoncesKept, Payload, SignalSlot, SignatureStatus,
+    StoreError, nonces_kept_since,
 };
 use crate::time::{Span, Timestamp};
 
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) history: Vec<Stored>,
     pub(super) n_arrived: u64,
     pub(super) current: BTreeMap<(TenantId, SignalSlot), Signal>,
+    pub(super) ledger: Vec<LedgerEntry>,
+    pub(super) cycles: Vec<(TenantId, CycleRecord)>,
     pub(super) lease: Option<([u8; 16], Timestamp)>,
     pub(super) previous_cycle: Option<Timestamp>,
 }
@@ -51,6 +54,8 @@ pub(super) struct Agent {
     pub(super) endpoints: Vec<(Timestamp, EndpointSnapshot)>,
     pub(super) version: VersionFacts,
     pub(super) highest: Option<VersionTriple>,
+    /// The triple of `version.current`.
+    pub(super) present: Option<VersionTriple>,
     pub(super) last_seen_at: Option<Timestamp>,
     pub(super) last_verified_at: Option<Timestamp>,
 }
@@ -70,6 +75,7 @@ impl Agent {
                 highest: None,
             },
             highest: None,
+            present: None,
             last_seen_at: None,
             last_verified_at: None,
         }
@@ -119,6 +125,7 @@ impl Agent {
         let text = || Some(String::from(batch.version.text.as_str()));
         if !fills_gap {
             self.version.current = text();
+            self.present = batch.version.triple;
         }
         if batch.version.triple > self.highest {
             self.highest = batch.version.triple;
@@ -239,72 +246,6 @@ impl State {
         })
     }
 
-    /// Carries out one step; tells whether it opened an anomaly.
-    pub(super) fn apply(
-        &mut self,
-        tenant: TenantId,
-        at: Timestamp,
-        transition: &Transition,
-    ) -> bool {
-        match transition {
-            Transition::Record {
-                agent,
-                finding,
-                occurrences,
-                signal,
-            } => {
-                let is_same = |a: &&mut Anomaly| {
-                    a.is_open() && a.agent == *agent && a.finding.kind == finding.kind
-                };
-                if let Some(open) = self.anomalies.iter_mut().find(is_same) {
-                    open.last_seen_at = at;
-                    open.occurrences = open.occurrences.saturating_add(*occurrences);
-                    if finding.severity > open.finding.severity {
-                        open.finding.severity = finding.severity;
-                        self.put(tenant, signal.clone());
-                    }
-                    return false;
-                }
-                let number = u128::try_from(self.anomalies.len() + 1).unwrap_or(u128::MAX);
-                self.anomalies.push(Anomaly {
-                    id: AnomalyId::from_bytes(number.to_be_bytes()),
-                    tenant,
-                    agent: *agent,
-                    finding: finding.clone(),
-                    detected_at: at,
-                    last_seen_at: at,
-                    occurrences: *occurrences,
-                    closed: None,
-                });
-                self.put(tenant, signal.clone());
-                true
-            }
-            Transition::Resolve {
-                id,
-                last_seen_at,
-                signal,
-            } => {
-                let is_it = |a: &&mut Anomaly| {
-                    a.id == *id
-                        && a.tenant == tenant
-                        && a.is_open()
-                        && a.last_seen_at == *last_seen_at
-                };
-                if let Some(open) = self.anomalies.iter_mut().find(is_it) {
-                    let by = UserId::from_bytes([0; 16]);
-                    open.closed = Some(Closed {
-                        at,
-                        by,
-                        resolution: Resolution::Auto,
-                        note: None,
-                    });
-                    self.put(tenant, signal.clone());
-                }
-                false
-            }
-        }
-    }
-
     pub(super) fn open_of(&self, agent: AgentId) -> impl Iterator<Item = &Anomaly> {
         self.anomalies
             .iter()
@@ -370,7 +311,18 @@ impl State {
         }
     }
 
-    pub(super) fn row(&self, anomaly: &Anomaly) -> AnomalyRow {
+    pub(super) fn row(&self, anomaly: &Anomaly, now: Timestamp) -> AnomalyRow {
+        let since = now.saturating_sub(Span::from_secs(limit::FLAPPING_S));
+        let is_lately = |at: Timestamp| at > since && at <= now;
+        let same = self.anomalies.iter().filter(|other| {
+            other.tenant == anomaly.tenant
+                && other.agent == anomaly.agent
+                && other.finding.kind == anomaly.finding.kind
+        });
+        let n_changes = same.fold(0, |n, other| {
+            let closed = other.closed.as_ref().is_some_and(|c| is_lately(c.at));
+            n + u32::from(is_lately(other.detected_at)) + u32::from(closed)
+        });
         let name = self
             .agents
             .get(&anomaly.agent)
@@ -382,6 +334,7 @@ impl State {
                 .closed
                 .as_ref()
                 .map(|closed| std::format!("{}", closed.by)),
+            n_changes,
         }
     }
 }

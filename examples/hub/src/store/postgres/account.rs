@@ -1,7 +1,9 @@
 //! Organisations and people, and what belongs to the hub itself.
 
 use monsys_core::id::{TenantId, UserId};
+use monsys_core::ledger::LedgerHead;
 use monsys_core::name::DisplayName;
+use monsys_core::position::PositionSet;
 use monsys_core::store::{StoreError, StoreFuture};
 use monsys_core::time::Timestamp;
 
@@ -199,6 +201,16 @@ async fn insert_tenant(tx: &Tx, tenant: TenantId, name: &DisplayName) -> Result<
     let service = UserId::from_random_bytes(random_bytes());
     tx.execute(sql, &[&service, &tenant, &SERVICE_USER, &at])
         .await?;
+    // The hub speaks of itself under the name of an agent that never was active.
+    let sql = "INSERT INTO agents (id, tenant_id, name, enrolled_at, revoked_at, positions) \
+               VALUES ($1, $1, $2, $3, $3, $4)";
+    let positions = PositionSet::new().to_bytes();
+    tx.execute(sql, &[&tenant, &HUB_AGENT, &at, &positions])
+        .await?;
+    let sql = "INSERT INTO ledger_heads (tenant_id, seq, hash) VALUES ($1, 0, $2)";
+    let before_first = LedgerHead::EMPTY.hash.to_bytes();
+    tx.execute(sql, &[&tenant, &before_first.as_slice()])
+        .await?;
     audit(tx, Some(tenant), "hub", "organisation added", name.as_str()).await
 }
 
@@ -251,3 +263,6 @@ async fn set_up(
 
 /// The login name of the user that closes findings by itself; it cannot log in.
 const SERVICE_USER: &str = "integrity-worker@monsys.invalid";
+
+/// What the hub is called where it speaks of itself.
+const HUB_AGENT: &str = "monsys-hub";

@@ -72,7 +72,7 @@ impl AgentStore for PostgresStore {
         self.run(Plan::write("revoke", tenant).repeatable(), move |tx| {
             Box::pin(async move {
                 let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, $3) \
-                           WHERE tenant_id = $1 AND id = $2";
+                           WHERE tenant_id = $1 AND id = $2 AND id <> $1";
                 match tx.execute(sql, &[&tenant, &agent, &at]).await? {
                     0 => Err(StoreError::NotFound.into()),
                     _ => Ok(()),
@@ -101,7 +101,7 @@ impl AgentStore for PostgresStore {
                            WHERE m.tenant_id = $1 AND m.agent_id = a.id \
                            AND m.time > $2 AND m.time <= $3 \
                            ORDER BY m.time DESC, m.epoch DESC, m.seq DESC LIMIT $4) n) r \
-                           WHERE a.tenant_id = $1 ORDER BY a.name";
+                           WHERE a.tenant_id = $1 AND a.id <> $1 ORDER BY a.name";
                 let start = now.saturating_sub(Span::from_secs(3_600));
                 let rows = tx
                     .rows(sql, &[&tenant, &start, &now, &i64::from(n_recent)])
@@ -175,7 +175,7 @@ async fn pin_key(
     now: Timestamp,
 ) -> Result<PinOutcome, Fault> {
     let sql = "SELECT public_key, pin_until FROM agents \
-               WHERE tenant_id = $1 AND id = $2 AND device_key IS NULL FOR NO KEY UPDATE";
+               WHERE tenant_id = $1 AND id = $2 AND id <> $1 AND device_key IS NULL FOR NO KEY UPDATE";
     let found = tx.first(sql, &[&tenant, &agent]).await?;
     let row = found.ok_or(StoreError::NotFound)?;
     let pin_until: Timestamp = row.try_get(1)?;

@@ -1,22 +1,25 @@
-//! Anomalies in PostgreSQL: recorded, listed, closed.
+//! Anomalies in PostgreSQL: recorded and listed.
 
-use monsys_core::anomaly::{Anomaly, AnomalyKind, Closed, Finding};
+use monsys_core::anomaly::{Acknowledged, Action, Anomaly, AnomalyKind, Closed, Finding, Snoozed};
 use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
+use monsys_core::ledger::{EventDraft, LedgerEntry, LedgerHead, is_sampled};
+use monsys_core::limit;
 use monsys_core::severity::Severity;
 use monsys_core::signal::Signal;
 use monsys_core::store::{
     AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount, StoreError,
     StoreFuture,
 };
-use monsys_core::time::Timestamp;
+use monsys_core::time::{Span, Timestamp};
 use tokio_postgres::Row;
 
 use super::PostgresStore;
-use super::account::audit;
+use super::action::{act, slices_of};
 use super::column::{severity_of_rank, word};
 use super::fault::Fault;
+use super::ledger::{self, Ledger};
 use super::signal::store_signals;
-use super::transaction::{Plan, Tx};
+use super::transaction::{Plan, Tx, shared};
 use crate::random::random_bytes;
 
 impl AnomalyStore for PostgresStore {
@@ -31,37 +34,68 @@ impl AnomalyStore for PostgresStore {
         tenant: TenantId,
         filter: AnomalyFilter,
         n_rows: u32,
+        now: Timestamp,
     ) -> StoreFuture<'_, AnomalyPage> {
         self.run(Plan::read("anomalies", tenant), move |tx| {
-            Box::pin(async move { page(tx, tenant, filter, n_rows).await })
+            Box::pin(async move { page(tx, tenant, filter, n_rows, now).await })
         })
     }
 
-    fn resolve(
+    fn anomaly(
         &self,
         tenant: TenantId,
         id: AnomalyId,
-        by: UserId,
-        note: Option<String>,
         now: Timestamp,
     ) -> StoreFuture<'_, AnomalyRow> {
-        self.run(Plan::write("resolve", tenant).repeatable(), move |tx| {
-            let note = note.clone();
+        self.run(Plan::read("anomaly", tenant), move |tx| {
             Box::pin(async move {
-                // An accelerated clock may have run ahead of the one that was used to detect it.
-                let sql = "UPDATE integrity_anomalies \
-                           SET resolved_at = greatest($3, last_seen_at), resolved_by = $4, \
-                           resolution = 'manual', note = $5 \
-                           WHERE tenant_id = $1 AND id = $2 AND resolved_at IS NULL";
-                let changed = tx.execute(sql, &[&tenant, &id, &now, &by, &note]).await?;
-                if changed == 1 {
-                    let (by, id) = (by.to_string(), id.to_string());
-                    audit(tx, Some(tenant), &by, "anomaly resolved", &id).await?;
-                }
-                let sql = LISTED.to_owned() + " WHERE i.tenant_id = $1 AND i.id = $2";
-                let found = tx.first(&sql, &[&tenant, &id]).await?;
-                listed(&found.ok_or(StoreError::NotFound)?, tenant)
+                let found = of_ids(tx, tenant, &[id], now).await?.pop();
+                Ok(found.ok_or(StoreError::NotFound)?)
             })
+        })
+    }
+
+    fn act<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [AnomalyId],
+        by: UserId,
+        action: &'a Action,
+        now: Timestamp,
+    ) -> StoreFuture<'a, Vec<AnomalyRow>> {
+        let plan = Plan::write("act", tenant);
+        // What is closed stays as it is; to acknowledge again would be another entry.
+        let plan = if matches!(action, Action::Resolve { .. }) {
+            plan.repeatable()
+        } else {
+            plan
+        };
+        let (ids, action) = (shared(ids), action.clone());
+        self.run_in_slices(
+            plan,
+            move || slices_of(now),
+            move |tx| {
+                let (ids, action) = (ids.clone(), action.clone());
+                Box::pin(async move { act(tx, tenant, &ids, by, &action, now).await })
+            },
+        )
+    }
+
+    fn ledger(
+        &self,
+        tenant: TenantId,
+        anomaly: Option<AnomalyId>,
+        after: u64,
+        n_rows: u32,
+    ) -> StoreFuture<'_, Vec<LedgerEntry>> {
+        self.run(Plan::read("ledger", tenant), move |tx| {
+            Box::pin(async move { ledger::entries(tx, tenant, anomaly, after, n_rows).await })
+        })
+    }
+
+    fn ledger_head(&self, tenant: TenantId) -> StoreFuture<'_, LedgerHead> {
+        self.run(Plan::read("ledger head", tenant), move |tx| {
+            Box::pin(async move { ledger::head(tx, tenant).await })
         })
     }
 }
@@ -86,7 +120,9 @@ async fn open_counts(tx: &Tx, tenant: TenantId) -> Result<Vec<KindCount>, Fault>
             worst: None,
         })
     };
-    Ok(AnomalyKind::ALL.into_iter().map(of_kind).collect())
+    let is_listed = |c: &KindCount| c.n_open > 0 || AnomalyKind::DOCUMENTED.contains(&c.kind);
+    let counts = AnomalyKind::every().map(of_kind).filter(is_listed);
+    Ok(counts.collect())
 }
 
 async fn page(
@@ -94,24 +130,27 @@ async fn page(
     tenant: TenantId,
     filter: AnomalyFilter,
     n_rows: u32,
+    now: Timestamp,
 ) -> Result<AnomalyPage, Fault> {
     let sql = LISTED.to_owned()
         + " WHERE i.tenant_id = $1 \
-           AND ($2::boolean IS NULL OR (i.resolved_at IS NULL) = $2) \
-           AND ($3::text IS NULL OR i.kind = $3) \
-           AND ($4::text IS NULL OR i.severity = $4) \
-           AND ($5::uuid IS NULL OR i.agent_id = $5) \
-           AND ($6::uuid IS NULL OR EXISTS (SELECT 1 FROM integrity_anomalies p \
-               WHERE p.tenant_id = $1 AND p.id = $6 \
+           AND ($4::boolean IS NULL OR (i.resolved_at IS NULL) = $4) \
+           AND ($5::text IS NULL OR i.kind = $5) \
+           AND ($6::text IS NULL OR i.severity = $6) \
+           AND ($7::uuid IS NULL OR i.agent_id = $7) \
+           AND ($8::uuid IS NULL OR EXISTS (SELECT 1 FROM integrity_anomalies p \
+               WHERE p.tenant_id = $1 AND p.id = $8 \
                AND (i.severity_rank > p.severity_rank OR (i.severity_rank = p.severity_rank \
                AND (i.detected_at < p.detected_at \
                OR (i.detected_at = p.detected_at AND i.id < p.id)))))) \
-           ORDER BY i.severity_rank, i.detected_at DESC, i.id DESC LIMIT $7";
+           ORDER BY i.severity_rank, i.detected_at DESC, i.id DESC LIMIT $9";
     let found = tx
         .rows(
             &sql,
             &[
                 &tenant,
+                &since(now),
+                &now,
                 &filter.state.map(|state| state == AnomalyState::Open),
                 &filter.kind.map(AnomalyKind::as_str),
                 &filter.severity.map(Severity::as_str),
@@ -129,17 +168,25 @@ async fn page(
     Ok(AnomalyPage { rows, next })
 }
 
+/// Reads anomalies in the order of their identifiers; those that are not there are left out.
+pub(super) async fn of_ids(
+    tx: &Tx,
+    tenant: TenantId,
+    ids: &[AnomalyId],
+    now: Timestamp,
+) -> Result<Vec<AnomalyRow>, Fault> {
+    let sql = LISTED.to_owned() + " WHERE i.tenant_id = $1 AND i.id = ANY ($4) ORDER BY i.id";
+    let rows = tx.rows(&sql, &[&tenant, &since(now), &now, &ids]).await?;
+    rows.iter().map(|row| listed(row, tenant)).collect()
+}
+
+/// Since when openings and closings count.
+fn since(now: Timestamp) -> Timestamp {
+    now.saturating_sub(Span::from_secs(limit::FLAPPING_S))
+}
+
 fn listed(row: &Row, tenant: TenantId) -> Result<AnomalyRow, Fault> {
-    let occurrences: i64 = row.try_get(10)?;
-    let closed = match row.try_get::<_, Option<Timestamp>>(11)? {
-        None => None,
-        Some(at) => Some(Closed {
-            at,
-            by: row.try_get(12)?,
-            resolution: word(row, 14)?,
-            note: row.try_get(15)?,
-        }),
-    };
+    let (occurrences, n_changes): (i64, i64) = (row.try_get(10)?, row.try_get(26)?);
     Ok(AnomalyRow {
         anomaly: Anomaly {
             id: row.try_get(0)?,
@@ -155,71 +202,166 @@ fn listed(row: &Row, tenant: TenantId) -> Result<AnomalyRow, Fault> {
             detected_at: row.try_get(8)?,
             last_seen_at: row.try_get(9)?,
             occurrences: occurrences.unsigned_abs(),
-            closed,
+            last_detail: row.try_get(16)?,
+            previous: row.try_get(17)?,
+            acknowledged: acknowledged(row)?,
+            snoozed: snoozed(row)?,
+            closed: closed(row)?,
         },
         agent_name: row.try_get(2)?,
         closed_by: row.try_get(13)?,
+        n_changes: u32::try_from(n_changes).unwrap_or(u32::MAX),
     })
+}
+
+fn closed(row: &Row) -> Result<Option<Closed>, Fault> {
+    let Some(at) = row.try_get(11)? else {
+        return Ok(None);
+    };
+    Ok(Some(Closed {
+        at,
+        by: row.try_get(12)?,
+        resolution: word(row, 14)?,
+        note: row.try_get(15)?,
+    }))
+}
+
+fn acknowledged(row: &Row) -> Result<Option<Acknowledged>, Fault> {
+    let Some(at) = row.try_get(18)? else {
+        return Ok(None);
+    };
+    Ok(Some(Acknowledged {
+        at,
+        by: row.try_get(19)?,
+        reason: row.try_get(20)?,
+        until: row.try_get(21)?,
+    }))
+}
+
+fn snoozed(row: &Row) -> Result<Option<Snoozed>, Fault> {
+    let Some(at) = row.try_get(22)? else {
+        return Ok(None);
+    };
+    Ok(Some(Snoozed {
+        at,
+        by: row.try_get(23)?,
+        reason: row.try_get(24)?,
+        until: row.try_get(25)?,
+    }))
 }
 
 /// Records a finding: opens an anomaly, or counts it on the one that is open, whose severity may
 /// rise. Tells whether one was opened.
 pub(super) async fn record(
     tx: &Tx,
+    ledger: &mut Ledger,
     (tenant, agent): (TenantId, AgentId),
     at: Timestamp,
     finding: &Finding,
     occurrences: u64,
     signal: &Signal,
 ) -> Result<bool, Fault> {
-    let occurrences = i64::try_from(occurrences).unwrap_or(i64::MAX);
+    let sql = "SELECT id, severity, occurrences, last_seen_at FROM integrity_anomalies \
+               WHERE tenant_id = $1 AND agent_id = $2 AND kind = $3 AND resolved_at IS NULL \
+               FOR NO KEY UPDATE";
     let kind = finding.kind.as_str();
-    // The unique index of open anomalies decides between two hubs; the loser counts.
-    let sql = "INSERT INTO integrity_anomalies (id, tenant_id, agent_id, kind, severity, summary, \
-               detail, evidence, detected_at, last_seen_at, occurrences) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7::text::json, $8::text::json, $9, $9, $10) \
-               ON CONFLICT (tenant_id, agent_id, kind) WHERE resolved_at IS NULL DO NOTHING";
-    let opened = tx
-        .execute(
-            sql,
-            &[
-                &AnomalyId::from_random_bytes(random_bytes()),
-                &tenant,
-                &agent,
-                &kind,
-                &finding.severity,
-                &finding.summary,
-                &finding.detail,
-                &finding.evidence,
-                &at,
-                &occurrences,
-            ],
-        )
-        .await?;
-    if opened == 1 {
+    let Some(open) = tx.first(sql, &[&tenant, &agent, &kind]).await? else {
+        open_new(tx, ledger, (tenant, agent), at, finding, occurrences).await?;
         store_signals(tx, tenant, &[signal]).await?;
         return Ok(true);
-    }
-    let sql = "SELECT id, severity FROM integrity_anomalies WHERE tenant_id = $1 \
-               AND agent_id = $2 AND kind = $3 AND resolved_at IS NULL FOR UPDATE";
-    // Closed between the two statements: the transaction runs again and opens a new one.
-    let open = tx.first(sql, &[&tenant, &agent, &kind]).await?;
-    let open = open.ok_or(Fault::Conflict)?;
+    };
     let (id, severity): (AnomalyId, Severity) = (open.try_get(0)?, open.try_get(1)?);
-    let sql = "UPDATE integrity_anomalies SET last_seen_at = greatest(last_seen_at, $3), \
-               occurrences = occurrences + $4, severity = $5 WHERE tenant_id = $1 AND id = $2";
+    let (before, seen): (i64, Timestamp) = (open.try_get(2)?, open.try_get(3)?);
+    let occurrences = i64::try_from(occurrences).unwrap_or(i64::MAX);
+    let (after, last_seen_at) = (before.saturating_add(occurrences), seen.max(at));
     let worst = severity.max(finding.severity);
-    tx.execute(sql, &[&tenant, &id, &at, &occurrences, &worst])
-        .await?;
+    let last_detail = finding.to_last_detail();
+    let sql = "UPDATE integrity_anomalies SET last_seen_at = $3, occurrences = $4, severity = $5, \
+               last_detail = $6::text::json WHERE tenant_id = $1 AND id = $2";
+    tx.execute(
+        sql,
+        &[&tenant, &id, &last_seen_at, &after, &worst, &last_detail],
+    )
+    .await?;
+    let (before, after) = (before.unsigned_abs(), after.unsigned_abs());
+    let service = ledger.service;
     if finding.severity > severity {
+        let rise = (severity, finding.severity);
+        ledger.add(EventDraft::severity_raised(id, rise, service, last_seen_at));
         store_signals(tx, tenant, &[signal]).await?;
+    } else if is_sampled(before, after) {
+        ledger.add(EventDraft::seen(id, after, service, last_seen_at));
     }
     Ok(false)
 }
 
-/// What a listing reads of an anomaly, in the order in which [`listed`] reads it.
+async fn open_new(
+    tx: &Tx,
+    ledger: &mut Ledger,
+    (tenant, agent): (TenantId, AgentId),
+    at: Timestamp,
+    finding: &Finding,
+    occurrences: u64,
+) -> Result<(), Fault> {
+    // The last one is the one that no other follows; times of two hubs may lie otherwise.
+    let sql = "SELECT i.id FROM integrity_anomalies i \
+               WHERE i.tenant_id = $1 AND i.agent_id = $2 AND i.kind = $3 \
+               AND NOT EXISTS (SELECT FROM integrity_anomalies n WHERE n.tenant_id = $1 \
+               AND n.agent_id = $2 AND n.kind = $3 AND n.previous_id = i.id) \
+               ORDER BY i.detected_at DESC LIMIT 1";
+    let kind = finding.kind.as_str();
+    let previous = tx.first(sql, &[&tenant, &agent, &kind]).await?;
+    let opened = Anomaly {
+        id: AnomalyId::from_random_bytes(random_bytes()),
+        tenant,
+        agent,
+        finding: finding.clone(),
+        detected_at: at,
+        last_seen_at: at,
+        occurrences,
+        last_detail: None,
+        previous: previous.map(|row| row.try_get(0)).transpose()?,
+        acknowledged: None,
+        snoozed: None,
+        closed: None,
+    };
+    // The unique index of open anomalies stands behind the lock of the ledger.
+    let sql = "INSERT INTO integrity_anomalies (id, tenant_id, agent_id, kind, severity, summary, \
+               detail, evidence, detected_at, last_seen_at, occurrences, previous_id) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7::text::json, $8::text::json, $9, $9, $10, $11)";
+    tx.execute(
+        sql,
+        &[
+            &opened.id,
+            &tenant,
+            &agent,
+            &kind,
+            &finding.severity,
+            &finding.summary,
+            &finding.detail,
+            &finding.evidence,
+            &at,
+            &i64::try_from(occurrences).unwrap_or(i64::MAX),
+            &opened.previous,
+        ],
+    )
+    .await?;
+    ledger.add(EventDraft::opened(&opened, ledger.service));
+    Ok(())
+}
+
+/// What a listing reads of an anomaly, in the order in which [`listed`] reads it; openings and
+/// closings count after `$2` and up to `$3`. Cost of a row: all anomalies of its agent and kind, by
+/// their index.
 const LISTED: &str = "SELECT i.id, i.agent_id, a.name, i.kind, i.severity, i.summary, \
     i.detail::text, i.evidence::text, i.detected_at, i.last_seen_at, i.occurrences, \
-    i.resolved_at, i.resolved_by, u.email, i.resolution, i.note FROM integrity_anomalies i \
+    i.resolved_at, i.resolved_by, u.email, i.resolution, i.note, i.last_detail::text, \
+    i.previous_id, i.acknowledged_at, i.acknowledged_by, i.acknowledged_reason, \
+    i.acknowledged_until, i.snoozed_at, i.snoozed_by, i.snoozed_reason, i.snoozed_until, \
+    c.n_changes FROM integrity_anomalies i \
     JOIN agents a ON a.tenant_id = i.tenant_id AND a.id = i.agent_id \
-    LEFT JOIN users u ON u.tenant_id = i.tenant_id AND u.id = i.resolved_by";
+    LEFT JOIN users u ON u.tenant_id = i.tenant_id AND u.id = i.resolved_by \
+    CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE o.detected_at > $2 AND o.detected_at <= $3) \
+        + count(*) FILTER (WHERE o.resolved_at > $2 AND o.resolved_at <= $3) AS n_changes \
+        FROM integrity_anomalies o WHERE o.tenant_id = i.tenant_id AND o.agent_id = i.agent_id \
+        AND o.kind = i.kind) c";

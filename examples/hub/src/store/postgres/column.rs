@@ -1,6 +1,7 @@
 //! How values stand in columns where their types do not say it themselves.
 
 use monsys_core::anomaly::{AnomalyKind, Resolution};
+use monsys_core::ledger::EventKind;
 use monsys_core::name::DisplayName;
 use monsys_core::severity::Severity;
 use monsys_core::store::StoreError;
@@ -43,6 +44,12 @@ impl Word for AnomalyKind {
 }
 
 impl Word for Resolution {
+    fn from_word(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Word for EventKind {
     fn from_word(text: &str) -> Option<Self> {
         Self::parse(text)
     }

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use monsys_core::anomaly::{OpenAnomaly, Transition};
+use monsys_core::anomaly::{Closed, OpenAnomaly, Resolution, Transition};
 use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
 use monsys_core::id::{AgentId, AnomalyId, TenantId};
+use monsys_core::ledger::EventDraft;
 use monsys_core::limit;
 use monsys_core::severity::Severity;
 use monsys_core::signal::Signal;
-use monsys_core::store::{CycleCommit, CycleStore, FactsPage, Lease, StoreFuture};
+use monsys_core::store::{
+    CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, Lease, StoreFuture,
+};
 use monsys_core::time::{Span, Timestamp};
 use tokio_postgres::Row;
 
@@ -16,7 +19,9 @@ use super::PostgresStore;
 use super::account::meta;
 use super::anomaly::record;
 use super::column::{DAMAGED, Word};
+use super::cycle_record;
 use super::fault::Fault;
+use super::ledger::Ledger;
 use super::partition;
 use super::signal::{slice_of, store_signals};
 use super::transaction::{Parameters, Plan, Tx};
@@ -94,7 +99,10 @@ impl CycleStore for PostgresStore {
         })
     }
 
-    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, usize> {
+    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, CycleChanges> {
+        if commit.transitions.is_empty() {
+            return Box::pin(std::future::ready(Ok(CycleChanges::default())));
+        }
         let commit = Arc::new(commit.clone());
         let written = Arc::clone(&commit);
         let slices = move || {
@@ -112,12 +120,34 @@ impl CycleStore for PostgresStore {
         self.run_in_slices(plan, slices, move |tx| {
             let commit = Arc::clone(&written);
             Box::pin(async move {
-                let mut opened = 0;
+                let mut ledger = Ledger::lock(tx, commit.tenant).await?;
+                let mut changes = CycleChanges::default();
                 for transition in &commit.transitions {
-                    opened += usize::from(apply(tx, commit.tenant, commit.at, transition).await?);
+                    let of = (commit.tenant, commit.at);
+                    apply(tx, &mut ledger, of, transition, &mut changes).await?;
                 }
-                Ok(opened)
+                ledger.write(tx).await?;
+                Ok(changes)
             })
+        })
+    }
+
+    fn record_cycle<'a>(
+        &'a self,
+        tenant: TenantId,
+        record: &'a CycleRecord,
+    ) -> StoreFuture<'a, ()> {
+        let record = record.clone();
+        let plan = Plan::write("record cycle", tenant).repeatable();
+        self.run(plan, move |tx| {
+            let record = record.clone();
+            Box::pin(async move { cycle_record::keep(tx, tenant, &record).await })
+        })
+    }
+
+    fn cycles(&self, tenant: TenantId, n_rows: u32) -> StoreFuture<'_, Vec<CycleRecord>> {
+        self.run(Plan::read("cycles", tenant), move |tx| {
+            Box::pin(async move { cycle_record::newest(tx, tenant, n_rows).await })
         })
     }
 }
@@ -230,41 +260,63 @@ fn oldest_first<'r, T: tokio_postgres::types::FromSql<'r>>(
 
 async fn apply(
     tx: &Tx,
-    tenant: TenantId,
-    at: Timestamp,
+    ledger: &mut Ledger,
+    (tenant, at): (TenantId, Timestamp),
     transition: &Transition,
-) -> Result<bool, Fault> {
+    changes: &mut CycleChanges,
+) -> Result<(), Fault> {
     match transition {
         Transition::Record {
             agent,
             finding,
             occurrences,
             signal,
-        } => record(tx, (tenant, *agent), at, finding, *occurrences, signal).await,
+        } => {
+            let of = (tenant, *agent);
+            let opened = record(tx, ledger, of, at, finding, *occurrences, signal).await?;
+            changes.n_opened += u64::from(opened);
+        }
         Transition::Resolve {
             id,
             last_seen_at,
             signal,
-        } => close(tx, tenant, at, (*id, *last_seen_at), signal)
-            .await
-            .map(|()| false),
-    }
-}
-
-async fn close(
-    tx: &Tx,
-    tenant: TenantId,
-    at: Timestamp,
-    (id, last_seen_at): (AnomalyId, Timestamp),
-    signal: &Signal,
-) -> Result<(), Fault> {
-    let sql = "UPDATE integrity_anomalies SET resolved_at = $3, resolution = 'auto', \
-               resolved_by = (SELECT u.id FROM users u WHERE u.tenant_id = $1 AND u.role = 'service') \
-               WHERE tenant_id = $1 AND id = $2 AND resolved_at IS NULL AND last_seen_at = $4";
-    if tx.execute(sql, &[&tenant, &id, &at, &last_seen_at]).await? == 1 {
-        store_signals(tx, tenant, &[signal]).await?;
+        } => {
+            let closed = close(tx, ledger, (tenant, at), (*id, *last_seen_at), signal).await?;
+            changes.n_resolved += u64::from(closed);
+        }
     }
     Ok(())
+}
+
+/// Closes an anomaly that was not seen since; tells whether it did.
+async fn close(
+    tx: &Tx,
+    ledger: &mut Ledger,
+    (tenant, at): (TenantId, Timestamp),
+    (id, last_seen_at): (AnomalyId, Timestamp),
+    signal: &Signal,
+) -> Result<bool, Fault> {
+    let closed = Closed {
+        at: at.max(last_seen_at),
+        by: ledger.service,
+        resolution: Resolution::Auto,
+        note: None,
+    };
+    let sql = "UPDATE integrity_anomalies SET resolved_at = $3, resolution = $5, resolved_by = $6 \
+               WHERE tenant_id = $1 AND id = $2 AND resolved_at IS NULL AND last_seen_at = $4";
+    let word = closed.resolution.as_str();
+    let changed = tx
+        .execute(
+            sql,
+            &[&tenant, &id, &closed.at, &last_seen_at, &word, &closed.by],
+        )
+        .await?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    ledger.add(EventDraft::resolved(id, &closed));
+    store_signals(tx, tenant, &[signal]).await?;
+    Ok(true)
 }
 
 /// How far back clock readings are looked for: as long as metrics are kept. Without a bound every
@@ -285,7 +337,7 @@ const FACTS: &str = "SELECT a.id, a.version, a.version_highest, a.last_verified_
     c.captured_at, c.sent_at, c.received_at, c.is_spooled, \
     o.ids, o.kinds, o.severities, o.seen \
     FROM (SELECT g.id, g.version, g.version_highest, g.last_verified_at FROM agents g \
-        WHERE g.tenant_id = $1 AND g.id > $2 AND g.revoked_at IS NULL ORDER BY g.id LIMIT $3) a \
+        WHERE g.tenant_id = $1 AND g.id > $2 AND g.id <> $1 AND g.revoked_at IS NULL ORDER BY g.id LIMIT $3) a \
     CROSS JOIN LATERAL (SELECT array_agg(x.time) AS received_at, \
         array_agg(x.cpu_usage_percent) AS cpu, array_agg(x.is_spooled) AS is_spooled \
         FROM (SELECT t.time, t.cpu_usage_percent, t.is_spooled FROM \

@@ -15,6 +15,7 @@
 //! must keep sessions apart.
 
 mod account;
+mod action;
 mod agent;
 mod anomaly;
 mod archive;
@@ -25,9 +26,11 @@ pub(crate) mod auditor;
 pub(crate) mod cluster;
 mod column;
 mod cycle;
+mod cycle_record;
 mod fault;
 mod horizon;
 mod ingest;
+mod ledger;
 mod maintenance;
 mod migrate;
 mod nonce;

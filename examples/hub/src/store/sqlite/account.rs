@@ -1,7 +1,8 @@
 //! Organisations, people, login links and sessions.
 
-use monsys_core::id::{TenantId, UserId};
+use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::name::DisplayName;
+use monsys_core::position::PositionSet;
 use monsys_core::store::{StoreError, StoreFuture};
 use monsys_core::time::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -222,6 +223,12 @@ fn insert_tenant(
     let service = UserId::from_random_bytes(random_bytes()).to_string();
     let parameters = params![service, tenant.to_string(), SERVICE_USER, at];
     connection.execute(sql, parameters).or_store_error()?;
+    // What the hub finds about itself is about this agent, which is not enrolled.
+    let sql = "INSERT INTO agents (id, tenant_id, name, enrolled_at, revoked_at, positions) \
+               VALUES (?1, ?2, ?3, ?4, ?4, ?5)";
+    let (hub, none) = (AgentId::of_hub(tenant), PositionSet::new().to_bytes());
+    let parameters = params![hub.to_string(), tenant.to_string(), HUB_AGENT, at, none];
+    connection.execute(sql, parameters).or_store_error()?;
     audit(
         connection,
         Some(tenant),
@@ -298,3 +305,6 @@ fn open_session(
 
 /// The login name of the user that closes findings by itself; it cannot log in.
 const SERVICE_USER: &str = "integrity-worker@monsys.invalid";
+
+/// What the hub is called where it stands among the agents.
+const HUB_AGENT: &str = "monsys-hub";

@@ -106,7 +106,7 @@ impl AgentStore for SqliteStore {
     fn revoke(&self, tenant: TenantId, agent: AgentId) -> StoreFuture<'_, ()> {
         self.write(move |connection| {
             let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, ?3) \
-                       WHERE tenant_id = ?1 AND id = ?2";
+                       WHERE tenant_id = ?1 AND id = ?2 AND id <> tenant_id";
             let at = crate::clock::wall_now().to_rfc3339();
             let changed = connection
                 .execute(sql, params![tenant.to_string(), agent.to_string(), at])
@@ -131,7 +131,8 @@ impl AgentStore for SqliteStore {
                        min(i.severity_rank), a.device_key IS NOT NULL \
                        FROM agents a LEFT JOIN integrity_anomalies i ON i.tenant_id = a.tenant_id \
                        AND i.agent_id = a.id AND i.resolved_at IS NULL \
-                       WHERE a.tenant_id = ?1 GROUP BY a.id ORDER BY a.name";
+                       WHERE a.tenant_id = ?1 AND a.id <> a.tenant_id \
+                       GROUP BY a.id ORDER BY a.name";
             let mut statement = connection.prepare_cached(sql).or_store_error()?;
             let mut agents = rows(&mut statement, [tenant.to_string()], summary)?;
             for agent in &mut agents {
@@ -189,7 +190,7 @@ fn pin_state(
     agent: AgentId,
 ) -> Result<(Option<PublicKey>, Timestamp), StoreError> {
     let sql = "SELECT public_key, pin_until FROM agents \
-               WHERE tenant_id = ?1 AND id = ?2 AND device_key IS NULL";
+               WHERE tenant_id = ?1 AND id = ?2 AND device_key IS NULL AND id <> tenant_id";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let read = |row: &Row<'_>| Ok((bytes32(row, 0)?.map(PublicKey), text(row, 1)?));
     first(

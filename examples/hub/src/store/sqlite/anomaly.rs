@@ -1,20 +1,25 @@
-//! Anomalies in SQLite: recorded, listed, closed.
+//! Anomalies in SQLite: recorded and listed.
 
-use monsys_core::anomaly::{Anomaly, AnomalyKind, Closed, Finding, Resolution};
+use monsys_core::anomaly::{
+    Acknowledged, Action, Anomaly, AnomalyKind, Closed, Finding, Resolution, Snoozed,
+};
 use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
+use monsys_core::ledger::{EventDraft, LedgerEntry, LedgerHead, is_sampled};
+use monsys_core::limit;
 use monsys_core::severity::Severity;
 use monsys_core::signal::Signal;
 use monsys_core::store::{
     AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount, StoreError,
     StoreFuture,
 };
-use monsys_core::time::Timestamp;
+use monsys_core::time::{Span, Timestamp};
 use rusqlite::{Connection, Row, named_params, params};
 
-use super::SqliteStore;
 use super::agent::severity_of_rank;
 use super::column::{OrStoreError, TextColumn, first, optional, rows, text};
+use super::ledger::{append, service_user};
 use super::signal::put_signal;
+use super::{SqliteStore, action, ledger};
 use crate::random::random_bytes;
 
 impl AnomalyStore for SqliteStore {
@@ -39,7 +44,10 @@ impl AnomalyStore for SqliteStore {
                     worst: None,
                 })
             };
-            Ok(AnomalyKind::ALL.into_iter().map(of_kind).collect())
+            let is_listed =
+                |c: &KindCount| c.n_open > 0 || AnomalyKind::DOCUMENTED.contains(&c.kind);
+            let counts = AnomalyKind::every().map(of_kind).filter(is_listed);
+            Ok(counts.collect())
         })
     }
 
@@ -48,6 +56,7 @@ impl AnomalyStore for SqliteStore {
         tenant: TenantId,
         filter: AnomalyFilter,
         n_rows: u32,
+        now: Timestamp,
     ) -> StoreFuture<'_, AnomalyPage> {
         self.read(move |connection| {
             let sql = LISTED.to_owned()
@@ -71,6 +80,8 @@ impl AnomalyStore for SqliteStore {
                 ":agent": filter.agent.map(|agent| agent.to_string()),
                 ":after": filter.after.map(|after| after.to_string()),
                 ":limit": i64::from(n_rows) + 1,
+                ":since": lately_since(now),
+                ":now": now.to_rfc3339(),
             };
             let mut found = rows(&mut statement, parameters, |row| listed(row, tenant))?;
             let n_rows = usize::try_from(n_rows).unwrap_or(usize::MAX);
@@ -81,54 +92,79 @@ impl AnomalyStore for SqliteStore {
         })
     }
 
-    fn resolve(
+    fn anomaly(
         &self,
         tenant: TenantId,
         id: AnomalyId,
-        by: UserId,
-        note: Option<String>,
         now: Timestamp,
     ) -> StoreFuture<'_, AnomalyRow> {
+        self.read(move |connection| one(connection, tenant, id, now))
+    }
+
+    fn act<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [AnomalyId],
+        by: UserId,
+        action: &'a Action,
+        now: Timestamp,
+    ) -> StoreFuture<'a, Vec<AnomalyRow>> {
+        if ids.len() > limit::ACTION_ANOMALIES_MAX {
+            let constraint = "action_anomalies_max".into();
+            return Box::pin(std::future::ready(Err(StoreError::Refused { constraint })));
+        }
+        let (ids, action) = (ids.to_vec(), action.clone());
         self.write(move |connection| {
-            // An accelerated clock may have run ahead of the one that was used to detect it.
-            let sql = "UPDATE integrity_anomalies SET resolved_at = max(?3, last_seen_at), \
-                       resolved_by = ?4, resolution = 'manual', note = ?5 \
-                       WHERE tenant_id = ?1 AND id = ?2 AND resolved_at IS NULL";
-            let changed = connection
-                .execute(
-                    sql,
-                    params![
-                        tenant.to_string(),
-                        id.to_string(),
-                        now.to_rfc3339(),
-                        by.to_string(),
-                        note
-                    ],
-                )
-                .or_store_error()?;
-            if changed == 1 {
-                super::account::audit(
-                    connection,
-                    Some(tenant),
-                    &by.to_string(),
-                    "anomaly resolved",
-                    &id.to_string(),
-                )?;
+            // All are looked up before any is changed.
+            for id in &ids {
+                one(connection, tenant, *id, now)?;
             }
-            one(connection, tenant, id)
+            for id in &ids {
+                action::act(connection, (tenant, *id), by, &action, now)?;
+            }
+            ids.iter()
+                .map(|id| one(connection, tenant, *id, now))
+                .collect()
         })
+    }
+
+    fn ledger(
+        &self,
+        tenant: TenantId,
+        anomaly: Option<AnomalyId>,
+        after: u64,
+        n_rows: u32,
+    ) -> StoreFuture<'_, Vec<LedgerEntry>> {
+        self.read(move |connection| ledger::entries(connection, tenant, anomaly, after, n_rows))
+    }
+
+    fn ledger_head(&self, tenant: TenantId) -> StoreFuture<'_, LedgerHead> {
+        self.read(move |connection| ledger::head(connection, tenant))
     }
 }
 
-fn one(connection: &Connection, tenant: TenantId, id: AnomalyId) -> Result<AnomalyRow, StoreError> {
-    let sql = LISTED.to_owned() + "WHERE i.tenant_id = ?1 AND i.id = ?2";
+fn one(
+    connection: &Connection,
+    tenant: TenantId,
+    id: AnomalyId,
+    now: Timestamp,
+) -> Result<AnomalyRow, StoreError> {
+    let sql = LISTED.to_owned() + "WHERE i.tenant_id = :tenant AND i.id = :id";
     let mut statement = connection.prepare_cached(&sql).or_store_error()?;
-    let found = first(
-        &mut statement,
-        [tenant.to_string(), id.to_string()],
-        |row| listed(row, tenant),
-    )?;
+    let parameters = named_params! {
+        ":tenant": tenant.to_string(),
+        ":id": id.to_string(),
+        ":since": lately_since(now),
+        ":now": now.to_rfc3339(),
+    };
+    let found = first(&mut statement, parameters, |row| listed(row, tenant))?;
     found.ok_or(StoreError::NotFound)
+}
+
+/// The moment after which an opening or closing is lately.
+fn lately_since(now: Timestamp) -> String {
+    let since = now.saturating_sub(Span::from_secs(limit::FLAPPING_S));
+    since.to_rfc3339()
 }
 
 fn listed(row: &Row<'_>, tenant: TenantId) -> Result<AnomalyRow, StoreError> {
@@ -157,17 +193,54 @@ fn listed(row: &Row<'_>, tenant: TenantId) -> Result<AnomalyRow, StoreError> {
             detected_at: text(row, 8)?,
             last_seen_at: text(row, 9)?,
             occurrences: occurrences.unsigned_abs(),
+            last_detail: optional(row, 16)?,
+            previous: optional(row, 17)?,
+            acknowledged: acknowledged(row)?,
+            snoozed: snoozed(row)?,
             closed,
         },
         agent_name: text(row, 2)?,
         closed_by: optional(row, 13)?,
+        n_changes: row.get(26).or_store_error()?,
     })
+}
+
+fn acknowledged(row: &Row<'_>) -> Result<Option<Acknowledged>, StoreError> {
+    let Some(at) = optional(row, 18)? else {
+        return Ok(None);
+    };
+    Ok(Some(Acknowledged {
+        at,
+        by: text(row, 19)?,
+        reason: text(row, 20)?,
+        until: optional(row, 21)?,
+    }))
+}
+
+fn snoozed(row: &Row<'_>) -> Result<Option<Snoozed>, StoreError> {
+    let Some(at) = optional(row, 22)? else {
+        return Ok(None);
+    };
+    Ok(Some(Snoozed {
+        at,
+        by: text(row, 23)?,
+        reason: text(row, 24)?,
+        until: text(row, 25)?,
+    }))
 }
 
 impl TextColumn for Resolution {
     fn from_text(text: &str) -> Option<Self> {
         Self::parse(text)
     }
+}
+
+/// What the record of a finding needs to know of the anomaly that is open.
+struct Open {
+    id: AnomalyId,
+    severity: Severity,
+    last_seen_at: Timestamp,
+    occurrences: u64,
 }
 
 /// Records a finding: opens an anomaly, or counts it on the one that is open, whose severity may
@@ -180,57 +253,137 @@ pub(super) fn record(
     occurrences: u64,
     signal: &Signal,
 ) -> Result<bool, StoreError> {
-    let (tenant_id, agent_id) = (tenant.to_string(), agent.to_string());
-    let occurrences = i64::try_from(occurrences).unwrap_or(i64::MAX);
-    let sql = "SELECT id, severity FROM integrity_anomalies \
+    let sql = "SELECT id, severity, last_seen_at, occurrences FROM integrity_anomalies \
                WHERE tenant_id = ?1 AND agent_id = ?2 AND kind = ?3 AND resolved_at IS NULL";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let parameters = params![tenant_id, agent_id, finding.kind.as_str()];
+    let parameters = params![tenant.to_string(), agent.to_string(), finding.kind.as_str()];
     let open = first(&mut statement, parameters, |row| {
-        Ok((text::<AnomalyId>(row, 0)?, text::<Severity>(row, 1)?))
+        let occurrences: i64 = row.get(3).or_store_error()?;
+        Ok(Open {
+            id: text(row, 0)?,
+            severity: text(row, 1)?,
+            last_seen_at: text(row, 2)?,
+            occurrences: occurrences.unsigned_abs(),
+        })
     })?;
-    let Some((id, severity)) = open else {
-        let sql = "INSERT INTO integrity_anomalies (id, tenant_id, agent_id, kind, severity, \
-                   summary, detail, evidence, detected_at, last_seen_at, occurrences) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)";
-        let mut statement = connection.prepare_cached(sql).or_store_error()?;
-        let inserted = statement.execute(params![
-            AnomalyId::from_random_bytes(random_bytes()).to_string(),
-            tenant_id,
-            agent_id,
-            finding.kind.as_str(),
-            finding.severity.as_str(),
-            finding.summary,
-            finding.detail,
-            finding.evidence,
-            at.to_rfc3339(),
+    let Some(open) = open else {
+        let opened = Anomaly {
+            id: AnomalyId::from_random_bytes(random_bytes()),
+            tenant,
+            agent,
+            finding: finding.clone(),
+            detected_at: at,
+            last_seen_at: at,
             occurrences,
-        ]);
-        inserted.or_store_error()?;
+            last_detail: None,
+            previous: previous(connection, (tenant, agent), finding.kind)?,
+            acknowledged: None,
+            snoozed: None,
+            closed: None,
+        };
+        insert(connection, &opened)?;
+        let actor = service_user(connection, tenant)?;
+        append(connection, tenant, EventDraft::opened(&opened, actor))?;
         put_signal(connection, tenant, signal)?;
         return Ok(true);
     };
-    let sql = "UPDATE integrity_anomalies SET last_seen_at = max(last_seen_at, ?3), \
-               occurrences = occurrences + ?4, severity = ?5 WHERE tenant_id = ?1 AND id = ?2";
-    let worst = severity.max(finding.severity);
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let updated = statement.execute(params![
-        tenant_id,
-        id.to_string(),
-        at.to_rfc3339(),
-        occurrences,
-        worst.as_str()
-    ]);
-    updated.or_store_error()?;
-    if finding.severity > severity {
+    let is_worse = finding.severity > open.severity;
+    count(connection, tenant, &open, (at, finding, occurrences))?;
+    if is_worse {
         put_signal(connection, tenant, signal)?;
     }
     Ok(false)
 }
 
-/// What a listing reads of an anomaly, in the order in which [`listed`] reads it.
+/// Finds the newest anomaly of an agent and kind: of those that were detected at one time, the one
+/// that the ledger spoke of last.
+fn previous(
+    connection: &Connection,
+    (tenant, agent): (TenantId, AgentId),
+    kind: AnomalyKind,
+) -> Result<Option<AnomalyId>, StoreError> {
+    let sql = "SELECT i.id FROM integrity_anomalies i \
+               WHERE i.tenant_id = ?1 AND i.agent_id = ?2 AND i.kind = ?3 \
+               ORDER BY i.detected_at DESC, (SELECT max(e.seq) FROM integrity_events e \
+               WHERE e.tenant_id = ?1 AND e.anomaly_id = i.id) DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let parameters = params![tenant.to_string(), agent.to_string(), kind.as_str()];
+    first(&mut statement, parameters, |row| text(row, 0))
+}
+
+fn insert(connection: &Connection, opened: &Anomaly) -> Result<(), StoreError> {
+    let sql = "INSERT INTO integrity_anomalies (id, tenant_id, agent_id, kind, severity, \
+               summary, detail, evidence, detected_at, last_seen_at, occurrences, previous_id) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let finding = &opened.finding;
+    let inserted = statement.execute(params![
+        opened.id.to_string(),
+        opened.tenant.to_string(),
+        opened.agent.to_string(),
+        finding.kind.as_str(),
+        finding.severity.as_str(),
+        finding.summary,
+        finding.detail,
+        finding.evidence,
+        opened.detected_at.to_rfc3339(),
+        opened.last_seen_at.to_rfc3339(),
+        i64::try_from(opened.occurrences).unwrap_or(i64::MAX),
+        opened.previous.map(|previous| previous.to_string()),
+    ]);
+    inserted.or_store_error().map(drop)
+}
+
+/// Counts a finding on the anomaly that is open, and writes down what the ledger keeps of it.
+fn count(
+    connection: &Connection,
+    tenant: TenantId,
+    open: &Open,
+    (at, finding, occurrences): (Timestamp, &Finding, u64),
+) -> Result<(), StoreError> {
+    let last_seen_at = open.last_seen_at.max(at);
+    let (before, after) = (
+        open.occurrences,
+        open.occurrences.saturating_add(occurrences),
+    );
+    let sql = "UPDATE integrity_anomalies SET last_seen_at = ?3, occurrences = ?4, \
+               severity = ?5, last_detail = ?6 WHERE tenant_id = ?1 AND id = ?2";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let updated = statement.execute(params![
+        tenant.to_string(),
+        open.id.to_string(),
+        last_seen_at.to_rfc3339(),
+        i64::try_from(after).unwrap_or(i64::MAX),
+        open.severity.max(finding.severity).as_str(),
+        finding.to_last_detail(),
+    ]);
+    updated.or_store_error()?;
+    let is_worse = finding.severity > open.severity;
+    if !is_worse && !is_sampled(before, after) {
+        return Ok(());
+    }
+    let actor = service_user(connection, tenant)?;
+    let event = if is_worse {
+        let rise = (open.severity, finding.severity);
+        EventDraft::severity_raised(open.id, rise, actor, last_seen_at)
+    } else {
+        EventDraft::seen(open.id, after, actor, last_seen_at)
+    };
+    append(connection, tenant, event)
+}
+
+/// What a listing reads of an anomaly, in the order in which [`listed`] reads it; `:since` and
+/// `:now` are the ends of lately.
 const LISTED: &str = "SELECT i.id, i.agent_id, a.name, i.kind, i.severity, i.summary, i.detail, \
     i.evidence, i.detected_at, i.last_seen_at, i.occurrences, i.resolved_at, i.resolved_by, \
-    u.email, i.resolution, i.note FROM integrity_anomalies i \
+    u.email, i.resolution, i.note, i.last_detail, i.previous_id, i.acknowledged_at, \
+    i.acknowledged_by, i.acknowledged_reason, i.acknowledged_until, i.snoozed_at, i.snoozed_by, \
+    i.snoozed_reason, i.snoozed_until, (SELECT count(*) FROM integrity_anomalies o \
+        WHERE o.tenant_id = i.tenant_id AND o.agent_id = i.agent_id AND o.kind = i.kind \
+        AND o.detected_at > :since AND o.detected_at <= :now) \
+    + (SELECT count(*) FROM integrity_anomalies c \
+        WHERE c.tenant_id = i.tenant_id AND c.agent_id = i.agent_id AND c.kind = i.kind \
+        AND c.resolved_at > :since AND c.resolved_at <= :now) \
+    FROM integrity_anomalies i \
     JOIN agents a ON a.tenant_id = i.tenant_id AND a.id = i.agent_id \
     LEFT JOIN users u ON u.tenant_id = i.tenant_id AND u.id = i.resolved_by ";

@@ -1,17 +1,21 @@
 //! What the integrity cycle reads and writes.
 
-use monsys_core::anomaly::{OpenAnomaly, Transition};
+use monsys_core::anomaly::{Closed, OpenAnomaly, Resolution, Transition};
 use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
 use monsys_core::id::{AgentId, AnomalyId, TenantId};
 use monsys_core::limit;
-use monsys_core::signal::Signal;
-use monsys_core::store::{CycleCommit, CycleStore, FactsPage, Lease, StoreError, StoreFuture};
+use monsys_core::store::{
+    CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, Lease, StoreError, StoreFuture,
+};
 use monsys_core::time::{Span, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
+use super::action::close;
 use super::anomaly::record;
 use super::column::{OrStoreError, first, optional, rows, text};
+use super::cycle_record::{put_record, records};
+use super::ledger::service_user;
 use super::nonce::forget_nonces;
 use super::signal::put_signal;
 
@@ -84,7 +88,7 @@ impl CycleStore for SqliteStore {
             let snapshot = connection.unchecked_transaction().or_store_error()?;
             let sql = "SELECT id, version, version_highest, last_verified_at FROM agents \
                        WHERE tenant_id = ?1 AND id > ?2 AND revoked_at IS NULL \
-                       ORDER BY id LIMIT ?3";
+                       AND id <> tenant_id ORDER BY id LIMIT ?3";
             let mut statement = snapshot.prepare_cached(sql).or_store_error()?;
             let after = after.map(|after| after.to_string()).unwrap_or_default();
             let parameters = params![tenant.to_string(), after, i64::from(n_agents) + 1];
@@ -103,15 +107,37 @@ impl CycleStore for SqliteStore {
         })
     }
 
-    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, usize> {
+    fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, CycleChanges> {
+        if commit.transitions.is_empty() {
+            return Box::pin(std::future::ready(Ok(CycleChanges::default())));
+        }
         let commit = commit.clone();
         self.write(move |connection| {
-            let mut opened = 0;
+            let mut changes = CycleChanges::default();
             for transition in &commit.transitions {
-                opened += usize::from(apply(connection, commit.tenant, commit.at, transition)?);
+                apply(
+                    connection,
+                    commit.tenant,
+                    commit.at,
+                    transition,
+                    &mut changes,
+                )?;
             }
-            Ok(opened)
+            Ok(changes)
         })
+    }
+
+    fn record_cycle<'a>(
+        &'a self,
+        tenant: TenantId,
+        record: &'a CycleRecord,
+    ) -> StoreFuture<'a, ()> {
+        let record = record.clone();
+        self.write(move |connection| put_record(connection, tenant, &record))
+    }
+
+    fn cycles(&self, tenant: TenantId, n_rows: u32) -> StoreFuture<'_, Vec<CycleRecord>> {
+        self.read(move |connection| records(connection, tenant, n_rows))
     }
 }
 
@@ -213,48 +239,60 @@ fn apply(
     tenant: TenantId,
     at: Timestamp,
     transition: &Transition,
-) -> Result<bool, StoreError> {
+    changes: &mut CycleChanges,
+) -> Result<(), StoreError> {
     match transition {
         Transition::Record {
             agent,
             finding,
             occurrences,
             signal,
-        } => record(
-            connection,
-            (tenant, *agent),
-            at,
-            finding,
-            *occurrences,
-            signal,
-        ),
+        } => {
+            let of = (tenant, *agent);
+            let is_opened = record(connection, of, at, finding, *occurrences, signal)?;
+            changes.n_opened += u64::from(is_opened);
+        }
         Transition::Resolve {
             id,
             last_seen_at,
             signal,
-        } => close(connection, tenant, at, (*id, *last_seen_at), signal).map(|()| false),
+        } => {
+            if close_unseen(connection, tenant, at, (*id, *last_seen_at))? {
+                put_signal(connection, tenant, signal)?;
+                changes.n_resolved += 1;
+            }
+        }
     }
+    Ok(())
 }
 
-fn close(
+/// Closes an anomaly because its check passes, unless it was seen since. Tells whether it did.
+fn close_unseen(
     connection: &Connection,
     tenant: TenantId,
     at: Timestamp,
     (id, last_seen_at): (AnomalyId, Timestamp),
-    signal: &Signal,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE integrity_anomalies SET resolved_at = ?3, resolution = 'auto', \
-               resolved_by = (SELECT u.id FROM users u WHERE u.tenant_id = ?1 AND u.role = 'service') \
-               WHERE tenant_id = ?1 AND id = ?2 AND resolved_at IS NULL AND last_seen_at = ?4";
+) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM integrity_anomalies \
+               WHERE tenant_id = ?1 AND id = ?2 AND resolved_at IS NULL AND last_seen_at = ?3";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let parameters = params![
         tenant.to_string(),
         id.to_string(),
-        at.to_rfc3339(),
         last_seen_at.to_rfc3339()
     ];
-    if statement.execute(parameters).or_store_error()? == 1 {
-        put_signal(connection, tenant, signal)?;
+    let n_unseen: i64 = statement
+        .query_row(parameters, |row| row.get(0))
+        .or_store_error()?;
+    if n_unseen == 0 {
+        return Ok(false);
     }
-    Ok(())
+    let closed = Closed {
+        at: at.max(last_seen_at),
+        by: service_user(connection, tenant)?,
+        resolution: Resolution::Auto,
+        note: None,
+    };
+    close(connection, tenant, id, &closed)?;
+    Ok(true)
 }

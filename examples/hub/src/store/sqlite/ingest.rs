@@ -105,7 +105,8 @@ fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutc
 /// holds: a key pinned since, or an agent revoked since, makes the sender come again.
 fn positions_of(connection: &Connection, batch: &IngestBatch) -> Result<PositionSet, StoreError> {
     let sql = "SELECT positions, public_key IS NOT NULL, revoked_at IS NOT NULL, \
-               device_key IS NOT NULL FROM agents WHERE tenant_id = ?1 AND id = ?2";
+               device_key IS NOT NULL FROM agents \
+               WHERE tenant_id = ?1 AND id = ?2 AND id <> tenant_id";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let read = |row: &rusqlite::Row<'_>| {
         let bytes = row

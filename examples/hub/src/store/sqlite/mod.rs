@@ -3,15 +3,21 @@
 //! What: the storage contract of `monsys-core`, and the hub's own accounts. What not: decisions.
 //! Writes queue up for one thread, which runs as many as are waiting in one transaction, each in a
 //! savepoint of its own, and answers them after the commit is durable. Reads run beside it on a few
-//! connections that cannot write.
+//! connections that cannot write. None of them can change the schema or lose a row of the ledger.
 
 mod account;
+mod action;
 mod agent;
 mod anomaly;
 pub(crate) mod archive;
 mod column;
 mod cycle;
+mod cycle_record;
+mod guard;
 mod ingest;
+mod ledger;
+#[cfg(test)]
+mod ledger_tests;
 mod maintenance;
 mod migrate;
 mod nonce;
@@ -46,8 +52,9 @@ impl SqliteStore {
     /// # Errors
     /// When the file is no store of this schema, or cannot be read and written.
     pub fn open(file: &Path) -> Result<Self, OpenError> {
-        let connection = open_writable(file)?;
+        let mut connection = open_writable(file)?;
         migrate::migrate_empty(&connection)?;
+        guard::guard(&mut connection)?;
         Self::start(file, connection)
     }
 
@@ -100,8 +107,14 @@ impl Readers {
             .pop();
         match idle {
             Some(connection) => Ok(connection),
-            None => open_read_only(&self.file).map_err(|e| column::store_error(&e)),
+            None => self.open().map_err(|e| column::store_error(&e)),
         }
+    }
+
+    fn open(&self) -> rusqlite::Result<Connection> {
+        let mut connection = open_read_only(&self.file)?;
+        guard::guard(&mut connection)?;
+        Ok(connection)
     }
 
     fn give_back(&self, connection: Connection) {

@@ -11,7 +11,8 @@ use super::column::{OrStoreError, first, optional, text};
 
 /// Uses up the nonce of a request by itself.
 pub(super) fn spend(connection: &Connection, spent: &NonceUse) -> Result<NonceOutcome, StoreError> {
-    let sql = "SELECT device_key IS NOT NULL FROM agents WHERE tenant_id = ?1 AND id = ?2";
+    let sql = "SELECT device_key IS NOT NULL FROM agents \
+               WHERE tenant_id = ?1 AND id = ?2 AND id <> tenant_id";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let ids = [spent.tenant.to_string(), spent.agent.to_string()];
     let is_device = first(&mut statement, ids, |row| row.get(0).or_store_error())?;

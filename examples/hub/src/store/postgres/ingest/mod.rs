@@ -29,6 +29,7 @@ use self::payload::PayloadRows;
 use super::PostgresStore;
 use super::anomaly::record;
 use super::fault::Fault;
+use super::ledger::Ledger;
 use super::nonce::{self, KNOWN, Known, KnownQuery, Nonces, known_of, spend};
 use super::partition::{Slice, Table};
 use super::row_values::RowValues;
@@ -68,8 +69,10 @@ impl IngestStore for PostgresStore {
                 Box::pin(async move {
                     let (finding, signal) = (&found.finding, &found.signal);
                     let of = (found.tenant, found.agent);
-                    record(tx, of, found.at, finding, found.occurrences, signal).await?;
-                    Ok(())
+                    let mut ledger = Ledger::lock(tx, found.tenant).await?;
+                    let n = found.occurrences;
+                    record(tx, &mut ledger, of, found.at, finding, n, signal).await?;
+                    ledger.write(tx).await
                 })
             },
         )
@@ -172,10 +175,15 @@ async fn commit_of_tenant(
         return Ok(outcomes);
     }
     tx.write(&rows).await?;
-    for (batch, (finding, signal)) in found {
-        let of = (tenant, batch.agent);
-        record(tx, of, batch.received_at, finding, 1, signal).await?;
+    if found.is_empty() {
+        return Ok(outcomes);
     }
+    let mut ledger = Ledger::lock(tx, tenant).await?;
+    for (batch, (finding, signal)) in found {
+        let (of, at) = ((tenant, batch.agent), batch.received_at);
+        record(tx, &mut ledger, of, at, finding, 1, signal).await?;
+    }
+    ledger.write(tx).await?;
     Ok(outcomes)
 }
 

@@ -8,8 +8,8 @@ DECLARE
 BEGIN
     FOREACH relation IN ARRAY ARRAY[
         'users', 'agents', 'ingest_contents', 'ingest_nonces', 'metrics', 'endpoint_snapshots',
-        'signal_streams', 'signal_current', 'integrity_anomalies', 'login_links', 'sessions',
-        'audit_log', 'tenants'
+        'signal_streams', 'signal_current', 'integrity_anomalies', 'integrity_events',
+        'ledger_heads', 'integrity_cycles', 'login_links', 'sessions', 'audit_log', 'tenants'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', relation);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', relation);
@@ -28,7 +28,8 @@ BEGIN
     FOREACH relation IN ARRAY ARRAY[
         'tenants', 'users', 'agents', 'ingest_contents', 'ingest_nonces', 'metrics',
         'endpoint_snapshots', 'signal_streams', 'signal_current', 'integrity_anomalies',
-        'login_links', 'sessions', 'audit_log'
+        'integrity_events', 'ledger_heads', 'integrity_cycles', 'login_links', 'sessions',
+        'audit_log'
     ] LOOP
         EXECUTE format(
             'CREATE POLICY of_owner ON %I FOR SELECT TO monsys_owner USING (true)', relation
@@ -50,16 +51,18 @@ GRANT SELECT, INSERT, UPDATE (holder, expires_at) ON leases TO monsys_app;
 GRANT SELECT, INSERT, UPDATE (used_at) ON setup_links TO monsys_app;
 GRANT SELECT, INSERT ON tenants, users, ingest_contents, ingest_nonces, metrics,
     endpoint_snapshots, signal_streams, signal_current, login_links, sessions, audit_log,
-    agents, integrity_anomalies TO monsys_app;
+    agents, integrity_anomalies, integrity_events, ledger_heads, integrity_cycles TO monsys_app;
 GRANT UPDATE (public_key, revoked_at, last_seen_at, last_verified_at, version, version_highest,
     version_highest_key, positions) ON agents TO monsys_app;
-GRANT UPDATE (severity, last_seen_at, occurrences, resolved_at, resolved_by, resolution, note)
-    ON integrity_anomalies TO monsys_app;
+GRANT UPDATE (severity, last_seen_at, occurrences, last_detail, acknowledged_at, acknowledged_by,
+    acknowledged_reason, acknowledged_until, snoozed_at, snoozed_by, snoozed_reason, snoozed_until,
+    resolved_at, resolved_by, resolution, note) ON integrity_anomalies TO monsys_app;
+GRANT UPDATE (seq, hash) ON ledger_heads TO monsys_app;
 GRANT UPDATE (signal_value, severity, observed_at, ttl_seconds, expires_at, arrival), DELETE
     ON signal_current TO monsys_app;
 GRANT USAGE ON SEQUENCE signal_arrivals TO monsys_app;
 GRANT UPDATE (used_at) ON login_links TO monsys_app;
-GRANT DELETE ON sessions, ingest_contents TO monsys_app;
+GRANT DELETE ON sessions, ingest_contents, integrity_cycles TO monsys_app;
 
 -- What must cross the tenants. Each runs as the owner, finds its tables by their full names and
 -- nothing by a search path that a caller could bend, and answers what one request may know.
@@ -208,7 +211,8 @@ REVOKE EXECUTE ON FUNCTION
     monsys_user_count(), monsys_tenant_of_user(uuid), monsys_tenant_of_link(bytea),
     monsys_tenant_of_session(bytea), monsys_is_audited(uuid), monsys_partition_width(text),
     monsys_make_partitions(text, timestamptz, timestamptz),
-    monsys_drop_partitions(text, timestamptz), monsys_refuse_change()
+    monsys_drop_partitions(text, timestamptz), monsys_refuse_change(), monsys_follow_head(),
+    monsys_check_head()
     FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
@@ -229,7 +233,7 @@ DECLARE
 BEGIN
     FOREACH relation IN ARRAY ARRAY[
         'tenants', 'users', 'agents', 'metrics', 'signal_streams', 'integrity_anomalies',
-        'audit_log', 'endpoint_snapshots'
+        'integrity_events', 'audit_log', 'endpoint_snapshots'
     ] LOOP
         EXECUTE format(
             'CREATE POLICY of_auditor ON %I FOR SELECT TO monsys_auditor '
@@ -241,7 +245,7 @@ BEGIN
 END
 $$;
 
-GRANT SELECT ON tenants, users, metrics, signal_streams, integrity_anomalies, audit_log,
-    endpoint_snapshots TO monsys_auditor;
+GRANT SELECT ON tenants, users, metrics, signal_streams, integrity_anomalies, integrity_events,
+    audit_log, endpoint_snapshots TO monsys_auditor;
 GRANT SELECT (id, tenant_id, name, enrolled_at, revoked_at, last_seen_at, last_verified_at, version,
     version_highest) ON agents TO monsys_auditor;

@@ -48,6 +48,8 @@ CREATE TABLE users (
 
 CREATE INDEX users_by_id ON users (id);
 
+-- The row whose id is its tenant_id is the hub's own: it has no credential and was never active. It
+-- is there for the auditor's queries, which join each anomaly with its agent.
 CREATE TABLE agents (
     id uuid NOT NULL,
     tenant_id uuid NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
@@ -71,6 +73,8 @@ CREATE TABLE agents (
         (device_key IS NULL) = (token_digest IS NOT NULL)
         AND (device_key IS NULL) = (pin_until IS NOT NULL)
         AND (device_key IS NULL OR public_key IS NULL)
+        OR id = tenant_id AND device_key IS NULL AND token_digest IS NULL AND pin_until IS NULL
+        AND public_key IS NULL AND revoked_at IS NOT NULL
     ),
     CONSTRAINT device_word CHECK (device_key IS NULL OR name ~ '\A[A-Za-z0-9._-]{1,64}\Z')
 )
@@ -227,7 +231,10 @@ CREATE TABLE integrity_anomalies (
     agent_id uuid NOT NULL,
     kind text COLLATE "C" NOT NULL CONSTRAINT kind_word CHECK (kind IN (
         'unsigned_payload', 'signature_invalid', 'clock_drift',
-        'cadence_anomaly', 'flat_metrics', 'version_downgrade'
+        'cadence_anomaly', 'flat_metrics', 'version_downgrade',
+        'agent_silent', 'agent_cloned', 'sequence_regress', 'replayed_series', 'duplicate_feed',
+        'looped_recording', 'exact_ramp', 'stale_collector', 'version_unparseable',
+        'detector_stalled'
     )),
     severity text COLLATE "C" NOT NULL CONSTRAINT anomaly_severity_word CHECK (
         severity IN ('info', 'low', 'medium', 'high', 'critical')
@@ -243,6 +250,16 @@ CREATE TABLE integrity_anomalies (
     detected_at timestamptz NOT NULL,
     last_seen_at timestamptz NOT NULL,
     occurrences bigint NOT NULL CONSTRAINT occurrences_positive CHECK (occurrences >= 1),
+    last_detail json CONSTRAINT last_detail_object CHECK (json_typeof(last_detail) = 'object'),
+    previous_id uuid,
+    acknowledged_at timestamptz,
+    acknowledged_by uuid,
+    acknowledged_reason text,
+    acknowledged_until timestamptz,
+    snoozed_at timestamptz,
+    snoozed_by uuid,
+    snoozed_reason text,
+    snoozed_until timestamptz,
     resolved_at timestamptz,
     resolved_by uuid,
     resolution text COLLATE "C" CONSTRAINT resolution_word CHECK (resolution IN ('manual', 'auto')),
@@ -253,7 +270,19 @@ CREATE TABLE integrity_anomalies (
         (resolved_at IS NULL) = (resolved_by IS NULL)
         AND (resolved_at IS NULL) = (resolution IS NULL)
     ),
+    CONSTRAINT acknowledged_by_someone CHECK (
+        num_nulls(acknowledged_at, acknowledged_by, acknowledged_reason) IN (0, 3)
+        AND (acknowledged_until IS NULL OR acknowledged_at IS NOT NULL)
+    ),
+    CONSTRAINT snoozed_by_someone CHECK (
+        num_nulls(snoozed_at, snoozed_by, snoozed_reason, snoozed_until) IN (0, 4)
+    ),
     FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT,
+    -- An import reads rows in the order of their identifiers, so it looks at its end.
+    FOREIGN KEY (tenant_id, previous_id) REFERENCES integrity_anomalies (tenant_id, id)
+        ON DELETE RESTRICT DEFERRABLE INITIALLY IMMEDIATE,
+    FOREIGN KEY (tenant_id, acknowledged_by) REFERENCES users (tenant_id, id) ON DELETE RESTRICT,
+    FOREIGN KEY (tenant_id, snoozed_by) REFERENCES users (tenant_id, id) ON DELETE RESTRICT,
     FOREIGN KEY (tenant_id, resolved_by) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
 );
 
@@ -262,6 +291,54 @@ CREATE UNIQUE INDEX one_open_anomaly_per_kind
 
 CREATE INDEX integrity_anomalies_listed
     ON integrity_anomalies (tenant_id, severity_rank, detected_at DESC, id DESC);
+
+CREATE INDEX integrity_anomalies_by_agent
+    ON integrity_anomalies (tenant_id, agent_id, kind, detected_at);
+
+-- What happened to anomalies, chained by hash: one chain per organisation, numbered from 1.
+CREATE TABLE integrity_events (
+    tenant_id uuid NOT NULL,
+    seq bigint NOT NULL CONSTRAINT seq_positive CHECK (seq >= 1),
+    anomaly_id uuid NOT NULL,
+    kind text COLLATE "C" NOT NULL CONSTRAINT event_kind_word CHECK (kind IN (
+        'opened', 'seen', 'severity_raised', 'acknowledged', 'snoozed', 'resolved',
+        'baseline_accepted'
+    )),
+    actor uuid NOT NULL,
+    at timestamptz NOT NULL,
+    data json NOT NULL CONSTRAINT data_object CHECK (json_typeof(data) = 'object'),
+    prev_hash bytea NOT NULL CONSTRAINT prev_hash_size CHECK (octet_length(prev_hash) = 32),
+    hash bytea NOT NULL CONSTRAINT hash_size CHECK (octet_length(hash) = 32),
+    PRIMARY KEY (tenant_id, seq),
+    FOREIGN KEY (tenant_id, anomaly_id) REFERENCES integrity_anomalies (tenant_id, id)
+        ON DELETE RESTRICT,
+    FOREIGN KEY (tenant_id, actor) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+);
+
+CREATE INDEX integrity_events_by_anomaly ON integrity_events (tenant_id, anomaly_id, seq);
+
+-- Where the chain of an organisation ends; made with the organisation. Who locks the row writes next.
+CREATE TABLE ledger_heads (
+    tenant_id uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE RESTRICT,
+    seq bigint NOT NULL,
+    hash bytea NOT NULL CONSTRAINT head_hash_size CHECK (octet_length(hash) = 32)
+)
+-- Each entry rewrites the row of its organisation.
+WITH (fillfactor = 50);
+
+-- How each cycle went, kept for 14 days; faults are {"agent", "kind", "message"}.
+CREATE TABLE integrity_cycles (
+    tenant_id uuid NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    at timestamptz NOT NULL,
+    took_ms bigint NOT NULL,
+    n_agents bigint NOT NULL,
+    n_opened bigint NOT NULL,
+    n_resolved bigint NOT NULL,
+    n_missed bigint NOT NULL,
+    n_failed_pages bigint NOT NULL,
+    faults json NOT NULL CONSTRAINT faults_array CHECK (json_typeof(faults) = 'array'),
+    PRIMARY KEY (tenant_id, at)
+);
 
 CREATE TABLE login_links (
     tenant_id uuid NOT NULL,
@@ -320,9 +397,11 @@ CREATE TRIGGER integrity_anomalies_keep BEFORE DELETE OR TRUNCATE ON integrity_a
 CREATE TRIGGER integrity_anomalies_freeze BEFORE UPDATE ON integrity_anomalies FOR EACH ROW
     WHEN (
         OLD.resolved_at IS NOT NULL
-        OR (NEW.id, NEW.tenant_id, NEW.agent_id, NEW.kind, NEW.summary, NEW.detected_at)
+        OR (NEW.id, NEW.tenant_id, NEW.agent_id, NEW.kind, NEW.summary, NEW.detected_at,
+            NEW.previous_id)
             IS DISTINCT FROM
-            (OLD.id, OLD.tenant_id, OLD.agent_id, OLD.kind, OLD.summary, OLD.detected_at)
+            (OLD.id, OLD.tenant_id, OLD.agent_id, OLD.kind, OLD.summary, OLD.detected_at,
+            OLD.previous_id)
         OR NEW.detail::text IS DISTINCT FROM OLD.detail::text
         OR NEW.evidence::text IS DISTINCT FROM OLD.evidence::text
         OR strpos('info low medium high critical', NEW.severity)
@@ -334,3 +413,64 @@ CREATE TRIGGER integrity_anomalies_freeze BEFORE UPDATE ON integrity_anomalies F
 
 CREATE TRIGGER audit_log_keep BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_log
     EXECUTE FUNCTION monsys_refuse_change();
+
+CREATE TRIGGER integrity_events_keep BEFORE DELETE OR UPDATE OR TRUNCATE ON integrity_events
+    EXECUTE FUNCTION monsys_refuse_change();
+
+CREATE TRIGGER ledger_heads_keep BEFORE DELETE OR TRUNCATE ON ledger_heads
+    EXECUTE FUNCTION monsys_refuse_change();
+
+-- An entry follows the head, and becomes it. After the row, so that the head never points at an
+-- entry that is not there. Where an import reads entries there is no head yet; the entry before
+-- counts.
+CREATE FUNCTION monsys_follow_head() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE public.ledger_heads SET seq = NEW.seq, hash = NEW.hash
+    WHERE tenant_id = NEW.tenant_id AND seq = NEW.seq - 1 AND hash = NEW.prev_hash;
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF NOT EXISTS (SELECT FROM public.ledger_heads WHERE tenant_id = NEW.tenant_id) AND (
+        NEW.seq = 1 AND NEW.prev_hash = decode(repeat('00', 32), 'hex')
+        OR EXISTS (
+            SELECT FROM public.integrity_events
+            WHERE tenant_id = NEW.tenant_id AND seq = NEW.seq - 1 AND hash = NEW.prev_hash
+        )
+    ) THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION 'an entry follows the one before it'
+        USING ERRCODE = 'check_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+END
+$$;
+
+CREATE TRIGGER integrity_events_chain AFTER INSERT ON integrity_events FOR EACH ROW
+    EXECUTE FUNCTION monsys_follow_head();
+
+-- A head is the last entry, or stands before the first; it moves by one entry and not back.
+CREATE FUNCTION monsys_check_head() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'INSERT' OR (NEW.tenant_id = OLD.tenant_id AND NEW.seq = OLD.seq + 1) THEN
+        -- An update moves over entries of its own statement, which are there already.
+        IF (TG_OP = 'UPDATE' OR NOT EXISTS (
+            SELECT FROM public.integrity_events
+            WHERE tenant_id = NEW.tenant_id AND seq > NEW.seq
+        )) AND (
+            NEW.seq = 0 AND NEW.hash = decode(repeat('00', 32), 'hex')
+            OR EXISTS (
+                SELECT FROM public.integrity_events
+                WHERE tenant_id = NEW.tenant_id AND seq = NEW.seq AND hash = NEW.hash
+            )
+        ) THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the head of the ledger is its last entry'
+        USING ERRCODE = 'check_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+END
+$$;
+
+CREATE TRIGGER ledger_heads_move BEFORE INSERT OR UPDATE ON ledger_heads FOR EACH ROW
+    EXECUTE FUNCTION monsys_check_head();

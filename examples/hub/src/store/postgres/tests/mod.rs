@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod rights;
@@ -24,8 +26,9 @@ use monsys_core::severity::Severity;
 use monsys_core::signal::{Signal, SignalDraft};
 use monsys_core::store::conformance::{BlockOn, Fixture, suite};
 use monsys_core::store::{
-    AgentStore, IngestBatch, IngestFinding, IngestOutcome, IngestStore, NewAgent, NewCredential,
-    Payload, PublicKey, SignatureStatus, StoreError, StoreFuture, TokenDigest, VersionSeen,
+    AgentStore, CycleRecord, CycleStore, IngestBatch, IngestFinding, IngestOutcome, IngestStore,
+    NewAgent, NewCredential, Payload, PublicKey, SignatureStatus, StoreError, StoreFuture,
+    TokenDigest, VersionSeen,
 };
 use monsys_core::time::{Span, Timestamp};
 
@@ -106,6 +109,9 @@ impl Scene {
             assert_eq!(self.commit(&batch), Ok(IngestOutcome::Accepted));
             let found = self.finding(place);
             self.wait.block_on(self.store.record(&found)).unwrap();
+            let cycle = cycle(wall_now());
+            let kept = self.store.record_cycle(self.tenants[place], &cycle);
+            self.wait.block_on(kept).unwrap();
         }
     }
 
@@ -172,6 +178,19 @@ impl Scene {
 async fn open(database: &Database) -> Result<PostgresStore, OpenError> {
     let place = PostgresPlace::parse(&database.url()).unwrap();
     PostgresStore::open(&place, None, wall_now()).await
+}
+
+fn cycle(at: Timestamp) -> CycleRecord {
+    CycleRecord {
+        at,
+        took_ms: 1,
+        n_agents: 1,
+        n_opened: 1,
+        n_resolved: 0,
+        n_missed: 0,
+        n_failed_pages: 0,
+        faults: Vec::new(),
+    }
 }
 
 fn signal(agent: AgentId, key: &str, severity: Option<Severity>) -> Signal {

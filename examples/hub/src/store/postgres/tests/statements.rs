@@ -2,16 +2,19 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 17] = [
     include_str!("../account.rs"),
+    include_str!("../action.rs"),
     include_str!("../agent.rs"),
     include_str!("../anomaly.rs"),
     include_str!("../auditor.rs"),
     include_str!("../cycle.rs"),
+    include_str!("../cycle_record.rs"),
     include_str!("../ingest/agent_state.rs"),
     include_str!("../ingest/content.rs"),
     include_str!("../ingest/live_key.rs"),
     include_str!("../ingest/payload.rs"),
+    include_str!("../ledger.rs"),
     include_str!("../maintenance.rs"),
     include_str!("../nonce.rs"),
     include_str!("../session.rs"),

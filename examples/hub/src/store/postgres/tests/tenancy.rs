@@ -3,7 +3,7 @@
 use super::{Scene, cluster};
 
 /// Every table with rows of organisations, and its column that says whose.
-pub(super) const TENANT_TABLES: [(&str, &str); 13] = [
+pub(super) const TENANT_TABLES: [(&str, &str); 16] = [
     ("tenants", "id"),
     ("users", "tenant_id"),
     ("agents", "tenant_id"),
@@ -14,6 +14,9 @@ pub(super) const TENANT_TABLES: [(&str, &str); 13] = [
     ("signal_streams", "tenant_id"),
     ("signal_current", "tenant_id"),
     ("integrity_anomalies", "tenant_id"),
+    ("integrity_events", "tenant_id"),
+    ("ledger_heads", "tenant_id"),
+    ("integrity_cycles", "tenant_id"),
     ("login_links", "tenant_id"),
     ("sessions", "tenant_id"),
     ("audit_log", "tenant_id"),
@@ -83,6 +86,13 @@ fn rows_of_another_tenant_are_refused() {
             "INSERT INTO ingest_nonces VALUES ('{one}', '{agent}', '\\x{}', now())",
             "00".repeat(32)
         ),
+        format!(
+            "INSERT INTO integrity_events SELECT '{one}', 2, '{agent}', 'seen', '{}', now(), \
+             '{{}}', '\\x{zeros}', '\\x{zeros}'",
+            scene.user,
+            zeros = "00".repeat(32)
+        ),
+        format!("INSERT INTO integrity_cycles VALUES ('{one}', now(), 1, 1, 1, 1, 1, 1, '[]')"),
     ];
     let settings = [
         "SELECT".to_owned(),
@@ -102,7 +112,8 @@ fn rows_of_another_tenant_are_refused() {
     );
     database.run(&update);
     assert_eq!(
-        database.number("SELECT count(*) FROM agents WHERE revoked_at IS NOT NULL"),
+        database
+            .number("SELECT count(*) FROM agents WHERE revoked_at IS NOT NULL AND id <> tenant_id"),
         0
     );
 }
@@ -161,12 +172,20 @@ fn auditors_run_the_queries_of_the_integrity_document_on_what_was_granted() {
     ));
     assert_eq!(ask(resolved), ["flat_metrics|1"]);
     assert!(ask(closers)[0].starts_with("a@example.invalid|flat_metrics|flat|"));
+    for query in [open, resolved, closers] {
+        let bent = format!("SET app.current_tenant = '{other}'; {query}");
+        assert_eq!(ask(&bent), ask(query), "{query}");
+    }
+    let events = "SELECT tenant_id, seq, kind FROM integrity_events";
+    assert_eq!(ask(events), [format!("{one}|1|opened")]);
     for secret in [
         "agents",
         "sessions",
         "login_links",
         "ingest_nonces",
         "auditor_tenants",
+        "ledger_heads",
+        "integrity_cycles",
     ] {
         let read = database.run_as(&auditor, &format!("SELECT * FROM {secret}"));
         assert!(read.unwrap_err().contains("42501"), "{secret}");

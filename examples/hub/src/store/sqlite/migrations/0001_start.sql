@@ -41,10 +41,16 @@ CREATE TABLE agents (
     positions BLOB NOT NULL,
     UNIQUE (tenant_id, name),
     UNIQUE (tenant_id, id),
+    -- What the hub finds about itself is about an agent with the identifier of its organisation,
+    -- which has no credential and is revoked from its first moment.
     CONSTRAINT one_credential CHECK (
-        (device_key IS NULL) = (token_digest IS NOT NULL)
-        AND (device_key IS NULL) = (pin_until IS NOT NULL)
-        AND (device_key IS NULL OR public_key IS NULL)
+        CASE WHEN id = tenant_id
+            THEN token_digest IS NULL AND public_key IS NULL AND pin_until IS NULL
+                AND device_key IS NULL AND revoked_at IS NOT NULL
+            ELSE (device_key IS NULL) = (token_digest IS NOT NULL)
+                AND (device_key IS NULL) = (pin_until IS NOT NULL)
+                AND (device_key IS NULL OR public_key IS NULL)
+        END
     ),
     CONSTRAINT device_word CHECK (
         device_key IS NULL
@@ -237,7 +243,10 @@ CREATE TABLE integrity_anomalies (
     agent_id TEXT NOT NULL,
     kind TEXT NOT NULL CONSTRAINT kind_word CHECK (kind IN (
         'unsigned_payload', 'signature_invalid', 'clock_drift',
-        'cadence_anomaly', 'flat_metrics', 'version_downgrade'
+        'cadence_anomaly', 'flat_metrics', 'version_downgrade',
+        'agent_silent', 'agent_cloned', 'sequence_regress', 'replayed_series', 'duplicate_feed',
+        'looped_recording', 'exact_ramp', 'stale_collector', 'version_unparseable',
+        'detector_stalled'
     )),
     severity TEXT NOT NULL CONSTRAINT anomaly_severity_word CHECK (
         severity IN ('info', 'low', 'medium', 'high', 'critical')
@@ -257,6 +266,18 @@ CREATE TABLE integrity_anomalies (
     detected_at TEXT NOT NULL,
     last_seen_at TEXT NOT NULL,
     occurrences INTEGER NOT NULL CONSTRAINT occurrences_positive CHECK (occurrences >= 1),
+    last_detail TEXT CONSTRAINT last_detail_object CHECK (
+        json_valid(last_detail) AND json_type(last_detail) = 'object'
+    ),
+    previous_id TEXT,
+    acknowledged_at TEXT,
+    acknowledged_by TEXT,
+    acknowledged_reason TEXT,
+    acknowledged_until TEXT,
+    snoozed_at TEXT,
+    snoozed_by TEXT,
+    snoozed_reason TEXT,
+    snoozed_until TEXT,
     resolved_at TEXT,
     resolved_by TEXT,
     resolution TEXT CONSTRAINT resolution_word CHECK (resolution IN ('manual', 'auto')),
@@ -266,7 +287,22 @@ CREATE TABLE integrity_anomalies (
         (resolved_at IS NULL) = (resolved_by IS NULL)
         AND (resolved_at IS NULL) = (resolution IS NULL)
     ),
+    CONSTRAINT acknowledged_by_someone CHECK (
+        (acknowledged_at IS NULL) = (acknowledged_by IS NULL)
+        AND (acknowledged_at IS NULL) = (acknowledged_reason IS NULL)
+        AND (acknowledged_at IS NOT NULL OR acknowledged_until IS NULL)
+    ),
+    CONSTRAINT snoozed_by_someone CHECK (
+        (snoozed_at IS NULL) = (snoozed_by IS NULL)
+        AND (snoozed_at IS NULL) = (snoozed_reason IS NULL)
+        AND (snoozed_at IS NULL) = (snoozed_until IS NULL)
+    ),
+    UNIQUE (tenant_id, id),
     FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT,
+    FOREIGN KEY (tenant_id, previous_id)
+        REFERENCES integrity_anomalies (tenant_id, id) ON DELETE RESTRICT,
+    FOREIGN KEY (tenant_id, acknowledged_by) REFERENCES users (tenant_id, id) ON DELETE RESTRICT,
+    FOREIGN KEY (tenant_id, snoozed_by) REFERENCES users (tenant_id, id) ON DELETE RESTRICT,
     FOREIGN KEY (tenant_id, resolved_by) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
 ) STRICT;
 
@@ -276,8 +312,58 @@ CREATE UNIQUE INDEX one_open_anomaly_per_kind
 CREATE INDEX integrity_anomalies_listed
     ON integrity_anomalies (tenant_id, severity_rank, detected_at DESC, id DESC);
 
--- The ledger loses nothing and rewrites nothing. recursive_triggers is on in every connection, so
--- that INSERT OR REPLACE cannot get round the first of these.
+-- The anomaly before, and what was opened or closed lately.
+CREATE INDEX integrity_anomalies_by_kind
+    ON integrity_anomalies (tenant_id, agent_id, kind, detected_at);
+
+CREATE INDEX integrity_anomalies_by_closing
+    ON integrity_anomalies (tenant_id, agent_id, kind, resolved_at) WHERE resolved_at IS NOT NULL;
+
+-- What happened to anomalies, one chain per organisation; the hash is that of
+-- monsys_core::ledger.
+CREATE TABLE integrity_events (
+    tenant_id TEXT NOT NULL,
+    seq INTEGER NOT NULL CONSTRAINT seq_positive CHECK (seq >= 1),
+    anomaly_id TEXT NOT NULL,
+    kind TEXT NOT NULL CONSTRAINT event_kind_word CHECK (kind IN (
+        'opened', 'seen', 'severity_raised', 'acknowledged', 'snoozed', 'resolved',
+        'baseline_accepted'
+    )),
+    actor TEXT NOT NULL,
+    at TEXT NOT NULL,
+    data TEXT NOT NULL CONSTRAINT data_object CHECK (
+        json_valid(data) AND json_type(data) = 'object'
+    ),
+    prev_hash BLOB NOT NULL CONSTRAINT prev_hash_size CHECK (length(prev_hash) = 32),
+    hash BLOB NOT NULL CONSTRAINT hash_size CHECK (length(hash) = 32),
+    PRIMARY KEY (tenant_id, seq),
+    FOREIGN KEY (tenant_id, anomaly_id)
+        REFERENCES integrity_anomalies (tenant_id, id) ON DELETE RESTRICT,
+    FOREIGN KEY (tenant_id, actor) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX integrity_events_by_anomaly ON integrity_events (tenant_id, anomaly_id, seq);
+
+-- Where the chain of each organisation ends: 0 and 32 zeros before its first entry.
+CREATE TABLE ledger_heads (
+    tenant_id TEXT PRIMARY KEY NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    seq INTEGER NOT NULL CONSTRAINT head_seq_not_negative CHECK (seq >= 0),
+    hash BLOB NOT NULL CONSTRAINT head_hash_size CHECK (length(hash) = 32)
+) STRICT, WITHOUT ROWID;
+
+-- The ledger loses nothing and rewrites nothing. INSERT OR REPLACE deletes without a trigger where
+-- recursive_triggers is off, as it is in a connection that is not the hub's, so that a row which
+-- would replace one is refused before.
+CREATE TRIGGER integrity_anomalies_add BEFORE INSERT ON integrity_anomalies
+WHEN EXISTS (SELECT 1 FROM integrity_anomalies i WHERE i.id = NEW.id)
+    OR NEW.resolved_at IS NULL AND EXISTS (
+        SELECT 1 FROM integrity_anomalies i WHERE i.tenant_id = NEW.tenant_id
+        AND i.agent_id = NEW.agent_id AND i.kind = NEW.kind AND i.resolved_at IS NULL
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'integrity_anomalies is append-only');
+END;
+
 CREATE TRIGGER integrity_anomalies_keep BEFORE DELETE ON integrity_anomalies
 BEGIN
     SELECT RAISE(ABORT, 'integrity_anomalies is append-only');
@@ -289,6 +375,7 @@ WHEN OLD.resolved_at IS NOT NULL
     OR NEW.agent_id IS NOT OLD.agent_id OR NEW.kind IS NOT OLD.kind
     OR NEW.summary IS NOT OLD.summary OR NEW.detail IS NOT OLD.detail
     OR NEW.evidence IS NOT OLD.evidence OR NEW.detected_at IS NOT OLD.detected_at
+    OR NEW.previous_id IS NOT OLD.previous_id
     OR instr('info low medium high critical', NEW.severity)
         < instr('info low medium high critical', OLD.severity)
     OR NEW.last_seen_at < OLD.last_seen_at
@@ -296,6 +383,74 @@ WHEN OLD.resolved_at IS NOT NULL
 BEGIN
     SELECT RAISE(ABORT, 'what was detected does not change');
 END;
+
+CREATE TRIGGER ledger_heads_begin AFTER INSERT ON tenants
+BEGIN
+    INSERT INTO ledger_heads (tenant_id, seq, hash) VALUES (NEW.id, 0, zeroblob(32));
+END;
+
+CREATE TRIGGER ledger_heads_add BEFORE INSERT ON ledger_heads
+WHEN NEW.seq IS NOT 0 OR NEW.hash IS NOT zeroblob(32)
+    OR EXISTS (SELECT 1 FROM ledger_heads h WHERE h.tenant_id = NEW.tenant_id)
+BEGIN
+    SELECT RAISE(ABORT, 'a ledger has one head, which begins at 0');
+END;
+
+CREATE TRIGGER ledger_heads_forward BEFORE UPDATE ON ledger_heads
+WHEN NEW.tenant_id IS NOT OLD.tenant_id OR NEW.seq IS NOT OLD.seq + 1
+    OR NOT EXISTS (
+        SELECT 1 FROM integrity_events e WHERE e.tenant_id = NEW.tenant_id AND e.seq = NEW.seq
+        AND e.prev_hash = OLD.hash AND e.hash = NEW.hash
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'a head goes forward by one entry');
+END;
+
+CREATE TRIGGER ledger_heads_keep BEFORE DELETE ON ledger_heads
+BEGIN
+    SELECT RAISE(ABORT, 'ledger_heads is append-only');
+END;
+
+-- No entry can replace another: its number is behind all that there are.
+CREATE TRIGGER integrity_events_follow BEFORE INSERT ON integrity_events
+WHEN NOT EXISTS (
+    SELECT 1 FROM ledger_heads h WHERE h.tenant_id = NEW.tenant_id AND h.seq + 1 = NEW.seq
+    AND h.hash = NEW.prev_hash
+)
+BEGIN
+    SELECT RAISE(ABORT, 'an entry follows the head of its ledger');
+END;
+
+CREATE TRIGGER integrity_events_advance AFTER INSERT ON integrity_events
+BEGIN
+    UPDATE ledger_heads SET seq = NEW.seq, hash = NEW.hash WHERE tenant_id = NEW.tenant_id;
+END;
+
+CREATE TRIGGER integrity_events_freeze BEFORE UPDATE ON integrity_events
+BEGIN
+    SELECT RAISE(ABORT, 'integrity_events is append-only');
+END;
+
+CREATE TRIGGER integrity_events_keep BEFORE DELETE ON integrity_events
+BEGIN
+    SELECT RAISE(ABORT, 'integrity_events is append-only');
+END;
+
+-- How the cycles went; faults is an array of {"agent","kind","message"}. Kept for 14 days.
+CREATE TABLE integrity_cycles (
+    tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
+    at TEXT NOT NULL,
+    took_ms INTEGER NOT NULL,
+    n_agents INTEGER NOT NULL,
+    n_opened INTEGER NOT NULL,
+    n_resolved INTEGER NOT NULL,
+    n_missed INTEGER NOT NULL,
+    n_failed_pages INTEGER NOT NULL,
+    faults TEXT NOT NULL CONSTRAINT faults_array CHECK (
+        json_valid(faults) AND json_type(faults) = 'array'
+    ),
+    PRIMARY KEY (tenant_id, at)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE leases (
     name TEXT PRIMARY KEY NOT NULL,
