@@ -8,72 +8,66 @@
 //! What not: what a small deviation means. Cost: two passes over the values, four where they
 //! neither overflow nor vanish only after scaling; no allocation.
 
+use monsys_core::sample::Finite;
+
 use crate::number;
 
 /// Computes the sample standard deviation (n − 1, as `STDDEV_SAMP`; decision 7).
 ///
 /// It is exactly 0.0 for equal values, within a few units in the last place otherwise, and held at
-/// [`f64::MAX`] where it would overflow. `None` for fewer than two values, or when one is infinite
-/// or NaN.
+/// [`f64::MAX`] where it would overflow. `None` for fewer than two values.
 ///
 /// ```
+/// use monsys_core::sample::Finite;
 /// use monsys_integrity::deviation::sample_deviation;
-/// assert_eq!(sample_deviation(&[4.20; 240]), Some(0.0));
-/// assert_eq!(sample_deviation(&[1.0, f64::NAN]), None);
+/// let values = [Finite::new(4.20)?; 240];
+/// assert_eq!(sample_deviation(&values), Some(0.0));
+/// # Ok::<(), monsys_core::sample::SampleError>(())
 /// ```
-pub fn sample_deviation(values: &[f64]) -> Option<f64> {
+pub fn sample_deviation(values: &[Finite]) -> Option<f64> {
     let (first, rest) = values.split_first()?;
     if rest.is_empty() {
         return None;
     }
+    let first = first.get();
     let variance = variance(values, |v| v - first);
     if variance.is_finite() && variance >= VARIANCE_SAFE {
         return Some(number::sqrt(variance));
     }
-    if !values.iter().all(|v| v.is_finite()) {
-        return None;
-    }
-    Some(scaled_deviation(values, *first))
+    Some(scaled_deviation(values, first))
 }
 
-/// Tells whether at least `n_min` of the values are finite and the sample standard deviation of
-/// those cannot lie below `threshold`; false says nothing.
+/// Tells whether the sample standard deviation cannot lie below `threshold`; false says nothing.
 ///
 /// For any two of n values, s² ≥ (a − b)² / (2(n − 1)). One value that far from the first is a
-/// proof, whatever the others are; values left out only lower n, which makes the bound stricter
-/// than needed. The margin of 1e-9 is a thousand times the error of [`sample_deviation`], so the
-/// two never disagree.
+/// proof, whatever the others are; on honest data it is found after 2 to 4 of them. The margin of
+/// 1e-9 is a thousand times the error of [`sample_deviation`], so the two never disagree.
 ///
 /// ```
+/// use monsys_core::sample::Finite;
 /// use monsys_integrity::deviation::is_surely_at_least;
-/// assert!(is_surely_at_least(&[4.20, 4.25, 4.21], 3, 0.001));
-/// assert!(!is_surely_at_least(&[4.20; 240], 30, 0.001));
+/// let values = [4.20, 4.25, 4.21].map(|value| Finite::new(value).unwrap());
+/// assert!(is_surely_at_least(&values, 0.001));
 /// ```
-pub fn is_surely_at_least(values: &[f64], n_min: usize, threshold: f64) -> bool {
-    let Some(first) = values.iter().find(|v| v.is_finite()) else {
+pub fn is_surely_at_least(values: &[Finite], threshold: f64) -> bool {
+    let Some((first, rest)) = values.split_first() else {
         return false;
     };
-    let n_other = number::from_count(values.len()) - 1.0;
+    let first = first.get();
+    let n_other = number::from_count(rest.len());
     let distance_squared = 2.0 * threshold * threshold * n_other * (1.0 + 1e-9);
-    let mut n_finite = 0_usize;
-    let mut is_far = false;
-    for value in values.iter().filter(|v| v.is_finite()) {
-        n_finite += 1;
-        let distance = value - first;
-        is_far |= distance * distance > distance_squared;
-        if is_far && n_finite >= n_min {
-            return true;
-        }
-    }
-    false
+    rest.iter().any(|value| {
+        let distance = value.get() - first;
+        distance * distance > distance_squared
+    })
 }
 
 /// The deviation of finite values whose squares overflow or vanish: a power of two brings them
 /// into range and back without touching a digit.
-fn scaled_deviation(values: &[f64], first: f64) -> f64 {
+fn scaled_deviation(values: &[Finite], first: f64) -> f64 {
     let widest = values
         .iter()
-        .fold(0.0_f64, |widest, v| widest.max((v - first).abs()));
+        .fold(0.0_f64, |widest, v| widest.max((v.get() - first).abs()));
     if widest == 0.0 {
         return 0.0;
     }
@@ -87,7 +81,7 @@ fn scaled_deviation(values: &[f64], first: f64) -> f64 {
 }
 
 /// The sample variance of what `shift` makes of the values, by the corrected two-pass formula.
-fn variance(values: &[f64], shift: impl Fn(f64) -> f64) -> f64 {
+fn variance(values: &[Finite], shift: impl Fn(f64) -> f64) -> f64 {
     let n = number::from_count(values.len());
     let mean = sum(values, &shift) / n;
     let residue = sum(values, |v| shift(v) - mean);
@@ -99,15 +93,15 @@ fn variance(values: &[f64], shift: impl Fn(f64) -> f64) -> f64 {
 }
 
 /// Sums in eight lanes, which the compiler turns into vector additions.
-fn sum(values: &[f64], term: impl Fn(f64) -> f64) -> f64 {
+fn sum(values: &[Finite], term: impl Fn(f64) -> f64) -> f64 {
     let (chunks, rest) = values.as_chunks::<8>();
     let mut lanes = [0.0; 8];
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += term(*value);
+            *lane += term(value.get());
         }
     }
-    lanes.iter().sum::<f64>() + rest.iter().map(|v| term(*v)).sum::<f64>()
+    lanes.iter().sum::<f64>() + rest.iter().map(|v| term(v.get())).sum::<f64>()
 }
 
 /// From here on no square that matters was lost to underflow: 1e-240, far above the smallest
@@ -128,6 +122,18 @@ mod tests {
 
     use super::*;
 
+    fn finite(values: &[f64]) -> Vec<Finite> {
+        values.iter().map(|v| Finite::new(*v).unwrap()).collect()
+    }
+
+    fn deviation(values: &[f64]) -> f64 {
+        sample_deviation(&finite(values)).unwrap()
+    }
+
+    fn is_surely_at_least(values: &[f64], threshold: f64) -> bool {
+        super::is_surely_at_least(&finite(values), threshold)
+    }
+
     fn is_close(ours: f64, oracle: f64) -> bool {
         (ours - oracle).abs() <= oracle.abs() * 1e-12
     }
@@ -144,10 +150,7 @@ mod tests {
             f64::MIN_POSITIVE,
             -0.0,
         ] {
-            assert_eq!(
-                sample_deviation(&[constant; 240]).map(f64::to_bits),
-                Some(0)
-            );
+            assert_eq!(deviation(&[constant; 240]).to_bits(), 0);
         }
     }
 
@@ -156,46 +159,30 @@ mod tests {
         let values: Vec<f64> = (0..240)
             .map(|i| 1e12 + if i % 2 == 0 { 0.0 } else { 0.5 })
             .collect();
-        let deviation = sample_deviation(&values).unwrap();
-        assert!(
-            is_close(deviation, 0.25 * (240.0_f64 / 239.0).sqrt()),
-            "{deviation:?}"
-        );
+        let s = deviation(&values);
+        assert!(is_close(s, 0.25 * (240.0_f64 / 239.0).sqrt()), "{s:?}");
     }
 
     #[test]
     fn huge_and_tiny_spreads_neither_overflow_nor_vanish() {
         let root_half = 0.5_f64.sqrt();
         for x in [1e300, 1e200, 1e150, 1e-150, 1e-200, 1e-300] {
-            let deviation = sample_deviation(&[0.0, x]).unwrap();
-            assert!(is_close(deviation, x * root_half), "{x:e}: {deviation:e}");
+            let s = deviation(&[0.0, x]);
+            assert!(is_close(s, x * root_half), "{x:e}: {s:e}");
         }
-        assert_eq!(sample_deviation(&[f64::MAX, f64::MIN]), Some(f64::MAX));
-        let smallest = sample_deviation(&[0.0, f64::from_bits(1)]).unwrap();
+        assert_eq!(deviation(&[f64::MAX, f64::MIN]), f64::MAX);
+        let smallest = deviation(&[0.0, f64::from_bits(1)]);
         assert!(smallest > 0.0);
     }
 
     #[test]
-    fn what_is_no_number_has_no_deviation() {
-        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            assert_eq!(sample_deviation(&[1.0, bad, 2.0]), None);
-            assert_eq!(sample_deviation(&[bad, 1.0]), None);
-            assert_eq!(sample_deviation(&[bad; 240]), None);
-        }
+    fn fewer_than_two_values_have_no_deviation() {
         assert_eq!(sample_deviation(&[]), None);
-        assert_eq!(sample_deviation(&[1.0]), None);
-    }
-
-    #[test]
-    fn the_early_exit_needs_the_least_number_of_finite_values() {
-        let mut values = vec![f64::NAN; 40];
-        values.extend([1.0, 50.0]);
-        assert!(!is_surely_at_least(&values, 3, 0.001));
-        values.push(1.0);
-        assert!(is_surely_at_least(&values, 3, 0.001));
-        assert!(!is_surely_at_least(&[], 0, 0.001));
-        assert!(is_surely_at_least(&[f64::MAX, f64::MIN], 2, 0.001));
-        assert!(!is_surely_at_least(&[1.0, 2.0], 2, f64::NAN));
+        assert_eq!(sample_deviation(&finite(&[1.0])), None);
+        assert!(!is_surely_at_least(&[], 0.001));
+        assert!(!is_surely_at_least(&[1.0], 0.001));
+        assert!(is_surely_at_least(&[f64::MAX, f64::MIN], 0.001));
+        assert!(!is_surely_at_least(&[1.0, 2.0], f64::NAN));
     }
 
     proptest! {
@@ -204,8 +191,8 @@ mod tests {
             constant in any::<f64>().prop_filter("finite", |c| c.is_finite()),
             n in 2_usize..300,
         ) {
-            prop_assert_eq!(sample_deviation(&vec![constant; n]), Some(0.0));
-            prop_assert_eq!(sample_deviation(&[constant; 240]), Some(0.0));
+            prop_assert_eq!(deviation(&vec![constant; n]), 0.0);
+            prop_assert_eq!(deviation(&[constant; 240]), 0.0);
         }
 
         #[test]
@@ -213,7 +200,7 @@ mod tests {
             values in prop::collection::vec(0.0_f64..100.0, 2..400),
         ) {
             let oracle = values.iter().std_dev();
-            let ours = sample_deviation(&values).unwrap();
+            let ours = deviation(&values);
             prop_assert!(is_close(ours, oracle), "{} and {}", ours, oracle);
         }
 
@@ -229,26 +216,27 @@ mod tests {
             let exact = n * squares - sum * sum;
             let oracle = number::from_i128(exact) / number::from_i128(n * (n - 1));
             let values: Vec<f64> = parts.iter().map(|p| f64::from(p + offset) / 1_024.0).collect();
-            let ours = sample_deviation(&values).unwrap();
+            let ours = deviation(&values);
             prop_assert!(is_close(ours * 1_024.0, oracle.sqrt()), "{} and {}", ours, oracle.sqrt());
         }
 
         #[test]
-        fn no_numbers_panic_or_give_nan(values in prop::collection::vec(any::<f64>(), 0..60)) {
-            if let Some(deviation) = sample_deviation(&values) {
-                prop_assert!(deviation.is_finite() && deviation >= 0.0);
-            }
-            let _ = is_surely_at_least(&values, 30, 0.001);
+        fn no_numbers_panic_or_give_nan(
+            values in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 2..60),
+        ) {
+            let s = deviation(&values);
+            prop_assert!(s.is_finite() && s >= 0.0);
+            let _ = is_surely_at_least(&values, 0.001);
         }
 
         #[test]
         fn powers_of_two_scale_exactly(values in prop::collection::vec(0.0_f64..100.0, 2..60)) {
-            let deviation = sample_deviation(&values).unwrap();
-            prop_assume!(deviation > 0.0);
+            let s = deviation(&values);
+            prop_assume!(s > 0.0);
             for factor in [UP, DOWN] {
                 let scaled: Vec<f64> = values.iter().map(|v| v * factor).collect();
-                let expected = deviation * factor;
-                prop_assert!(is_close(sample_deviation(&scaled).unwrap(), expected));
+                let expected = s * factor;
+                prop_assert!(is_close(deviation(&scaled), expected));
             }
         }
 
@@ -258,11 +246,11 @@ mod tests {
             base in 0.0_f64..100.0,
             stretch in 0.9_f64..1.1,
         ) {
-            let spread = sample_deviation(&unit).unwrap();
+            let spread = deviation(&unit);
             let values: Vec<f64> =
                 unit.iter().map(|u| base + u / spread * 0.001 * stretch).collect();
-            let is_moving = sample_deviation(&values).unwrap() >= 0.001;
-            prop_assert!(is_moving || !is_surely_at_least(&values, 30, 0.001));
+            let is_moving = deviation(&values) >= 0.001;
+            prop_assert!(is_moving || !is_surely_at_least(&values, 0.001));
         }
 
         #[test]
@@ -275,8 +263,8 @@ mod tests {
             let distance = 0.001 * number::from_count(n).sqrt() * (1.0 + f64::from(ulps) * 2e-16);
             let mut values = vec![base; n];
             *values.last_mut().unwrap() = base + distance;
-            let is_moving = sample_deviation(&values).unwrap() >= 0.001;
-            prop_assert!(is_moving || !is_surely_at_least(&values, 30, 0.001));
+            let is_moving = deviation(&values) >= 0.001;
+            prop_assert!(is_moving || !is_surely_at_least(&values, 0.001));
         }
 
         #[test]
@@ -290,9 +278,9 @@ mod tests {
             let mut values = vec![distance / 2.0; n];
             *values.first_mut().unwrap() = 0.0;
             *values.last_mut().unwrap() = distance;
-            let is_moving = sample_deviation(&values).unwrap() >= 0.001;
-            prop_assert!(is_moving || !is_surely_at_least(&values, 30, 0.001));
-            prop_assert!(ulps < 10 || is_surely_at_least(&values, 30, 0.001));
+            let is_moving = deviation(&values) >= 0.001;
+            prop_assert!(is_moving || !is_surely_at_least(&values, 0.001));
+            prop_assert!(ulps < 10 || is_surely_at_least(&values, 0.001));
         }
     }
 }

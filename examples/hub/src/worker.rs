@@ -3,7 +3,8 @@
 //! It reads a page of facts completely, hands it to the pure crate, and commits the report once.
 //! A lease in the store lets one hub run the cycle. A page that fails is counted and skipped.
 
-use std::panic::catch_unwind;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use monsys_core::anomaly::Transition;
@@ -13,7 +14,8 @@ use monsys_core::limit;
 use monsys_core::name::Source;
 use monsys_core::store::{CycleCommit, Retention, StoreError, Swept};
 use monsys_core::time::{Span, Timestamp};
-use monsys_integrity::{Config, Cycle, reconcile};
+use monsys_core::verdict::Verdict;
+use monsys_integrity::{Config, Cycle, DETECTORS, reconcile_guarded};
 use monsys_signals::Catalog;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -38,13 +40,13 @@ struct Turn {
 /// What a cycle did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct CycleReport {
-    /// Agents that were judged.
+    /// Agents that were judged in every respect.
     pub(crate) evaluated: usize,
     /// Transitions that were carried out.
     pub(crate) transitions: usize,
     /// Anomalies that were opened.
     pub(crate) opened: usize,
-    /// Agents whose evaluation failed.
+    /// Agents on which a detector failed.
     pub(crate) failed_agents: usize,
     /// Pages that could not be read or written.
     pub(crate) failed_pages: usize,
@@ -225,22 +227,15 @@ async fn judge_tenant(
     }
 }
 
-/// Judges agent by agent, so that one whose evaluation fails is counted and hides nobody else.
+/// Judges a page. A detector that panics is counted and named; the others of that agent go on.
 fn judge_page(page: &[AgentFacts], cycle: Cycle, report: &mut CycleReport) -> Vec<Transition> {
-    let config = Config::standard();
-    let mut transitions = Vec::new();
-    for facts in page {
-        let judged = catch_unwind(|| reconcile(std::slice::from_ref(facts), &config, cycle));
-        match judged {
-            Ok(judged) => {
-                report.evaluated += 1;
-                transitions.extend(judged.transitions);
-            }
-            Err(_) => {
-                tracing::error!(agent = %facts.agent, "the evaluation of an agent failed");
-                report.failed_agents += 1;
-            }
-        }
+    let guard = |check: &dyn Fn() -> Verdict| catch_unwind(AssertUnwindSafe(check)).ok();
+    let judged = reconcile_guarded(DETECTORS, page, &Config::standard(), cycle, guard);
+    for error in &judged.errors {
+        tracing::error!(agent = %error.agent, kind = %error.kind, "a detector failed");
     }
-    transitions
+    let failed: BTreeSet<_> = judged.errors.iter().map(|error| error.agent).collect();
+    report.evaluated += page.len() - failed.len();
+    report.failed_agents += failed.len();
+    judged.transitions
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
+use monsys_core::sample::Finite;
 use monsys_core::store::{AnomalyFilter, KindCount};
 use monsys_signals::controls::Controls;
 use monsys_signals::correlate::{Correlator, Incident, Scope};
@@ -214,13 +215,14 @@ async fn extreme_windows(app: &App, tenant: TenantId) -> Result<Vec<AgentId>, Fa
         .store
         .facts(tenant, None, limit::CYCLE_PAGE_AGENTS, app.clock.now())
         .await?;
-    let is_extreme = |cpu: &[f64]| {
-        cpu.iter().all(|value| *value >= SATURATED) || cpu.iter().all(|value| *value == 0.0)
+    let is_extreme = |cpu: &[Finite]| {
+        cpu.iter().all(|value| value.get() >= SATURATED)
+            || cpu.iter().all(|value| value.get() == 0.0)
     };
     let extreme = page
         .agents
         .iter()
-        .filter(|facts| is_extreme(&facts.window.cpu_usage_percent));
+        .filter(|facts| is_extreme(facts.window.view().cpu_usage_percent));
     Ok(extreme.map(|facts| facts.agent).collect())
 }
 
