@@ -4,7 +4,8 @@
 //! A lease in the store lets one hub run the cycle. A page that fails is counted and skipped.
 
 use std::any::Any;
-use std::panic::catch_unwind;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use monsys_core::anomaly::Transition;
@@ -15,7 +16,8 @@ use monsys_core::name::Source;
 use monsys_core::store::{CycleCommit, CycleFault, CycleRecord, Retention, StoreError, Swept};
 use monsys_core::text;
 use monsys_core::time::{Span, Timestamp};
-use monsys_integrity::{Config, Cycle, reconcile};
+use monsys_core::verdict::Verdict;
+use monsys_integrity::{Config, Cycle, DETECTORS, reconcile_guarded};
 use monsys_signals::Catalog;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -40,7 +42,7 @@ struct Turn {
 /// What a cycle did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct CycleReport {
-    /// Agents that were judged.
+    /// Agents that were judged in every respect.
     pub(crate) evaluated: usize,
     /// Transitions that were carried out.
     pub(crate) transitions: usize,
@@ -50,7 +52,7 @@ pub(crate) struct CycleReport {
     pub(crate) resolved: usize,
     /// Cycles that should have run since the one before and did not.
     pub(crate) missed: usize,
-    /// Agents whose evaluation failed.
+    /// Agents on which a detector failed.
     pub(crate) failed_agents: usize,
     /// Pages that could not be read or written.
     pub(crate) failed_pages: usize,
@@ -286,31 +288,26 @@ async fn judge_tenant(
     }
 }
 
-/// Judges agent by agent, so that one whose evaluation fails is counted and hides nobody else.
+/// Judges a page. A detector that panics is counted and named; the others of that agent go on.
 fn judge_page(page: &[AgentFacts], cycle: Cycle, report: &mut CycleReport) -> Vec<Transition> {
-    let config = Config::standard();
-    let mut transitions = Vec::new();
-    for facts in page {
-        let judged = catch_unwind(|| reconcile(std::slice::from_ref(facts), &config, cycle));
-        match judged {
-            Ok(judged) => {
-                report.evaluated += 1;
-                transitions.extend(judged.transitions);
-            }
-            Err(panic) => {
-                tracing::error!(agent = %facts.agent, "the evaluation of an agent failed");
-                report.failed_agents += 1;
-                if report.faults.len() < limit::CYCLE_FAULTS_MAX {
-                    report.faults.push(CycleFault {
-                        agent: facts.agent,
-                        kind: None,
-                        message: said(panic.as_ref()),
-                    });
-                }
-            }
+    let guard = |check: &dyn Fn() -> Verdict| {
+        catch_unwind(AssertUnwindSafe(check)).map_err(|panic| said(panic.as_ref()))
+    };
+    let judged = reconcile_guarded(DETECTORS, page, &Config::standard(), cycle, guard);
+    let failed: BTreeSet<_> = judged.errors.iter().map(|error| error.agent).collect();
+    report.evaluated += page.len() - failed.len();
+    report.failed_agents += failed.len();
+    for error in judged.errors {
+        tracing::error!(agent = %error.agent, kind = %error.kind, "a detector failed");
+        if report.faults.len() < limit::CYCLE_FAULTS_MAX {
+            report.faults.push(CycleFault {
+                agent: error.agent,
+                kind: Some(error.kind),
+                message: error.message,
+            });
         }
     }
-    transitions
+    judged.transitions
 }
 
 /// What a panic said, cut to a line that a page can show.
