@@ -1,8 +1,9 @@
 //! The machine an agent runs on: its clock and its load.
 
+use crate::SECOND;
 use crate::draw::Draw;
 
-/// A device clock that is a little off and a little too fast or slow.
+/// A device clock that is a little off and a little too fast or slow, set right every midnight.
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceClock {
     offset_us: i64,
@@ -10,18 +11,18 @@ pub(crate) struct DeviceClock {
 }
 
 impl DeviceClock {
-    /// Draws a clock within 2 s and 20 ppm, which is what machines with time synchronisation
-    /// show at worst.
+    /// Draws a clock within 1 s and 10 ppm: less than 2 s off at any time.
     pub(crate) fn new(draw: &mut Draw) -> Self {
         Self {
-            offset_us: draw.between(-2_000_000, 2_000_000),
-            drift_ppm: draw.between(-20, 21),
+            offset_us: draw.between(-1_000_000, 1_000_000),
+            drift_ppm: draw.between(-10, 11),
         }
     }
 
     /// What it shows at a time of the hub's clock.
     pub(crate) fn at(&self, us: i64) -> i64 {
-        us + self.offset_us + us / 1_000_000 * self.drift_ppm
+        let since_midnight_s = us % (86_400 * SECOND) / SECOND;
+        us + self.offset_us + since_midnight_s * self.drift_ppm
     }
 }
 

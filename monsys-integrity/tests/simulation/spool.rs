@@ -111,10 +111,12 @@ impl Spool {
         draw.between(0, longest)
     }
 
-    /// The counters are lost: what is undelivered moves into a new life of the spool.
+    /// The counters are lost: what is undelivered moves into a new life of the spool, where again
+    /// the freshest goes first.
     pub(crate) fn start_epoch(&mut self, epoch: u64) {
         if epoch > self.epoch {
             self.epoch = epoch;
+            self.settled = 0;
             self.base = self.pending.front().map_or(self.next, |r| r.number) - 1;
         }
     }
