@@ -44,12 +44,13 @@ use std::io::Write;
 use std::time::Instant;
 
 use monsys_core::Timestamp;
+use monsys_core::anomaly::Anomaly;
 use monsys_integrity::Config;
 
 use memory_hub::MemoryHub;
 use ring_hub::RingHub;
 use script::{DAY, ROLES, Role, Script, hm};
-use world::{Counts, Outcome, Plan, TENANT, run};
+use world::{Counts, Outcome, Plan, TENANT, number_of, run};
 
 #[test]
 fn a_day_of_fifty_agents_opens_what_was_written_down_and_nothing_else() {
@@ -105,6 +106,31 @@ fn a_backlog_that_drains_over_a_bad_line_raises_nothing() {
     // new epoch.
     assert!(ran.counts.n_replays > 0, "{:?}", ran.counts);
     verdict::assert_exactly(&plan, &ran.anomalies, expected::standard);
+}
+
+/// Cycles after the flat window has fewer than 30 values (07:25 to 11:55 and 14:00 to 24:00: 28 and
+/// 61), after "banana" (06:05: 36 and 61), and all after the stolen token was used first (05:05: 42
+/// and 61) say nothing.
+#[test]
+fn not_enough_to_say_neither_opens_nor_closes() {
+    let roles = [
+        (Role::ForgerFallsSilent, hm(7, 15)),
+        (Role::RolledBackThenBanana, hm(5, 55)),
+        (Role::StolenTokenOfSilent, hm(5, 31)),
+    ];
+    let scripts = roles.map(|(role, _)| Script { role, day_s: 0 });
+    let plan = Plan {
+        scripts: scripts.to_vec(),
+        ..plan(3, 1)
+    };
+    let ran = timed("silence", || run(&plan, &mut RingHub::new(TENANT)));
+    verdict::assert_exactly(&plan, &ran.anomalies, expected::standard);
+    for (n, (role, last_s)) in roles.into_iter().enumerate() {
+        let of_agent = |a: &&Anomaly| number_of(a.agent) == n;
+        let found = ran.anomalies.iter().find(of_agent).expect("one of each");
+        assert_eq!(found.last_seen_at, at(last_s * SECOND), "{role:?}");
+    }
+    assert_eq!(ran.counts.n_undecided_open, 28 + 36 + 42 + 3 * 61);
 }
 
 #[test]
