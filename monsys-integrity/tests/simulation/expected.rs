@@ -80,7 +80,7 @@ pub(crate) fn standard(role: Role) -> Vec<Expected> {
         | Role::RollbackAccepted
         | Role::RolledBackTwice
         | Role::RolledBackThenBanana => versions(role),
-        Role::ClockBehind | Role::ClockAhead | Role::ClockSlow => clocks(role),
+        Role::ClockBehind | Role::ClockAhead | Role::FalseBacklog | Role::ClockSlow => clocks(role),
         Role::ThreeClones
         | Role::Every5s
         | Role::Every5sAlways
@@ -126,7 +126,10 @@ fn clocks(role: Role) -> Vec<Expected> {
     let high = |at, end| by_cycle((ClockDrift, Severity::High), at, end);
     match role {
         // 05:01 + 180 s = 05:04 < 05:05. Right again from 07:01; by 07:05 at least 15 of 20 are.
-        Role::ClockBehind | Role::ClockAhead => vec![high(hm(5, 5), End::Auto(hm(7, 5)))],
+        // What lies in no gap is live, whatever its times say: a false backlog is a wrong clock.
+        Role::ClockBehind | Role::ClockAhead | Role::FalseBacklog => {
+            vec![high(hm(5, 5), End::Auto(hm(7, 5)))]
+        }
         // After t seconds it is t/60 s behind; the newest 20 are 150 s old in the mean (±8 s). Above
         // 300 s (less 2 s of its own offset and latency either way) from t = 18,150 s ± 130 s:
         // 16:01 + 5 h 02:30 ± 02:10 = 21:03:30 ± 02:10, so the cycle of 21:10. Set right at 23:01;

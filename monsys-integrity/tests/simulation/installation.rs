@@ -114,10 +114,11 @@ impl Installation {
     pub(crate) fn request(&mut self, record: Record, sent_us: i64, now_us: i64) -> &IngestBatch {
         let (epoch, seq) = self.spool.position(record.number);
         self.say_version(self.script.version(sent_us / SECOND));
+        let captured_us = record.captured_us - self.script.false_age_us(sent_us / SECOND);
         let sent_us = self.device_us(sent_us);
         let batch = &mut self.batch;
         batch.received_at = at(now_us);
-        batch.captured_at = at(record.captured_us);
+        batch.captured_at = at(captured_us);
         batch.sent_at = at(sent_us);
         batch.position = Position::new(epoch, seq).expect("a position");
         batch.content = whole(record.content);

@@ -41,7 +41,10 @@ pub(crate) enum Role {
     ClockBehind,
     /// It is ten minutes ahead from 05:01 to 07:01.
     ClockAhead,
-    /// It loses a second a minute from 16:01 until somebody sets it at 23:01.
+    /// Says of live payloads from 05:01 to 07:01 that they were captured ten minutes ago, as if they
+    /// came from a backlog.
+    FalseBacklog,
+    /// The device clock loses a second a minute from 16:01 until somebody sets it at 23:01.
     ClockSlow,
     /// A second installation with a copy of the spool from 15:01 to 18:01, in step with the first.
     TwoClones,
@@ -154,7 +157,7 @@ pub(crate) const ROLES: [Role; 50] = [
     Role::Unpinned,
     Role::PinnedLate,
     Role::Silent,
-    Role::Honest,
+    Role::FalseBacklog,
     Role::Honest,
     Role::Honest,
     Role::Honest,
@@ -267,6 +270,12 @@ impl Script {
             }
             _ => 0,
         }
+    }
+
+    /// How much older than it is the agent calls what it captured.
+    pub(crate) fn false_age_us(&self, s: i64) -> i64 {
+        let is_lying = self.role == Role::FalseBacklog && self.is_within(s, hm(5, 1), hm(7, 1));
+        if is_lying { 600_000_000 } else { 0 }
     }
 
     /// What the agent says instead of what it measured.
