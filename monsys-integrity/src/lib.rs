@@ -49,6 +49,7 @@ mod number;
 pub mod reconcile;
 pub mod ring;
 pub mod signal;
+pub mod stalled;
 pub mod version;
 mod window;
 
