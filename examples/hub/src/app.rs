@@ -24,6 +24,7 @@ use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
 use crate::standing::WideReads;
 use crate::store::HubStore;
+use crate::worker::CycleBoard;
 use crate::{api, ingest, web};
 
 /// A running hub.
@@ -40,6 +41,8 @@ pub(crate) struct App {
     pub(crate) config: HubConfig,
     /// What happened so far.
     pub(crate) counters: Counters,
+    /// What the worker does, and where it is asked for a cycle.
+    pub(crate) worker: CycleBoard,
     /// Bounds findings of refused requests.
     pub(crate) gate: FindingGate,
     /// Bounds payloads of an organisation.
@@ -111,6 +114,7 @@ impl App {
             clock,
             audience,
             counters: Counters::default(),
+            worker: CycleBoard::default(),
             gate: FindingGate::default(),
             org_limit: Limiter::new(Rate::per_second(config.org_rate)),
             address_limit: Limiter::new(Rate::per_second(config.address_rate)),
@@ -288,6 +292,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/trust/{id}", get(api::trust::one))
         .route("/api/v1/correlation", get(api::insight::correlation))
         .route("/api/v1/compliance/pareto", get(api::insight::pareto))
+        .route("/internal/metrics", get(api::metrics::metrics))
         .route("/healthz", get(api::health::live))
         .route("/readyz", get(api::health::ready))
         .merge(web::routes())

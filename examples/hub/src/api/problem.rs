@@ -48,12 +48,13 @@ pub(crate) fn of_store(error: &StoreError) -> Response {
 
 /// Answers a request without a valid session.
 pub(crate) fn unauthorized() -> Response {
-    problem(
-        401,
-        "unauthorized",
-        "Unauthorized",
-        "expected a valid session cookie",
-    )
+    unauthorized_for("a valid session cookie")
+}
+
+/// Answers a request that does not show what it must.
+pub(crate) fn unauthorized_for(what: &str) -> Response {
+    let expected = format!("expected {what}");
+    problem(401, "unauthorized", "Unauthorized", &expected)
 }
 
 /// Answers a request that its sender may not make.
