@@ -17,6 +17,8 @@ mod page;
 mod progress;
 mod report;
 mod run;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::sync::Arc;
