@@ -24,6 +24,9 @@ pub(crate) enum Command {
     /// The whole system on this machine: a hub, a real agent, six labelled attackers
     Demo(DemoArgs),
     /// Serve
+    ///
+    /// Monitoring reads /internal/metrics: from this machine, or with the token in X-Metrics-Token
+    /// that MONSYS_METRICS_TOKEN holds, or the file that MONSYS_METRICS_TOKEN_FILE names.
     Run(RunArgs),
     /// Bring the store to the schema of this program
     Migrate(StoreArgs),
