@@ -145,6 +145,11 @@ impl Loop {
         self.due = now.saturating_add(Span::from_secs(LEASE_S / 3));
         let app = Arc::clone(&self.app);
         match Run::begin(&app, self.holder, now).await {
+            Ok(Some(begun)) if order.is_none() && begun.is_done() => {
+                if let Err(error) = begun.abandon().await {
+                    tracing::warn!(%error, "the lease of the integrity cycle was not given back");
+                }
+            }
             Ok(Some(begun)) => {
                 answer(order, Ok(Asked::Started));
                 let ended = self.while_answering(begun.complete()).await;

@@ -55,16 +55,18 @@ impl Run<'_> {
         let mut failed = Some((0..agents.len(), error));
         loop {
             if let Some((span, error)) = failed.take() {
+                let is_away = error == StoreError::Unavailable;
                 let alone = agents.get(span.start).filter(|_| span.len() == 1);
-                if error == StoreError::Unavailable {
-                    // Another size of page does not help a store that is away.
+                if is_away && self.patience == 0 {
                     own.failed_pages += 1;
                 } else if let Some(agent) = alone {
                     own.fail(*agent, None, &format!("facts not read: {error}"));
                 } else if !span.is_empty() {
-                    let [first, second] = halves(span);
-                    unread.extend([second, first]);
+                    unread.extend(halves(span));
                 }
+                // It told who is on the page, so it is there: a damaged block and a statement that
+                // takes too long look the same as a store that is not.
+                self.patience -= u32::from(is_away && self.patience > 0);
             }
             let Some(span) = unread.pop() else {
                 return Ok(());
@@ -166,7 +168,8 @@ fn about(tenant: TenantId, transition: &Transition) -> (AgentId, Option<AnomalyK
     }
 }
 
+/// The halves of a span, the first one last, where it is taken from.
 fn halves(span: Range<usize>) -> [Range<usize>; 2] {
     let middle = span.start + span.len() / 2;
-    [span.start..middle, middle..span.end]
+    [middle..span.end, span.start..middle]
 }

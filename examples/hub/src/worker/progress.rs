@@ -133,6 +133,11 @@ impl Running<'_> {
         lock(&self.board.totals).count(report);
     }
 
+    /// Counts nothing: there was no cycle.
+    pub(super) const fn forget(&mut self) {
+        self.is_ended = true;
+    }
+
     fn change(&self, change: impl FnOnce(&mut Under)) {
         if let Some(under) = lock(&self.board.running).as_mut() {
             change(under);

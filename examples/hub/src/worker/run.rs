@@ -18,6 +18,9 @@ pub(super) struct Run<'a> {
     pub(super) cycle: Cycle,
     /// When the lease was last taken, by the hub's clock.
     pub(super) renewed_at: Timestamp,
+    /// How many more reads of this organisation may find the store unavailable before parts of a
+    /// page are skipped as they are.
+    pub(super) patience: u32,
     pub(super) running: Running<'a>,
 }
 
@@ -56,8 +59,25 @@ impl<'a> Run<'a> {
             holder,
             cycle: Cycle { previous, now },
             renewed_at: now,
+            patience: 0,
             running: app.worker.begin(now),
         }))
+    }
+
+    /// Whether another hub ran the cycle while this one was about to take the lease.
+    pub(super) fn is_done(&self) -> bool {
+        let since = self.cycle.previous.map(|end| self.cycle.now.since(end));
+        since.is_some_and(|since| (Span::from_secs(0)..interval()).contains(&since))
+    }
+
+    /// Gives the lease back as it was, without a cycle.
+    ///
+    /// # Errors
+    /// When it cannot be given back; it ends by itself.
+    pub(super) async fn abandon(mut self) -> Result<(), StoreError> {
+        self.running.forget();
+        let before = self.cycle.previous.unwrap_or(self.cycle.now);
+        self.app.store.finish_cycle(self.holder, before).await
     }
 
     /// Judges all agents of all organisations.
@@ -124,6 +144,7 @@ impl<'a> Run<'a> {
     }
 
     async fn judge_pages(&mut self, tenant: TenantId, own: &mut CycleReport) -> Result<(), Halt> {
+        self.patience = PATIENCE;
         let mut after = None;
         loop {
             self.keep_lease().await?;
@@ -236,6 +257,10 @@ pub(super) const fn interval() -> Span {
 
 /// How long a lease holds without being renewed, in seconds of the hub's clock.
 pub(super) const LEASE_S: i64 = 300;
+
+/// Reads of an organisation in one cycle that may find the store unavailable. One agent that it
+/// cannot read costs ten; a store that reads nothing more must not hold the cycle up for hours.
+const PATIENCE: u32 = 32;
 
 /// Most agents of one page.
 pub(super) const PAGE_AGENTS: u32 = limit::CYCLE_PAGE_AGENTS;

@@ -240,6 +240,35 @@ fn stalled_finding() -> Finding {
 }
 
 #[test]
+fn a_cycle_that_another_hub_ran_meanwhile_is_not_run_again() {
+    Scene::each(|scene| {
+        let (hub, other) = (scene.hub(0), scene.hub(0));
+        let orders = hub.worker.orders.take().unwrap();
+        let mut worker = super::Loop {
+            app: Arc::clone(&hub),
+            orders,
+            holder: HERE,
+            due: Timestamp::MIN,
+            ended: None,
+        };
+        let ran = super::cycle(&other, ELSEWHERE, other.clock.now());
+        assert!(scene.runtime.block_on(ran).unwrap().is_some());
+        let previous = || {
+            let read = scene.store.meta("previous_cycle");
+            scene.runtime.block_on(read).unwrap()
+        };
+        let before = previous();
+        // What was read before it took the lease said that a cycle is due.
+        let turn = worker.turn(hub.clock.now(), None);
+        scene.runtime.block_on(turn);
+        assert_eq!((scene.n_records(ONE), previous()), (1, before));
+        assert_eq!(hub.worker.totals(), Totals::default());
+        let freed = super::cycle(&other, ELSEWHERE, other.clock.now());
+        assert!(scene.runtime.block_on(freed).unwrap().is_some());
+    });
+}
+
+#[test]
 fn an_organisation_sees_how_far_its_own_part_of_the_cycle_is() {
     Scene::each(|scene| {
         let hub = scene.hub(0);
