@@ -1,46 +1,43 @@
 //! One page judged, and what a detector that panicked said.
 
 use std::any::Any;
-use std::panic::catch_unwind;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use monsys_core::anomaly::Transition;
 use monsys_core::facts::AgentFacts;
 use monsys_core::limit;
 use monsys_core::store::CycleFault;
 use monsys_core::text;
-use monsys_integrity::{Config, Cycle, reconcile};
+use monsys_core::verdict::Verdict;
+use monsys_integrity::{Config, Cycle, DETECTORS, reconcile_guarded};
 
 use super::report::CycleReport;
 
-/// Judges agent by agent, so that one whose evaluation fails is counted and hides nobody else.
+/// Judges a page. A detector that panics is counted and named; the others of that agent go on.
 pub(super) fn judge_page(
     page: &[AgentFacts],
     cycle: Cycle,
     report: &mut CycleReport,
 ) -> Vec<Transition> {
-    let config = Config::standard();
-    let mut transitions = Vec::new();
-    for facts in page {
-        let judged = catch_unwind(|| reconcile(std::slice::from_ref(facts), &config, cycle));
-        match judged {
-            Ok(judged) => {
-                report.evaluated += 1;
-                transitions.extend(judged.transitions);
-            }
-            Err(panic) => {
-                tracing::error!(agent = %facts.agent, "the evaluation of an agent failed");
-                report.failed_agents += 1;
-                if report.faults.len() < limit::CYCLE_FAULTS_MAX {
-                    report.faults.push(CycleFault {
-                        agent: facts.agent,
-                        kind: None,
-                        message: said(panic.as_ref()),
-                    });
-                }
-            }
+    let guard = |check: &dyn Fn() -> Verdict| {
+        catch_unwind(AssertUnwindSafe(check)).map_err(|panic| said(panic.as_ref()))
+    };
+    let judged = reconcile_guarded(DETECTORS, page, &Config::standard(), cycle, guard);
+    let failed: BTreeSet<_> = judged.errors.iter().map(|error| error.agent).collect();
+    report.evaluated += page.len() - failed.len();
+    report.failed_agents += failed.len();
+    for error in judged.errors {
+        tracing::error!(agent = %error.agent, kind = %error.kind, "a detector failed");
+        if report.faults.len() < limit::CYCLE_FAULTS_MAX {
+            report.faults.push(CycleFault {
+                agent: error.agent,
+                kind: Some(error.kind),
+                message: error.message,
+            });
         }
     }
-    transitions
+    judged.transitions
 }
 
 /// What a panic said, cut to a line that a page can show.

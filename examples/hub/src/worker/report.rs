@@ -22,7 +22,7 @@ pub(crate) struct CycleReport {
     pub(crate) at: Option<Timestamp>,
     /// How long it took, in milliseconds of the hub's clock.
     pub(crate) took_ms: u64,
-    /// Agents that were judged.
+    /// Agents that were judged in every respect.
     pub(crate) evaluated: usize,
     /// Transitions that were carried out.
     pub(crate) transitions: usize,
@@ -32,8 +32,8 @@ pub(crate) struct CycleReport {
     pub(crate) resolved: usize,
     /// Cycles that should have run since the one before and did not; of all organisations the most.
     pub(crate) missed: usize,
-    /// Agents whose evaluation failed, whose facts could not be read, or whose verdicts could not be
-    /// stored.
+    /// Agents on which a detector failed, whose facts could not be read, or whose verdicts could not
+    /// be stored.
     pub(crate) failed_agents: usize,
     /// Pages that could not be read or written.
     pub(crate) failed_pages: usize,
