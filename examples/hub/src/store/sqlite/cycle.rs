@@ -120,21 +120,17 @@ impl CycleStore for SqliteStore {
                        AND id <> tenant_id ORDER BY id LIMIT ?3";
             let mut statement = snapshot.prepare_cached(sql).or_store_error()?;
             let after = after.map(|after| after.to_string()).unwrap_or_default();
-            let parameters = params![tenant.to_string(), after, i64::from(n_agents) + 1];
+            let parameters = params![tenant.to_string(), after, n_agents];
             let bounds = WindowBounds::hour_before(now);
             let start = |row: &Row<'_>| start_of_facts(row, bounds);
             let mut agents = rows(&mut statement, parameters, start)?;
-            let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
-            let has_more = agents.len() > n_agents;
-            agents.truncate(n_agents);
             for facts in &mut agents {
                 let agent = facts.agent;
                 facts.window = window(&snapshot, tenant, agent, bounds)?;
                 facts.clock = clock_readings(&snapshot, tenant, agent, now)?;
                 facts.open = open_anomalies(&snapshot, tenant, agent)?;
             }
-            let next = agents.last().filter(|_| has_more).map(|facts| facts.agent);
-            Ok(FactsPage { agents, next })
+            Ok(FactsPage::of(agents, n_agents))
         })
     }
 
