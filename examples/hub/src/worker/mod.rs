@@ -25,11 +25,12 @@ use std::sync::Arc;
 
 use monsys_core::store::StoreError;
 use monsys_core::time::{Span, Timestamp};
+use monsys_integrity::Config;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep};
 
 use self::order::{Order, answer};
-use self::run::{LEASE_S, Run, interval};
+use self::run::{LEASE_S, Run};
 use self::upkeep::{forget_what_is_old, name_unmapped};
 use crate::app::App;
 use crate::random::random_bytes;
@@ -211,6 +212,13 @@ async fn previous_cycle(app: &App) -> Option<Timestamp> {
     stored.and_then(|text| Timestamp::parse_rfc3339(&text).ok())
 }
 
+/// How often agents are judged.
+const fn interval() -> Span {
+    Span::from_secs(CYCLE_S)
+}
+
+/// How often agents are judged, in seconds of the hub's clock.
+pub(crate) const CYCLE_S: i64 = Config::standard().cycle_interval.millis() / 1_000;
 /// How long the loop waits before it looks at the clock again.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long after a cycle nobody can ask for another one.
