@@ -318,6 +318,7 @@ fn a_hub_that_slept_three_hours_says_so_once_and_the_next_cycle_resolves_it() {
     );
     let signals = admin.get(&hub, &of_hub).json();
     assert_eq!(signals["items"][0]["severity"], "medium", "{signals}");
+    await_end(&hub, &admin);
     data.cycle();
     let [resolved] = <[Stall; 1]>::try_from(stalls(&data)).unwrap();
     assert_eq!(
@@ -461,6 +462,14 @@ fn press(hub: &Hub, who: &Person) -> Pressed {
     Pressed(who.post_form(hub, "/integrity/run", &form))
 }
 
+/// Waits until the hub runs no cycle.
+fn await_end(hub: &Hub, who: &Person) {
+    poll("the end of the cycle", PATIENCE, || {
+        let summary = who.get(hub, "/api/v1/integrity/summary").json();
+        summary["running_cycle"].is_null().then_some(())
+    });
+}
+
 #[test]
 fn an_administrator_runs_a_cycle_from_the_page() {
     let (data, hub, agents) = fallen_back(&["a"]);
@@ -470,10 +479,7 @@ fn an_administrator_runs_a_cycle_from_the_page() {
     poll("the finding", PATIENCE, || {
         (n_downgrades(&data, &agents[0]) == 1).then_some(())
     });
-    poll("the end", PATIENCE, || {
-        let summary = admin.get(&hub, "/api/v1/integrity/summary").json();
-        summary["running_cycle"].is_null().then_some(())
-    });
+    await_end(&hub, &admin);
     assert_eq!(n_cycles(&data), 1);
     assert_eq!(
         press(&hub, &admin).word(),
