@@ -43,6 +43,11 @@ impl Person {
         person
     }
 
+    /// What the browser of this person sends with each request.
+    pub(crate) fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+
     pub(crate) fn get(&self, hub: &Hub, path: &str) -> Answer {
         let mut request = self.http.get(hub.url(path));
         if let Some(cookie) = &self.cookie {
