@@ -1,7 +1,8 @@
 //! `GET /integrity/events`: a browser hears that the ledger has grown, as server-sent events.
 //!
 //! Each event is named `ledger` and carries the number of the ledger's last entry, as its `id` and
-//! as `{"seq":n}`. Who names the last number it knows, in `Last-Event-ID` as browsers do when they
+//! as `{"seq":n}`. An event named `beat` says every 15 s that the hub still speaks: it is no comment,
+//! because scripts do not see those, and a page must tell a quiet hub from a dead one. Who names the last number it knows, in `Last-Event-ID` as browsers do when they
 //! come back or in `after`, hears at once when there is more. A stream ends with its session.
 
 use std::collections::BTreeMap;
@@ -127,7 +128,7 @@ impl Watched {
                 Some(event.data(data(self.told)))
             }
             _ = self.beat.tick() => {
-                self.is_allowed().await.then(|| Event::default().comment(""))
+                self.is_allowed().await.then(|| Event::default().event("beat").data("{}"))
             }
         }
     }
@@ -143,5 +144,5 @@ fn data(seq: u64) -> String {
     format!("{{\"seq\":{seq}}}")
 }
 
-/// The name of the only kind of event.
+/// The name of an event that says something.
 const NAME: &str = "ledger";

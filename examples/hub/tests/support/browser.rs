@@ -9,10 +9,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::poll;
+use super::{DataDir, Hub, PATIENCE, poll};
 
 /// The member under which WebDriver names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// Keys, as WebDriver writes them (W3C WebDriver, keyboard actions).
+pub(crate) const TAB: &str = "\u{e004}";
+pub(crate) const ENTER: &str = "\u{e007}";
+pub(crate) const SPACE: &str = "\u{e00d}";
+/// Steps after which an element counts as out of reach.
+const TABS_MAX: usize = 200;
 
 /// A headless browser with a profile of its own, ended with its test.
 pub(crate) struct Browser {
@@ -76,6 +82,15 @@ impl Browser {
         Some(browser)
     }
 
+    /// Logs in as an administrator of `acme` who is added for it.
+    pub(crate) fn log_in(&self, data: &DataDir, hub: &Hub) {
+        let email = "admin@acme.example";
+        let arguments = ["user", "add", "--org", "acme", "--email", email];
+        let added = data.json(&[&arguments[..], &["--public-url", &hub.url("")]].concat());
+        self.open(added["login_link"].as_str().unwrap());
+        self.wait_for(email, PATIENCE);
+    }
+
     pub(crate) fn open(&self, url: &str) {
         self.ask("POST", "/url", &json!({"url": url}));
     }
@@ -121,6 +136,46 @@ impl Browser {
             .as_str()
             .unwrap_or_else(|| panic!("no {selector}: {found}"));
         self.ask("POST", &format!("/element/{id}/click"), &json!({}));
+    }
+
+    /// Types into whatever has the focus; [`TAB`] and [`ENTER`] are keys as well.
+    pub(crate) fn press(&self, keys: &str) {
+        let active = self.ask("GET", "/element/active", &Value::Null);
+        let id = active[ELEMENT]
+            .as_str()
+            .unwrap_or_else(|| panic!("nothing has the focus: {active}"));
+        let path = format!("/element/{id}/value");
+        let pressed = self.ask("POST", &path, &json!({"text": keys}));
+        assert_eq!(pressed, Value::Null, "{keys:?}");
+    }
+
+    /// Goes through the page by the tabulator until the element that a CSS selector finds first has
+    /// the focus.
+    pub(crate) fn tab_to(&self, selector: &str) {
+        let is_there = format!("return document.activeElement.matches({})", json!(selector));
+        for _ in 0..TABS_MAX {
+            if self.run(&is_there) == true {
+                return;
+            }
+            self.press(TAB);
+        }
+        panic!("{selector} is not reached in {TABS_MAX} steps");
+    }
+
+    /// The value of a cookie, those that scripts do not see included.
+    pub(crate) fn cookie(&self, name: &str) -> String {
+        let cookie = self.ask("GET", &format!("/cookie/{name}"), &Value::Null);
+        let value = cookie["value"].as_str();
+        value
+            .unwrap_or_else(|| panic!("no {name}: {cookie}"))
+            .to_owned()
+    }
+
+    /// Waits until a script returns true.
+    pub(crate) fn wait_until(&self, condition: &str, within: Duration) {
+        poll(condition, within, || {
+            (self.run(&format!("return {condition}")) == true).then_some(())
+        });
     }
 
     /// What the page wrote to its console, errors of its policy included.

@@ -46,7 +46,7 @@ impl Events {
         })
     }
 
-    /// All events so far.
+    /// All events so far that say more than that the hub is there.
     pub(crate) fn all(&self) -> Vec<Event> {
         let text = self.content();
         // What follows the last blank line is not whole.
@@ -63,7 +63,7 @@ impl Events {
                 data: member(block, "data")?,
             })
         });
-        events.collect()
+        events.filter(|event| event.name != "beat").collect()
     }
 
     /// What came, without the lengths around it (RFC 9112 §7.1).
@@ -78,10 +78,13 @@ impl Events {
         });
     }
 
-    /// Waits until the hub says that the stream lives, without an event.
+    /// Waits until the hub says that it is there.
     pub(crate) fn assert_beats(&mut self, within: Duration) {
         self.wait("a beat", within, |events| {
-            events.content().contains("\n\n:").then_some(())
+            events
+                .content()
+                .contains("event: beat\ndata: {}\n\n")
+                .then_some(())
         });
     }
 

@@ -19,6 +19,14 @@ impl Person {
         }
     }
 
+    /// Somebody who has the cookie of another.
+    pub(crate) fn with_cookie(name: &str, value: &str) -> Self {
+        Self {
+            cookie: Some(format!("{name}={value}")),
+            ..Self::anonymous()
+        }
+    }
+
     /// Follows the set-up link and becomes the first administrator.
     pub(crate) fn set_up(hub: &Hub, org: &str) -> Self {
         let mut person = Self::anonymous();
