@@ -125,6 +125,22 @@ impl Browser {
         )
     }
 
+    /// Runs a script that returns a promise, and returns what that becomes.
+    pub(crate) fn run_to_end(&self, script: &str) -> Value {
+        let script = format!(
+            "const done = arguments[0]; \
+             (async () => {{ {script} }})().then(done, error => done(String(error)))"
+        );
+        let body = json!({"script": script, "args": []});
+        self.ask("POST", "/execute/async", &body)
+    }
+
+    /// Makes the window so many pixels wide and high.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height});
+        self.ask("POST", "/window/rect", &size);
+    }
+
     /// Clicks the first element that a CSS selector finds.
     pub(crate) fn click(&self, selector: &str) {
         let found = self.ask(

@@ -11,6 +11,7 @@
 )]
 
 pub(crate) mod agent;
+pub(crate) mod axe;
 pub(crate) mod browser;
 pub(crate) mod device;
 pub(crate) mod events;
