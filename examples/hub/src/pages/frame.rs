@@ -67,9 +67,10 @@ impl<'a> Frame<'a> {
     /// seconds. Readings come with every payload; on the integrity page only ages change and
     /// snoozes end.
     pub(super) const fn pace_s(&self) -> u32 {
-        match self.place {
-            Place::Integrity => 60,
-            Place::Overview | Place::Insights | Place::Agent => 10,
+        if matches!(self.place, Place::Integrity) {
+            60
+        } else {
+            10
         }
     }
 }

@@ -13,10 +13,13 @@
   const TIMEOUT_MS = 8000;
   // The hub says every 15 s that it is there; after two of these times of silence it is not.
   const SILENCE_MS = 40000;
+  // How long a pointer that rests counts as on its way to a click.
+  const AIM_MS = 1500;
   // How long to do without a stream that the hub refused.
   const STREAM_AGAIN_MS = 60000;
   const UNREACHABLE = "The hub does not answer. What you see may be out of date.";
   const FOCUSABLE = "a[href], button, input, select, textarea, summary";
+  const AIMED = "button:hover, input:hover, summary:hover";
   const TICKS = ["checkbox", "radio"];
   const NO_TEXT = [...TICKS, "hidden", "button", "submit", "reset"];
 
@@ -39,8 +42,10 @@
   let stream = null;
   let streamFrom = 0;
   let saidAt = 0;
+  let pointedAt = 0;
 
-  // A half-filled field or selected text must not vanish under the hands of a person.
+  // A half-filled field or selected text must not vanish under the hands of a person, and a click
+  // that is on its way to a button must not meet the button of another row.
   const isText = (field) =>
     field.matches("input, textarea, select") && !NO_TEXT.includes(field.type);
   const isChanged = (field) => {
@@ -54,7 +59,7 @@
     const active = document.activeElement;
     if (main.contains(active) && isText(active)) return true;
     if ([...main.querySelectorAll("input, textarea, select")].some(isChanged)) return true;
-    if (main.querySelector("dialog[open]")) return true;
+    if (Date.now() - pointedAt < AIM_MS && main.querySelector(AIMED)) return true;
     const selection = document.getSelection();
     return Boolean(selection) && !selection.isCollapsed && main.contains(selection.anchorNode);
   };
@@ -81,16 +86,17 @@
   };
 
   const keep = (next) => {
-    const inNext = (selector) => next.querySelector(selector);
     for (const before of main.querySelectorAll("details[id]")) {
-      const same = inNext(`#${CSS.escape(before.id)}`);
+      const same = next.querySelector(`#${CSS.escape(before.id)}`);
       if (same) same.open = before.open;
     }
-    for (const before of main.querySelectorAll("input")) {
-      if (!TICKS.includes(before.type) || before.checked === before.defaultChecked) continue;
-      const named = `input[name="${CSS.escape(before.name)}"][value="${CSS.escape(before.value)}"]`;
-      const same = inNext(before.id ? `#${CSS.escape(before.id)}` : named);
-      if (same) same.checked = before.checked;
+    // A box that was not there before is not ticked, whatever the address says: nobody has seen
+    // what would be done with it.
+    for (const after of next.querySelectorAll("input")) {
+      if (!TICKS.includes(after.type)) continue;
+      const named = `input[name="${CSS.escape(after.name)}"][value="${CSS.escape(after.value)}"]`;
+      const same = main.querySelector(after.id ? `#${CSS.escape(after.id)}` : named);
+      after.checked = Boolean(same) && same.checked;
     }
   };
   const replace = (next) => {
@@ -245,6 +251,9 @@
 
   connect();
   window.setInterval(tick, 1000);
+  main.addEventListener("pointermove", () => {
+    pointedAt = Date.now();
+  });
   document.addEventListener("visibilitychange", showOrHide);
   window.addEventListener("pagehide", disconnect);
   window.addEventListener("online", () => {
