@@ -195,6 +195,21 @@ fn without_a_stream_the_page_asks_now_and_then() {
 }
 
 #[test]
+fn without_scripts_the_page_comes_anew_within_the_30_s_of_the_document() {
+    let Some(scene) = Scene::new("noscript", DataDir::new()) else {
+        return;
+    };
+    scene.browser.without_scripts();
+    scene.browser.open(&scene.hub.url("/integrity"));
+    let status = "return document.getElementById('status').textContent";
+    let as_of = scene.browser.run(status);
+    assert!(as_of.as_str().unwrap().starts_with("as of "), "{as_of}");
+    scene.offend(0);
+    scene.wait_for_row(0, Duration::from_secs(30));
+    assert_ne!(scene.browser.run(status), as_of);
+}
+
+#[test]
 fn a_hidden_tab_asks_nothing_and_catches_up_when_it_is_seen() {
     let Some(scene) = Scene::new("hidden", DataDir::new()) else {
         return;

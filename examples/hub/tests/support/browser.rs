@@ -101,6 +101,13 @@ impl Browser {
         self.ask("POST", "/goog/cdp/execute", &command);
     }
 
+    /// Makes the browser one in which pages run no script; what a test runs goes on.
+    pub(crate) fn without_scripts(&self) {
+        let command = "Emulation.setScriptExecutionDisabled";
+        let command = json!({"cmd": command, "params": {"value": true}});
+        self.ask("POST", "/goog/cdp/execute", &command);
+    }
+
     pub(crate) fn title(&self) -> String {
         self.ask("GET", "/title", &Value::Null)
             .as_str()
