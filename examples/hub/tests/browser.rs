@@ -42,7 +42,7 @@ fn a_stolen_token_shows_by_itself_and_is_resolved_by_a_click() {
         "no reload was needed"
     );
 
-    browser.click("form[action$='/resolve'] button");
+    browser.click("tbody form[action*='/resolve'] button");
     support::poll("the finding is closed", PATIENCE, || {
         let open = support::store::number(
             &data,

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::browser::{Browser, SPACE};
+use support::browser::Browser;
 use support::events::Events;
 use support::person::Person;
 use support::refusal::assert_refusal;
@@ -110,36 +110,19 @@ fn on_postgres_a_finding_is_in_the_table_within_two_seconds() {
 }
 
 #[test]
-fn focus_open_details_and_ticked_boxes_outlive_a_new_finding() {
+fn the_focus_outlives_a_new_finding() {
     let Some(scene) = Scene::new("keeps", DataDir::new()) else {
         return;
     };
     scene.offend(0);
     scene.wait_for_row(0, PATIENCE);
-    scene.browser.tab_to("tbody summary");
-    scene.browser.press(SPACE);
-    // A box in the row, for rows that have none of their own.
-    let read = "const row = document.querySelector('tbody tr'); \
-                let box = row.querySelector('input[type=checkbox]'); \
-                return [row.id, document.activeElement.closest('details').id, Boolean(box)]";
-    let read: (String, String, bool) = serde_json::from_value(scene.browser.run(read)).unwrap();
-    let (row, details, has_box) = read;
-    if has_box {
-        let tick = format!("document.querySelector('#{row} input[type=checkbox]').click()");
-        scene.browser.run(&tick);
-    }
     scene.wait_for_stream();
+    let link = format!("tbody a[href='/agents/{}']", scene.agents[0].id);
+    scene.browser.tab_to(&link);
     scene.offend(1);
     scene.wait_for_row(1, PROMISE);
-    let state = format!(
-        "const details = document.getElementById('{details}'); \
-         const box = document.querySelector('#{row} input[type=checkbox]'); \
-         return [details.open, details.contains(document.activeElement), \
-                 document.activeElement.tagName, box ? box.checked : null]"
-    );
-    let kept = scene.browser.run(&state);
-    let ticked = has_box.then_some(true);
-    assert_eq!(kept, serde_json::json!([true, true, "SUMMARY", ticked]));
+    let is_kept = format!("document.activeElement.matches(\"{link}\")");
+    assert_eq!(scene.browser.run(&format!("return {is_kept}")), true);
 }
 
 #[test]
@@ -150,18 +133,15 @@ fn nothing_is_replaced_while_a_person_types_and_all_is_once_they_leave() {
     scene.offend(0);
     scene.wait_for_row(0, PATIENCE);
     scene.wait_for_stream();
-    scene
-        .browser
-        .run("document.querySelectorAll('tbody details').forEach(d => { d.open = true; })");
-    scene.browser.tab_to("tbody [name=note]");
-    scene.browser.press("not done yet");
+    scene.browser.tab_to("#filter-kind");
+    scene.browser.press("flat_metrics");
     scene.offend(1);
     scene.browser.wait_until(
         "document.getElementById('news').textContent.includes('2 open')",
         PROMISE,
     );
     let typed = scene.browser.run("return document.activeElement.value");
-    assert_eq!(typed, "not done yet");
+    assert_eq!(typed, "flat_metrics");
     assert!(scene.browser.text().contains("held while you work here"));
     let shown = scene
         .browser
