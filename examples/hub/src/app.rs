@@ -19,6 +19,7 @@ use monsys_wire::{Audience, Reject, VerifyingKey};
 use crate::clock::Clock;
 use crate::config::HubConfig;
 use crate::ingest::{FindingGate, GroupCommit, InFlight, Limiter, Rate};
+use crate::live::Live;
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
@@ -55,6 +56,8 @@ pub(crate) struct App {
     pub(crate) bodies_of_strangers: InFlight,
     /// Bounds requests that read whatever stands about an organisation.
     pub(crate) wide_reads: WideReads,
+    /// Who is told when the ledger grows.
+    pub(crate) live: Live,
     /// Buffers for canonicalising.
     pub(crate) scratch: ScratchPool,
 }
@@ -110,6 +113,7 @@ impl App {
         let audience = Audience::parse(&hub_id).map_err(|_| StoreError::Damaged)?;
         Ok(Arc::new(Self {
             group: GroupCommit::new(Arc::<dyn HubStore>::clone(&store)),
+            live: Live::new(Arc::new(Arc::<dyn HubStore>::clone(&store))),
             store,
             clock,
             audience,
@@ -288,6 +292,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v1/integrity/anomalies/{id}/snooze",
             post(api::action::snooze),
         )
+        .route("/integrity/events", get(api::live::events))
         .route("/api/v1/signals", get(api::signals::list))
         .route("/api/v1/trust/{id}", get(api::trust::one))
         .route("/api/v1/correlation", get(api::insight::correlation))

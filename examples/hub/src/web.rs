@@ -265,6 +265,7 @@ fn viewer<'a>(app: &App, session: &'a Session, csrf: &'a str) -> Viewer<'a> {
         email: &session.user.email,
         organisation: session.user.tenant_name.as_str(),
         csrf,
+        ledger_seq: session.ledger_seq,
         access: if session.is_admin() {
             Access::Admin
         } else {

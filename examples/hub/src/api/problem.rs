@@ -11,6 +11,8 @@ use serde::Serialize;
 
 /// How long clients wait when the store is away, in seconds.
 const RETRY_AFTER_S: u32 = 5;
+/// How long a page goes without a stream that had no place for it, in seconds.
+const STREAM_AFTER_S: u32 = 60;
 
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -85,6 +87,19 @@ pub(crate) fn too_slow() -> Response {
         "Request timeout",
         "expected a complete request in time",
     )
+}
+
+/// Answers a request for a stream of events for which there is no place; a page asks now and then
+/// instead.
+pub(crate) fn no_stream(status: u16, expected: &str) -> Response {
+    let problem = Problem {
+        r#type: urn("no_stream"),
+        title: "No stream",
+        status,
+        detail: expected,
+        code: "no_stream",
+    };
+    of_problem(&problem, Some(STREAM_AFTER_S))
 }
 
 /// Answers a request by a method that the path does not have.
