@@ -382,6 +382,7 @@ fn read_filter(query: &BTreeMap<String, String>) -> Result<AnomalyFilter, Unknow
         kind: word("kind"),
         severity: word("severity"),
         agent: word("agent_id"),
+        attention: word("attention"),
         after: word("after"),
     }
     .parse()

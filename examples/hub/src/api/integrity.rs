@@ -10,7 +10,7 @@ use monsys_core::id::{AgentId, AnomalyId};
 use monsys_core::ledger::LedgerEntry;
 use monsys_core::limit;
 use monsys_core::severity::Severity;
-use monsys_core::store::{AnomalyFilter, AnomalyRow, AnomalyState, KindCount};
+use monsys_core::store::{AnomalyCursor, AnomalyFilter, AnomalyRow, AnomalyState, KindCount};
 use monsys_core::time::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -134,7 +134,7 @@ pub(crate) async fn anomalies(
         Ok(page) => {
             let shown = page.rows.iter().map(|row| ShownAnomaly::new(row, now));
             let items: Vec<_> = shown.collect();
-            let next_cursor = page.next.map(|id| id.to_string());
+            let next_cursor = page.next.map(|cursor| cursor.to_string());
             super::json(&Listing { items, next_cursor })
         }
         Err(error) => problem::of_store(&error),
@@ -180,7 +180,7 @@ pub(crate) fn parse_query(
                 filter.agent = Some(agent.map_err(|_| "expected agent_id to be an identifier")?);
             }
             "cursor" => {
-                let after = AnomalyId::parse(value);
+                let after = AnomalyCursor::parse(value);
                 filter.after = Some(after.map_err(|_| "expected cursor to be a next_cursor")?);
             }
             "limit" => {

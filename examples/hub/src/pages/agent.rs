@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use askama::Template;
-use monsys_core::id::AnomalyId;
-use monsys_core::store::{AgentSummary, AnomalyPage, KeyState};
+use monsys_core::store::{AgentSummary, AnomalyCursor, AnomalyPage, KeyState};
 use monsys_core::time::Timestamp;
 use monsys_signals::Category;
 use monsys_signals::trust::Explanation;
@@ -31,7 +30,7 @@ pub(crate) struct AgentView<'a> {
     /// Its anomalies, open and resolved.
     pub(crate) page: &'a AnomalyPage,
     /// The last anomaly of the page before, if this is not the first.
-    pub(crate) after: Option<AnomalyId>,
+    pub(crate) after: Option<AnomalyCursor>,
     /// When the values were read.
     pub(crate) now: Timestamp,
 }

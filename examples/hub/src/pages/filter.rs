@@ -5,9 +5,9 @@
 //! identifiers only, none of which needs encoding. Cost: one short string a link.
 
 use monsys_core::anomaly::AnomalyKind;
-use monsys_core::id::{AgentId, AnomalyId};
+use monsys_core::id::AgentId;
 use monsys_core::severity::Severity;
-use monsys_core::store::{AnomalyFilter, AnomalyState};
+use monsys_core::store::{AnomalyCursor, AnomalyFilter, AnomalyState, Attention};
 use thiserror::Error;
 
 /// The words of the query string; an empty or absent word means "any", for `state` it means open.
@@ -21,7 +21,9 @@ pub(crate) struct FilterWords<'a> {
     pub(crate) severity: &'a str,
     /// `agent_id`: the identifier of an agent.
     pub(crate) agent: &'a str,
-    /// The identifier of the anomaly the page before ended with.
+    /// `needed`, `acknowledged` or `snoozed`.
+    pub(crate) attention: &'a str,
+    /// The place where the page before ended.
     pub(crate) after: &'a str,
 }
 
@@ -50,7 +52,8 @@ impl FilterWords<'_> {
             kind: word("kind", self.kind, |w| AnomalyKind::parse(w).ok())?,
             severity: word("severity", self.severity, |w| Severity::parse(w).ok())?,
             agent: word("agent_id", self.agent, |w| AgentId::parse(w).ok())?,
-            after: word("after", self.after, |w| AnomalyId::parse(w).ok())?,
+            attention: word("attention", self.attention, Attention::parse)?,
+            after: word("after", self.after, |w| AnomalyCursor::parse(w).ok())?,
         })
     }
 }
@@ -58,8 +61,7 @@ impl FilterWords<'_> {
 /// Returns the word of a state, `all` for any.
 pub(super) const fn state_word(state: Option<AnomalyState>) -> &'static str {
     match state {
-        Some(AnomalyState::Open) => "open",
-        Some(AnomalyState::Resolved) => "resolved",
+        Some(state) => state.as_str(),
         None => "all",
     }
 }
@@ -75,6 +77,7 @@ pub(super) fn href(filter: &AnomalyFilter) -> String {
         ("kind", filter.kind.map(|w| w.to_string())),
         ("severity", filter.severity.map(|w| w.to_string())),
         ("agent_id", filter.agent.map(|w| w.to_string())),
+        ("attention", filter.attention.map(|w| w.as_str().to_owned())),
         ("after", filter.after.map(|w| w.to_string())),
     ];
     let mut link = String::from("/integrity");
@@ -103,6 +106,8 @@ fn word<T>(
 
 #[cfg(test)]
 mod tests {
+    use monsys_core::id::AnomalyId;
+
     use super::*;
 
     #[test]
@@ -115,7 +120,11 @@ mod tests {
                     kind,
                     severity: kind.map(|_| Severity::High),
                     agent: Some(AgentId::from_random_bytes([3; 16])),
-                    after: Some(AnomalyId::from_random_bytes([4; 16])),
+                    attention: kind.map(|_| Attention::Snoozed),
+                    after: Some(AnomalyCursor {
+                        state: AnomalyState::Open,
+                        id: AnomalyId::from_random_bytes([4; 16]),
+                    }),
                 };
                 assert_eq!(read(&href(&filter)).parse(), Ok(filter));
             }
@@ -158,6 +167,13 @@ mod tests {
             ),
             (
                 FilterWords {
+                    attention: "now",
+                    ..FilterWords::default()
+                },
+                "attention",
+            ),
+            (
+                FilterWords {
                     after: "1",
                     ..FilterWords::default()
                 },
@@ -177,6 +193,7 @@ mod tests {
                 "kind" => words.kind = value,
                 "severity" => words.severity = value,
                 "agent_id" => words.agent = value,
+                "attention" => words.attention = value,
                 "after" => words.after = value,
                 _ => panic!("{name}"),
             }

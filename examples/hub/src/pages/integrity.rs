@@ -116,5 +116,6 @@ const OPEN: AnomalyFilter = AnomalyFilter {
     kind: None,
     severity: None,
     agent: None,
+    attention: None,
     after: None,
 };

@@ -6,7 +6,8 @@ use monsys_core::name::DisplayName;
 use monsys_core::severity::Severity;
 use monsys_core::signal::{Signal, SignalDraft};
 use monsys_core::store::{
-    AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, KeyState, KindCount,
+    AgentSummary, AnomalyCursor, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, KeyState,
+    KindCount,
 };
 use monsys_core::time::{Span, Timestamp};
 use monsys_signals::controls::Controls;
@@ -103,7 +104,7 @@ fn resolved_rows_say_who_when_and_how() {
 #[test]
 fn pages_follow_one_another_by_key() {
     let rows = [row(1, "a", false)];
-    let next = AnomalyId::from_random_bytes([9; 16]);
+    let next = cursor(9);
     let page = AnomalyPage {
         rows: rows.to_vec(),
         next: Some(next),
@@ -390,7 +391,7 @@ fn render_integrity(
 fn render_agent(summary: &AgentSummary, rows: &[AnomalyRow], access: Access) -> String {
     let page = AnomalyPage {
         rows: rows.to_vec(),
-        next: Some(AnomalyId::from_random_bytes([8; 16])),
+        next: Some(cursor(8)),
     };
     let (standing, catalog) = (standing(), Catalog::standard());
     let (views, mut scratch) = (standing.views(), Scratch::new());
@@ -526,6 +527,13 @@ fn row(byte: u8, text: &str, is_closed: bool) -> AnomalyRow {
     }
 }
 
+fn cursor(byte: u8) -> AnomalyCursor {
+    AnomalyCursor {
+        state: AnomalyState::Open,
+        id: AnomalyId::from_random_bytes([byte; 16]),
+    }
+}
+
 fn count(kind: AnomalyKind, n_open: u64, worst: Severity) -> KindCount {
     KindCount {
         kind,
@@ -547,6 +555,7 @@ const OPEN: AnomalyFilter = AnomalyFilter {
     kind: None,
     severity: None,
     agent: None,
+    attention: None,
     after: None,
 };
 

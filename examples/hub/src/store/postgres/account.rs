@@ -1,5 +1,7 @@
 //! Organisations and people, and what belongs to the hub itself.
 
+use std::collections::BTreeMap;
+
 use monsys_core::id::{TenantId, UserId};
 use monsys_core::ledger::LedgerHead;
 use monsys_core::name::DisplayName;
@@ -14,7 +16,7 @@ use super::session;
 use super::transaction::{Plan, Tx};
 use crate::clock::wall_now;
 use crate::random::random_bytes;
-use crate::store::{AccountStore, LoginLink, NewUser, SessionUser};
+use crate::store::{AccountStore, Actor, LoginLink, NewUser, SessionUser};
 
 impl AccountStore for PostgresStore {
     fn meta(&self, name: &'static str) -> StoreFuture<'_, Option<String>> {
@@ -75,6 +77,31 @@ impl AccountStore for PostgresStore {
                            WHERE tenant_id = $1 AND email = $2 AND role <> 'service'";
                 let found = tx.first(sql, &[&tenant, &email]).await?;
                 Ok(found.map(|row| row.try_get(0)).transpose()?)
+            })
+        })
+    }
+
+    fn actors(
+        &self,
+        tenant: TenantId,
+        users: Vec<UserId>,
+    ) -> StoreFuture<'_, BTreeMap<UserId, Actor>> {
+        self.run(Plan::read("actors", tenant), move |tx| {
+            let users = users.clone();
+            Box::pin(async move {
+                let sql = "SELECT id, email, role = 'service' FROM users \
+                           WHERE tenant_id = $1 AND id = ANY ($2)";
+                let mut found = BTreeMap::new();
+                for row in tx.rows(sql, &[&tenant, &users]).await? {
+                    let person = Actor::Person(row.try_get(1)?);
+                    let actor = if row.try_get(2)? {
+                        Actor::Worker
+                    } else {
+                        person
+                    };
+                    found.insert(row.try_get(0)?, actor);
+                }
+                Ok(found)
             })
         })
     }

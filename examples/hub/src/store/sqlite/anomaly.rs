@@ -9,13 +9,13 @@ use monsys_core::limit;
 use monsys_core::severity::Severity;
 use monsys_core::signal::Signal;
 use monsys_core::store::{
-    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount, StoreError,
-    StoreFuture,
+    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, Attention, KindCount,
+    StoreError, StoreFuture,
 };
 use monsys_core::time::{Span, Timestamp};
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, Row, ToSql, named_params, params};
 
-use super::agent::severity_of_rank;
+use super::agent::{rank_of_severity, severity_of_rank};
 use super::column::{OrStoreError, TextColumn, first, optional, rows, text};
 use super::ledger::{append, service_user};
 use super::signal::put_signal;
@@ -59,36 +59,26 @@ impl AnomalyStore for SqliteStore {
         now: Timestamp,
     ) -> StoreFuture<'_, AnomalyPage> {
         self.read(move |connection| {
-            let sql = LISTED.to_owned()
-                + "WHERE i.tenant_id = :tenant \
-                 AND (:is_open IS NULL OR (i.resolved_at IS NULL) = :is_open) \
-                 AND (:kind IS NULL OR i.kind = :kind) \
-                 AND (:severity IS NULL OR i.severity = :severity) \
-                 AND (:agent IS NULL OR i.agent_id = :agent) \
-                 AND (:after IS NULL OR EXISTS (SELECT 1 FROM integrity_anomalies p \
-                     WHERE p.tenant_id = :tenant AND p.id = :after \
-                     AND (i.severity_rank > p.severity_rank OR (i.severity_rank = p.severity_rank \
-                     AND (i.detected_at < p.detected_at \
-                     OR (i.detected_at = p.detected_at AND i.id < p.id)))))) \
-                 ORDER BY i.severity_rank, i.detected_at DESC, i.id DESC LIMIT :limit";
-            let mut statement = connection.prepare_cached(&sql).or_store_error()?;
-            let parameters = named_params! {
-                ":tenant": tenant.to_string(),
-                ":is_open": filter.state.map(|state| state == AnomalyState::Open),
-                ":kind": filter.kind.map(AnomalyKind::as_str),
-                ":severity": filter.severity.map(Severity::as_str),
-                ":agent": filter.agent.map(|agent| agent.to_string()),
-                ":after": filter.after.map(|after| after.to_string()),
-                ":limit": i64::from(n_rows) + 1,
-                ":since": lately_since(now),
-                ":now": now.to_rfc3339(),
-            };
-            let mut found = rows(&mut statement, parameters, |row| listed(row, tenant))?;
-            let n_rows = usize::try_from(n_rows).unwrap_or(usize::MAX);
-            let has_more = found.len() > n_rows;
-            found.truncate(n_rows);
-            let next = found.last().filter(|_| has_more).map(|row| row.anomaly.id);
-            Ok(AnomalyPage { rows: found, next })
+            let n_wanted = usize::try_from(n_rows)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1);
+            let mut found = Vec::new();
+            for (part, after) in filter.parts() {
+                let place = match after {
+                    None => None,
+                    Some(id) => place(connection, tenant, part, id)?,
+                };
+                if after.is_some() && place.is_none() {
+                    break;
+                }
+                let n_missing = n_wanted - found.len();
+                if n_missing == 0 {
+                    break;
+                }
+                let list = (tenant, part, &filter);
+                found.extend(list_part(connection, list, place, n_missing, now)?);
+            }
+            Ok(AnomalyPage::cut(found, n_rows))
         })
     }
 
@@ -140,6 +130,112 @@ impl AnomalyStore for SqliteStore {
 
     fn ledger_head(&self, tenant: TenantId) -> StoreFuture<'_, LedgerHead> {
         self.read(move |connection| ledger::head(connection, tenant))
+    }
+}
+
+/// Where an anomaly stands in a part of a listing.
+struct Place {
+    id: AnomalyId,
+    rank: u8,
+    at: Timestamp,
+}
+
+fn place(
+    connection: &Connection,
+    tenant: TenantId,
+    part: AnomalyState,
+    id: AnomalyId,
+) -> Result<Option<Place>, StoreError> {
+    let sql = "SELECT severity_rank, detected_at, resolved_at FROM integrity_anomalies \
+               WHERE tenant_id = ?1 AND id = ?2";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let ids = [tenant.to_string(), id.to_string()];
+    let found = first(&mut statement, ids, |row| {
+        let at = match part {
+            AnomalyState::Open => Some(text(row, 1)?),
+            AnomalyState::Resolved => optional(row, 2)?,
+        };
+        Ok((row.get(0).or_store_error()?, at))
+    })?;
+    Ok(found.and_then(|(rank, at)| Some(Place { id, rank, at: at? })))
+}
+
+/// Lists one part, from a place on. Each has an index in its order, which an unused filter must not
+/// take away; so only those that are used are written down.
+fn list_part(
+    connection: &Connection,
+    (tenant, part, filter): (TenantId, AnomalyState, &AnomalyFilter),
+    place: Option<Place>,
+    n_rows: usize,
+    now: Timestamp,
+) -> Result<Vec<AnomalyRow>, StoreError> {
+    let mut sql = LISTED.to_owned() + "WHERE i.tenant_id = :tenant ";
+    let (tenant_text, since, at) = (tenant.to_string(), lately_since(now), now.to_rfc3339());
+    let n_rows = i64::try_from(n_rows).unwrap_or(i64::MAX);
+    let kind = filter.kind.map(AnomalyKind::as_str);
+    let rank = filter.severity.map(rank_of_severity);
+    let agent = filter.agent.map(|agent| agent.to_string());
+    let place = place.map(|place| (place.rank, place.at.to_rfc3339(), place.id.to_string()));
+    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![
+        (":tenant", &tenant_text),
+        (":since", &since),
+        (":now", &at),
+        (":limit", &n_rows),
+    ];
+    if let Some(kind) = &kind {
+        sql += "AND i.kind = :kind ";
+        parameters.push((":kind", kind));
+    }
+    if let Some(rank) = &rank {
+        sql += "AND i.severity_rank = :rank ";
+        parameters.push((":rank", rank));
+    }
+    if let Some(agent) = &agent {
+        sql += "AND i.agent_id = :agent ";
+        parameters.push((":agent", agent));
+    }
+    sql += filter.attention.map_or("", clause_of);
+    if let Some((after_rank, after_at, after)) = &place {
+        parameters.push((":after_at", after_at));
+        parameters.push((":after", after));
+        if part == AnomalyState::Open {
+            parameters.push((":after_rank", after_rank));
+        }
+    }
+    sql += match (part, &place) {
+        (AnomalyState::Open, None) => "AND i.resolved_at IS NULL ",
+        (AnomalyState::Open, Some(_)) => {
+            "AND i.resolved_at IS NULL AND i.severity_rank >= :after_rank \
+             AND (i.severity_rank > :after_rank OR (i.detected_at, i.id) < (:after_at, :after)) "
+        }
+        (AnomalyState::Resolved, None) => "AND i.resolved_at IS NOT NULL ",
+        (AnomalyState::Resolved, Some(_)) => {
+            "AND i.resolved_at IS NOT NULL AND (i.resolved_at, i.id) < (:after_at, :after) "
+        }
+    };
+    sql += match part {
+        AnomalyState::Open => {
+            "ORDER BY i.severity_rank, i.detected_at DESC, i.id DESC LIMIT :limit"
+        }
+        AnomalyState::Resolved => "ORDER BY i.resolved_at DESC, i.id DESC LIMIT :limit",
+    };
+    let mut statement = connection.prepare_cached(&sql).or_store_error()?;
+    rows(&mut statement, &*parameters, |row| listed(row, tenant))
+}
+
+/// What is acknowledged holds until its end, or for as long as it is open.
+const fn clause_of(attention: Attention) -> &'static str {
+    match attention {
+        Attention::Snoozed => "AND i.snoozed_until > :now ",
+        Attention::Acknowledged => {
+            "AND (i.snoozed_until IS NULL OR i.snoozed_until <= :now) \
+             AND i.acknowledged_at IS NOT NULL \
+             AND (i.acknowledged_until IS NULL OR i.acknowledged_until > :now) "
+        }
+        Attention::Needed => {
+            "AND (i.snoozed_until IS NULL OR i.snoozed_until <= :now) \
+             AND (i.acknowledged_at IS NULL OR i.acknowledged_until <= :now) "
+        }
     }
 }
 
