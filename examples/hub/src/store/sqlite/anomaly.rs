@@ -25,9 +25,7 @@ use crate::random::random_bytes;
 impl AnomalyStore for SqliteStore {
     fn open_counts(&self, tenant: TenantId) -> StoreFuture<'_, Vec<KindCount>> {
         self.read(move |connection| {
-            let sql = "SELECT kind, count(*), min(severity_rank) FROM integrity_anomalies \
-                       WHERE tenant_id = ?1 AND resolved_at IS NULL GROUP BY kind";
-            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let mut statement = connection.prepare_cached(COUNTS).or_store_error()?;
             let found = rows(&mut statement, [tenant.to_string()], |row| {
                 let n_open: i64 = row.get(1).or_store_error()?;
                 Ok(KindCount {
@@ -160,8 +158,7 @@ fn place(
     Ok(found.and_then(|(rank, at)| Some(Place { id, rank, at: at? })))
 }
 
-/// Lists one part, from a place on. Each has an index in its order, which an unused filter must not
-/// take away; so only those that are used are written down.
+/// Lists one part, from a place on.
 fn list_part(
     connection: &Connection,
     (tenant, part, filter): (TenantId, AnomalyState, &AnomalyFilter),
@@ -169,7 +166,6 @@ fn list_part(
     n_rows: usize,
     now: Timestamp,
 ) -> Result<Vec<AnomalyRow>, StoreError> {
-    let mut sql = LISTED.to_owned() + "WHERE i.tenant_id = :tenant ";
     let (tenant_text, since, at) = (tenant.to_string(), lately_since(now), now.to_rfc3339());
     let n_rows = i64::try_from(n_rows).unwrap_or(i64::MAX);
     let kind = filter.kind.map(AnomalyKind::as_str);
@@ -182,19 +178,9 @@ fn list_part(
         (":now", &at),
         (":limit", &n_rows),
     ];
-    if let Some(kind) = &kind {
-        sql += "AND i.kind = :kind ";
-        parameters.push((":kind", kind));
-    }
-    if let Some(rank) = &rank {
-        sql += "AND i.severity_rank = :rank ";
-        parameters.push((":rank", rank));
-    }
-    if let Some(agent) = &agent {
-        sql += "AND i.agent_id = :agent ";
-        parameters.push((":agent", agent));
-    }
-    sql += filter.attention.map_or("", clause_of);
+    parameters.extend(kind.iter().map(|kind| (":kind", kind as &dyn ToSql)));
+    parameters.extend(rank.iter().map(|rank| (":rank", rank as &dyn ToSql)));
+    parameters.extend(agent.iter().map(|agent| (":agent", agent as &dyn ToSql)));
     if let Some((after_rank, after_at, after)) = &place {
         parameters.push((":after_at", after_at));
         parameters.push((":after", after));
@@ -202,25 +188,49 @@ fn list_part(
             parameters.push((":after_rank", after_rank));
         }
     }
-    sql += match (part, &place) {
-        (AnomalyState::Open, None) => "AND i.resolved_at IS NULL ",
-        (AnomalyState::Open, Some(_)) => {
-            "AND i.resolved_at IS NULL AND i.severity_rank >= :after_rank \
-             AND (i.severity_rank > :after_rank OR (i.detected_at, i.id) < (:after_at, :after)) "
-        }
-        (AnomalyState::Resolved, None) => "AND i.resolved_at IS NOT NULL ",
-        (AnomalyState::Resolved, Some(_)) => {
-            "AND i.resolved_at IS NOT NULL AND (i.resolved_at, i.id) < (:after_at, :after) "
-        }
-    };
-    sql += match part {
-        AnomalyState::Open => {
-            "ORDER BY i.severity_rank, i.detected_at DESC, i.id DESC LIMIT :limit"
-        }
-        AnomalyState::Resolved => "ORDER BY i.resolved_at DESC, i.id DESC LIMIT :limit",
-    };
+    let sql = sql_of_part(part, filter, place.is_some());
     let mut statement = connection.prepare_cached(&sql).or_store_error()?;
     rows(&mut statement, &*parameters, |row| listed(row, tenant))
+}
+
+/// Each part has an index in its order, which an unused filter must not take away; so only those
+/// that are used are written down. What is of one agent is found by the index of the agent and
+/// sorted, which the plus signs ask for: they take a column from the indexes.
+fn sql_of_part(part: AnomalyState, filter: &AnomalyFilter, is_behind: bool) -> String {
+    let mut sql = LISTED.to_owned() + "WHERE i.tenant_id = :tenant ";
+    if filter.kind.is_some() {
+        sql += "AND i.kind = :kind ";
+    }
+    if filter.severity.is_some() {
+        sql += "AND i.severity_rank = :rank ";
+    }
+    if filter.agent.is_some() {
+        sql += "AND i.agent_id = :agent ";
+    }
+    sql += filter.attention.map_or("", clause_of);
+    let free = if filter.agent.is_some() { "+" } else { "" };
+    if is_behind {
+        sql += &match part {
+            AnomalyState::Open => format!(
+                "AND {free}i.severity_rank >= :after_rank AND (i.severity_rank > :after_rank \
+                 OR (i.detected_at, i.id) < (:after_at, :after)) "
+            ),
+            AnomalyState::Resolved => {
+                format!("AND ({free}i.resolved_at, i.id) < (:after_at, :after) ")
+            }
+        };
+    }
+    sql += &match part {
+        AnomalyState::Open => format!(
+            "AND i.resolved_at IS NULL \
+             ORDER BY {free}i.severity_rank, i.detected_at DESC, i.id DESC LIMIT :limit"
+        ),
+        AnomalyState::Resolved => format!(
+            "AND {free}i.resolved_at IS NOT NULL \
+             ORDER BY {free}i.resolved_at DESC, i.id DESC LIMIT :limit"
+        ),
+    };
+    sql
 }
 
 /// What is acknowledged holds until its end, or for as long as it is open.
@@ -468,6 +478,10 @@ fn count(
     append(connection, tenant, event)
 }
 
+/// Cost: the open ones, in an index of their own.
+const COUNTS: &str = "SELECT kind, count(*), min(severity_rank) FROM integrity_anomalies \
+    WHERE tenant_id = ?1 AND resolved_at IS NULL GROUP BY kind";
+
 /// What a listing reads of an anomaly, in the order in which [`listed`] reads it; `:since` and
 /// `:now` are the ends of lately.
 const LISTED: &str = "SELECT i.id, i.agent_id, a.name, i.kind, i.severity, i.summary, i.detail, \
@@ -483,3 +497,54 @@ const LISTED: &str = "SELECT i.id, i.agent_id, a.name, i.kind, i.severity, i.sum
     FROM integrity_anomalies i \
     JOIN agents a ON a.tenant_id = i.tenant_id AND a.id = i.agent_id \
     LEFT JOIN users u ON u.tenant_id = i.tenant_id AND u.id = i.resolved_by ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_listing_and_the_counts_have_an_index_of_their_own() {
+        let connection = Connection::open_in_memory().unwrap();
+        let schema = include_str!("migrations/0001_start.sql");
+        connection.execute_batch(schema).unwrap();
+        let plan = |sql: &str| -> String {
+            let sql = format!("EXPLAIN QUERY PLAN {sql}");
+            let mut statement = connection.prepare(&sql).unwrap();
+            let (mut rows, mut plan) = (statement.raw_query(), String::new());
+            while let Some(row) = rows.next().unwrap() {
+                plan += &(row.get::<_, String>(3).unwrap() + "\n");
+            }
+            plan
+        };
+        let of_agent = AnomalyFilter {
+            agent: Some(AgentId::from_random_bytes([1; 16])),
+            ..AnomalyFilter::default()
+        };
+        let of_kind = AnomalyFilter {
+            kind: Some(AnomalyKind::FlatMetrics),
+            attention: Some(Attention::Needed),
+            ..AnomalyFilter::default()
+        };
+        let (open, resolved) = (AnomalyState::Open, AnomalyState::Resolved);
+        for is_behind in [false, true] {
+            for (part, filter, index) in [
+                (open, AnomalyFilter::default(), "integrity_anomalies_listed"),
+                (open, of_kind, "integrity_anomalies_listed"),
+                (open, of_agent, "one_open_anomaly_per_kind"),
+                (
+                    resolved,
+                    AnomalyFilter::default(),
+                    "integrity_anomalies_resolved",
+                ),
+                (resolved, of_agent, "integrity_anomalies_by_kind"),
+            ] {
+                let plan = plan(&sql_of_part(part, &filter, is_behind));
+                assert!(plan.contains(&format!("i USING INDEX {index} (")), "{plan}");
+                let is_sorted = plan.contains("USE TEMP B-TREE FOR ORDER BY");
+                assert_eq!(is_sorted, filter.agent.is_some(), "{plan}");
+            }
+        }
+        let plan = plan(COUNTS);
+        assert!(plan.contains("INDEX integrity_anomalies_counted"), "{plan}");
+    }
+}
