@@ -5,7 +5,7 @@
 //! identifiers only, none of which needs encoding. Cost: one short string a link.
 
 use monsys_core::anomaly::AnomalyKind;
-use monsys_core::id::AgentId;
+use monsys_core::id::{AgentId, AnomalyId};
 use monsys_core::severity::Severity;
 use monsys_core::store::{AnomalyCursor, AnomalyFilter, AnomalyState, Attention};
 use thiserror::Error;
@@ -66,8 +66,65 @@ pub(super) const fn state_word(state: Option<AnomalyState>) -> &'static str {
     }
 }
 
+/// What is open, which the integrity page shows when nothing else is asked for.
+pub(crate) const OPEN: AnomalyFilter = AnomalyFilter {
+    state: Some(AnomalyState::Open),
+    kind: None,
+    severity: None,
+    agent: None,
+    attention: None,
+    after: None,
+};
+
+/// Where a form stands, and where its answer goes back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A list of anomalies.
+    List(AnomalyFilter),
+    /// The page of an agent, from a place of its list on.
+    Agent(AgentId, Option<AnomalyCursor>),
+    /// The page of an anomaly.
+    Anomaly(AnomalyId),
+}
+
+impl Origin {
+    /// Writes the address of the page.
+    pub(crate) fn page(&self) -> String {
+        match self {
+            Self::List(filter) => href(filter),
+            Self::Agent(agent, None) => format!("/agents/{agent}"),
+            Self::Agent(agent, Some(after)) => format!("/agents/{agent}?after={after}"),
+            Self::Anomaly(id) => format!("/integrity/{id}"),
+        }
+    }
+
+    /// Writes what the address of a form adds to say where it stands.
+    pub(super) fn query(&self) -> String {
+        match self {
+            Self::List(filter) => query(filter),
+            Self::Agent(agent, None) => format!("?from=agent&agent_id={agent}"),
+            Self::Agent(agent, Some(after)) => {
+                format!("?from=agent&agent_id={agent}&after={after}")
+            }
+            Self::Anomaly(_) => String::from("?from=anomaly"),
+        }
+    }
+
+    /// Writes the address of the same page with every box ticked.
+    pub(super) fn ticked(&self) -> String {
+        let page = self.page();
+        let gap = if page.contains('?') { '&' } else { '?' };
+        format!("{page}{gap}tick=all")
+    }
+}
+
 /// Writes the link to the integrity page that shows a filter.
 pub(super) fn href(filter: &AnomalyFilter) -> String {
+    format!("/integrity{}", query(filter))
+}
+
+/// Writes the query string of a filter; none for what is open.
+pub(super) fn query(filter: &AnomalyFilter) -> String {
     let state = match filter.state {
         Some(AnomalyState::Open) => None,
         other => Some(state_word(other).to_owned()),
@@ -80,17 +137,15 @@ pub(super) fn href(filter: &AnomalyFilter) -> String {
         ("attention", filter.attention.map(|w| w.as_str().to_owned())),
         ("after", filter.after.map(|w| w.to_string())),
     ];
-    let mut link = String::from("/integrity");
-    let mut gap = '?';
+    let mut text = String::new();
     for (name, word) in words {
         let Some(word) = word else { continue };
-        link.push(gap);
-        link.push_str(name);
-        link.push('=');
-        link.push_str(&word);
-        gap = '&';
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text.push_str(name);
+        text.push('=');
+        text.push_str(&word);
     }
-    link
+    text
 }
 
 fn word<T>(
@@ -106,8 +161,6 @@ fn word<T>(
 
 #[cfg(test)]
 mod tests {
-    use monsys_core::id::AnomalyId;
-
     use super::*;
 
     #[test]
@@ -130,7 +183,7 @@ mod tests {
             }
         }
         let open = FilterWords::default().parse().unwrap();
-        assert_eq!(href(&open), "/integrity");
+        assert_eq!((open, href(&open).as_str()), (OPEN, "/integrity"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use monsys_core::id::{TenantId, UserId};
+use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::name::DisplayName;
 use monsys_core::store::StoreFuture;
 use monsys_core::time::Timestamp;
@@ -110,6 +110,9 @@ pub trait AccountStore: Send + Sync {
         tenant: TenantId,
         users: Vec<UserId>,
     ) -> StoreFuture<'_, BTreeMap<UserId, Actor>>;
+
+    /// Finds an agent of an organisation by what people call it.
+    fn agent_by_name(&self, tenant: TenantId, name: String) -> StoreFuture<'_, Option<AgentId>>;
 
     /// Stores a one-time link by the digest of its secret.
     fn add_link(

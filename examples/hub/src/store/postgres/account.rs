@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use monsys_core::id::{TenantId, UserId};
+use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::ledger::LedgerHead;
 use monsys_core::name::DisplayName;
 use monsys_core::position::PositionSet;
@@ -102,6 +102,17 @@ impl AccountStore for PostgresStore {
                     found.insert(row.try_get(0)?, actor);
                 }
                 Ok(found)
+            })
+        })
+    }
+
+    fn agent_by_name(&self, tenant: TenantId, name: String) -> StoreFuture<'_, Option<AgentId>> {
+        self.run(Plan::read("agent by name", tenant), move |tx| {
+            let name = name.clone();
+            Box::pin(async move {
+                let sql = "SELECT id FROM agents WHERE tenant_id = $1 AND name = $2";
+                let found = tx.first(sql, &[&tenant, &name]).await?;
+                Ok(found.map(|row| row.try_get(0)).transpose()?)
             })
         })
     }

@@ -96,6 +96,16 @@ impl AccountStore for SqliteStore {
         })
     }
 
+    fn agent_by_name(&self, tenant: TenantId, name: String) -> StoreFuture<'_, Option<AgentId>> {
+        self.read(move |connection| {
+            let sql = "SELECT id FROM agents WHERE tenant_id = ?1 AND name = ?2";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            first(&mut statement, params![tenant.to_string(), name], |row| {
+                text(row, 0)
+            })
+        })
+    }
+
     fn add_link(
         &self,
         digest: [u8; 32],
