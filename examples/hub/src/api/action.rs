@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -18,6 +17,7 @@ use super::problem;
 use crate::app::App;
 use crate::security::origin::Site;
 use crate::security::session::{ApiSession, Session};
+use crate::small_body::SmallBody;
 
 /// `POST /api/v1/integrity/anomalies/{id}/resolve`: closes by hand; again changes nothing.
 pub(crate) async fn resolve(
@@ -25,7 +25,7 @@ pub(crate) async fn resolve(
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    SmallBody(body): SmallBody,
 ) -> Response {
     let parsed = permitted(&session, &headers)
         .and_then(|()| {
@@ -45,7 +45,7 @@ pub(crate) async fn acknowledge(
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    SmallBody(body): SmallBody,
 ) -> Response {
     let expected = "expected an object with the text reason and at most the time until";
     let parsed = permitted(&session, &headers)
@@ -68,7 +68,7 @@ pub(crate) async fn snooze(
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    SmallBody(body): SmallBody,
 ) -> Response {
     let expected = "expected an object with the text reason and the time until";
     let parsed = permitted(&session, &headers)
@@ -88,7 +88,7 @@ pub(crate) async fn resolve_many(
     State(app): State<Arc<App>>,
     ApiSession(session): ApiSession,
     headers: HeaderMap,
-    body: Bytes,
+    SmallBody(body): SmallBody,
 ) -> Response {
     let parsed = permitted(&session, &headers).and_then(|()| {
         let expected =

@@ -1,5 +1,6 @@
 //! Forms as they come: their fields, and what a person wants with anomalies.
 
+use axum::body::Body;
 use axum::extract::{Form, FromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,6 +11,7 @@ use monsys_core::time::{Span, Timestamp};
 
 use super::message;
 use crate::api::action::{checked_note, checked_reason, checked_until};
+use crate::small_body::{self, Unread};
 
 /// The fields of a form in their order.
 pub(super) struct Fields(Vec<(String, String)>);
@@ -19,22 +21,29 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 
     /// A form that cannot be read is refused by a page that says what was expected.
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let form = Form::<Vec<(String, String)>>::from_request(request, state).await;
-        match form {
+        let (head, body) = request.into_parts();
+        let bytes = match small_body::read(body).await {
+            Ok(bytes) => bytes,
+            Err(Unread::TooLarge) => return Err(too_large()),
+            Err(Unread::CutOff) => return Err(no_form(StatusCode::BAD_REQUEST)),
+        };
+        let whole = Request::from_parts(head, Body::from(bytes));
+        match Form::<Vec<(String, String)>>::from_request(whole, state).await {
             Ok(Form(fields)) => Ok(Self(fields)),
-            Err(refused) if refused.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(message(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "Form too large",
-                "A form has at most 64 KiB, and a note or reason in it 4096 bytes. \
-                 Nothing was changed.",
-            )),
-            Err(refused) => Err(message(
-                refused.status(),
-                "Not a form",
-                "This is not a form as a browser sends it. Nothing was changed.",
-            )),
+            Err(refused) => Err(no_form(refused.status())),
         }
     }
+}
+
+fn too_large() -> Response {
+    let sentence = "A form has at most 64 KiB, and a note or reason in it 4096 bytes. \
+                    Nothing was changed.";
+    message(StatusCode::PAYLOAD_TOO_LARGE, "Form too large", sentence)
+}
+
+fn no_form(status: StatusCode) -> Response {
+    let sentence = "This is not a form as a browser sends it. Nothing was changed.";
+    message(status, "Not a form", sentence)
 }
 
 impl Fields {

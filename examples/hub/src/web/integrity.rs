@@ -19,8 +19,8 @@ use crate::security::origin::Site;
 use crate::security::session::{PageSession, Session};
 use crate::store::{Actor, HubStore};
 
-/// Anomalies on one page: as many as keep it below 60 kB.
-pub(super) const ROWS: u32 = 40;
+/// Anomalies on one page: as many as keep it below 60 kB with a reason on each.
+pub(super) const ROWS: u32 = 30;
 /// Events of one anomaly on one page.
 const EVENTS: u32 = 100;
 
@@ -120,7 +120,7 @@ pub(super) async fn act_on_ticked(
     headers: HeaderMap,
     fields: Fields,
 ) -> Response {
-    if let Err(refusal) = permitted(&session, &headers, &fields) {
+    if let Some(refusal) = refusal(&session, &headers, &fields) {
         return refusal;
     }
     let wanted = fields
@@ -283,7 +283,7 @@ async fn act_on_one(
     headers: &HeaderMap,
     fields: &Fields,
 ) -> Response {
-    if let Err(refusal) = permitted(session, headers, fields) {
+    if let Some(refusal) = refusal(session, headers, fields) {
         return refusal;
     }
     let Ok(id) = AnomalyId::parse(id) else {
@@ -314,16 +314,17 @@ async fn act(
     }
 }
 
-fn permitted(session: &Session, headers: &HeaderMap, fields: &Fields) -> Result<(), Response> {
+/// Why a form is not taken, if it is not.
+fn refusal(session: &Session, headers: &HeaderMap, fields: &Fields) -> Option<Response> {
     let token = fields.one("csrf").unwrap_or_default();
     if Site::of(headers) == Site::Foreign || !session.is_csrf_token(token) {
-        return Err(foreign_site());
+        return Some(foreign_site());
     }
     if !session.is_admin() {
         let sentence = "Only an administrator changes anomalies. Nothing was changed.";
-        return Err(message(StatusCode::FORBIDDEN, "Not allowed", sentence));
+        return Some(message(StatusCode::FORBIDDEN, "Not allowed", sentence));
     }
-    Ok(())
+    None
 }
 
 /// Where a form goes back to: to where it stands, which its own address says.

@@ -12,6 +12,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod browser;
+pub(crate) mod crowd;
 pub(crate) mod device;
 pub(crate) mod fleet;
 pub(crate) mod hub;
