@@ -251,7 +251,7 @@ impl<'a> Run<'a> {
 }
 
 /// How often agents are judged.
-pub(super) const fn interval() -> Span {
+pub(crate) const fn interval() -> Span {
     Config::standard().cycle_interval
 }
 
