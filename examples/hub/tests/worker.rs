@@ -312,10 +312,12 @@ fn a_hub_that_slept_three_hours_says_so_once_and_the_next_cycle_resolves_it() {
     assert_eq!(listed["items"][0]["summary"], stall.summary.as_str());
     let page = admin.get(&hub, "/integrity");
     assert!(page.body.contains(&stall.summary), "{}", page.body);
-    let of_hub = format!(
-        "/api/v1/signals?key=integrity.detector_stalled&subject_id={}",
-        listed["items"][0]["agent_id"].as_str().unwrap()
-    );
+    let of_hub = listed["items"][0]["agent_id"].as_str().unwrap();
+    let followed = admin.get(&hub, &format!("/agents/{of_hub}"));
+    let to_listing = followed.header("location").unwrap();
+    let listing = admin.get(&hub, to_listing);
+    assert!(listing.body.contains(&stall.summary), "{to_listing}");
+    let of_hub = format!("/api/v1/signals?key=integrity.detector_stalled&subject_id={of_hub}");
     let signals = admin.get(&hub, &of_hub).json();
     assert_eq!(signals["items"][0]["severity"], "medium", "{signals}");
     await_end(&hub, &admin);

@@ -25,7 +25,6 @@ use std::sync::Arc;
 
 use monsys_core::store::StoreError;
 use monsys_core::time::{Span, Timestamp};
-use monsys_integrity::Config;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -39,6 +38,7 @@ use crate::random::random_bytes;
 pub(crate) use self::order::Asked;
 pub(crate) use self::progress::{CycleBoard, Progress, Totals};
 pub(crate) use self::report::CycleReport;
+pub(crate) use self::run::interval;
 pub(crate) use self::upkeep::write_findings;
 
 /// Runs cycles until told to stop: those that are due, and those that are asked for.
@@ -212,13 +212,6 @@ async fn previous_cycle(app: &App) -> Option<Timestamp> {
     stored.and_then(|text| Timestamp::parse_rfc3339(&text).ok())
 }
 
-/// How often agents are judged.
-const fn interval() -> Span {
-    Span::from_secs(CYCLE_S)
-}
-
-/// How often agents are judged, in seconds of the hub's clock.
-pub(crate) const CYCLE_S: i64 = Config::standard().cycle_interval.millis() / 1_000;
 /// How long the loop waits before it looks at the clock again.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long after a cycle nobody can ask for another one.

@@ -5,9 +5,8 @@ use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
 use monsys_core::store::{AnomalyFilter, AnomalyState, CycleCommit, StoreError};
 use monsys_core::time::{Span, Timestamp};
-use monsys_integrity::{Cycle, stalled};
+use monsys_integrity::{Config, Cycle, stalled};
 
-use super::interval;
 use super::progress::Running;
 use super::report::{CycleReport, narrow};
 use crate::app::App;
@@ -249,6 +248,11 @@ impl<'a> Run<'a> {
             transitions,
         }
     }
+}
+
+/// How often agents are judged.
+pub(crate) const fn interval() -> Span {
+    Config::standard().cycle_interval
 }
 
 /// How long a lease holds without being renewed, in seconds of the hub's clock.

@@ -234,6 +234,17 @@ pub(super) fn severity_of_rank(rank: u8) -> Severity {
     }
 }
 
+/// The rank under which a severity is ordered.
+pub(super) const fn rank_of_severity(severity: Severity) -> u8 {
+    match severity {
+        Severity::Critical => 1,
+        Severity::High => 2,
+        Severity::Medium => 3,
+        Severity::Low => 4,
+        Severity::Info => 5,
+    }
+}
+
 fn recent_cpu(
     connection: &Connection,
     tenant: TenantId,
