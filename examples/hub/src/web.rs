@@ -3,6 +3,8 @@
 //! Rendering is in `pages`, which takes values and returns text. Every change of state is a form
 //! with the token of its session, and is refused when another site asks for it.
 
+mod cycle;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,6 +58,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/overview", get(overview))
         .route("/insights", get(insights))
         .route("/integrity", get(integrity))
+        .route("/integrity/run", post(cycle::run))
         .route("/integrity/{id}/resolve", post(resolve))
         .route("/agents/{id}", get(agent))
         .route("/assets/{name}", get(asset))
@@ -262,6 +265,7 @@ fn viewer<'a>(app: &App, session: &'a Session, csrf: &'a str) -> Viewer<'a> {
         email: &session.user.email,
         organisation: session.user.tenant_name.as_str(),
         csrf,
+        ledger_seq: session.ledger_seq,
         access: if session.is_admin() {
             Access::Admin
         } else {

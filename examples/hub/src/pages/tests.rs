@@ -458,6 +458,7 @@ fn viewer(text: &str, access: Access) -> Viewer<'_> {
         email: text,
         organisation: text,
         csrf: "token",
+        ledger_seq: 7,
         access,
         is_demo: true,
     }

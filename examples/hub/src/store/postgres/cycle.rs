@@ -90,6 +90,37 @@ impl CycleStore for PostgresStore {
         })
     }
 
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64> {
+        self.run(Plan::read("active count", tenant), move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT count(*) FROM agents \
+                           WHERE tenant_id = $1 AND revoked_at IS NULL AND id <> $1";
+                let n_active: i64 = tx.one(sql, &[&tenant]).await?.try_get(0)?;
+                Ok(n_active.unsigned_abs())
+            })
+        })
+    }
+
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>> {
+        self.run(Plan::read("active agents", tenant), move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT id FROM agents WHERE tenant_id = $1 AND id > $2 \
+                           AND revoked_at IS NULL AND id <> $1 ORDER BY id LIMIT $3";
+                // Before the first: no agent has the identifier of zeros.
+                let after = after.unwrap_or(AgentId::from_bytes([0; 16]));
+                let rows = tx
+                    .rows(sql, &[&tenant, &after, &i64::from(n_agents)])
+                    .await?;
+                rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+            })
+        })
+    }
+
     fn facts(
         &self,
         tenant: TenantId,

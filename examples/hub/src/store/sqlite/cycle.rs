@@ -79,6 +79,32 @@ impl CycleStore for SqliteStore {
         })
     }
 
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64> {
+        self.read(move |connection| {
+            let sql = "SELECT count(*) FROM agents \
+                       WHERE tenant_id = ?1 AND revoked_at IS NULL AND id <> tenant_id";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let counted = statement.query_row([tenant.to_string()], |row| row.get::<_, i64>(0));
+            counted.or_store_error().map(i64::unsigned_abs)
+        })
+    }
+
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>> {
+        self.read(move |connection| {
+            let sql = "SELECT id FROM agents WHERE tenant_id = ?1 AND id > ?2 \
+                       AND revoked_at IS NULL AND id <> tenant_id ORDER BY id LIMIT ?3";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let after = after.map(|after| after.to_string()).unwrap_or_default();
+            let parameters = params![tenant.to_string(), after, n_agents];
+            rows(&mut statement, parameters, |row| text(row, 0))
+        })
+    }
+
     fn facts(
         &self,
         tenant: TenantId,
