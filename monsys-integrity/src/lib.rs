@@ -50,6 +50,7 @@ mod number;
 pub mod reconcile;
 pub mod ring;
 pub mod signal;
+pub mod stalled;
 pub mod version;
 
 #[cfg(test)]

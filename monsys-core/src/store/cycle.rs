@@ -21,8 +21,19 @@ pub struct Lease {
 pub struct FactsPage {
     /// The agents in order of their identifiers.
     pub agents: Vec<AgentFacts>,
-    /// Where the next page begins; `None` when this was the last.
+    /// Where the next page begins; `None` when this was the last. After a full one it may be empty.
     pub next: Option<AgentId>,
+}
+
+impl FactsPage {
+    /// Makes the page of at most `n_agents` that holds these. A store does not look at the agent
+    /// after the last to find out whether there is one: what is wrong with that one would hide the
+    /// last.
+    pub fn of(agents: Vec<AgentFacts>, n_agents: u32) -> Self {
+        let is_full = u32::try_from(agents.len()).is_ok_and(|n| n >= n_agents);
+        let next = agents.last().filter(|_| is_full).map(|facts| facts.agent);
+        Self { agents, next }
+    }
 }
 
 /// What a cycle writes for one page.
@@ -96,6 +107,19 @@ pub trait CycleStore: Send + Sync {
 
     /// Lists all tenants. One of the few methods that cross them.
     fn tenants(&self) -> StoreFuture<'_, Vec<TenantId>>;
+
+    /// Counts the active agents (enrolled, not revoked), so that a cycle can say of how many it has
+    /// judged so many.
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64>;
+
+    /// Lists at most `n_agents` active agents after `after`, in order of their identifiers, and
+    /// reads nothing else of them: what cannot be read of one must not hide those after it.
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>>;
 
     /// Reads the facts of at most `n_agents` active agents (enrolled, not revoked) after `after`:
     /// metrics received in (now − 1 h, now], the newest 20 metrics, versions, open anomalies.

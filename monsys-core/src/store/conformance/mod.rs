@@ -35,6 +35,7 @@ mod fixture;
 mod ledger;
 mod nonces;
 mod retention;
+mod roster;
 mod signals;
 
 use std::task::{Context, Poll, Waker};
@@ -103,6 +104,7 @@ pub fn suite<W: BlockOn>(fixture: &Fixture<'_, W>) {
     tenants_do_not_see_each_other(fixture);
     listings_are_ordered_and_paged(fixture);
     one_holder_has_the_lease(fixture);
+    roster::suite(fixture);
     nonces::suite(fixture);
     signals::suite(fixture);
     ledger::suite(fixture);

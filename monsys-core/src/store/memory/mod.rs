@@ -289,6 +289,24 @@ impl CycleStore for InMemory {
         ready(Ok(self.lock().tenants.keys().copied().collect()))
     }
 
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64> {
+        let state = self.lock();
+        let n_active = state.active_after(tenant, None).count();
+        ready(Ok(u64::try_from(n_active).unwrap_or(u64::MAX)))
+    }
+
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>> {
+        let state = self.lock();
+        let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
+        let active = state.active_after(tenant, after).take(n_agents);
+        ready(Ok(active.map(|agent| agent.new.agent).collect()))
+    }
+
     fn facts(
         &self,
         tenant: TenantId,
@@ -297,23 +315,10 @@ impl CycleStore for InMemory {
         now: Timestamp,
     ) -> StoreFuture<'_, FactsPage> {
         let state = self.lock();
-        let is_active = |agent: &&Agent| {
-            agent.new.tenant == tenant
-                && !agent.is_revoked
-                && after.is_none_or(|after| agent.new.agent > after)
-        };
-        let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
-        let mut active = state.agents.values().filter(is_active);
-        let agents: Vec<_> = active
-            .by_ref()
-            .take(n_agents)
-            .map(|agent| state.facts(agent, now))
-            .collect();
-        let last = agents.last().map(|facts| facts.agent);
-        ready(Ok(FactsPage {
-            agents,
-            next: active.next().and(last),
-        }))
+        let n_most = usize::try_from(n_agents).unwrap_or(usize::MAX);
+        let active = state.active_after(tenant, after).take(n_most);
+        let agents = active.map(|agent| state.facts(agent, now)).collect();
+        ready(Ok(FactsPage::of(agents, n_agents)))
     }
 
     fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, CycleChanges> {

@@ -140,6 +140,19 @@ impl Agent {
 }
 
 impl State {
+    /// The agents of a tenant that are not revoked, after one, in order of their identifiers.
+    pub(super) fn active_after(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+    ) -> impl Iterator<Item = &Agent> {
+        self.agents.values().filter(move |agent| {
+            agent.new.tenant == tenant
+                && !agent.is_revoked
+                && after.is_none_or(|after| agent.new.agent > after)
+        })
+    }
+
     pub(super) fn agent(
         &mut self,
         tenant: TenantId,

@@ -90,6 +90,37 @@ impl CycleStore for PostgresStore {
         })
     }
 
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64> {
+        self.run(Plan::read("active count", tenant), move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT count(*) FROM agents \
+                           WHERE tenant_id = $1 AND revoked_at IS NULL AND id <> $1";
+                let n_active: i64 = tx.one(sql, &[&tenant]).await?.try_get(0)?;
+                Ok(n_active.unsigned_abs())
+            })
+        })
+    }
+
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>> {
+        self.run(Plan::read("active agents", tenant), move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT id FROM agents WHERE tenant_id = $1 AND id > $2 \
+                           AND revoked_at IS NULL AND id <> $1 ORDER BY id LIMIT $3";
+                // Before the first: no agent has the identifier of zeros.
+                let after = after.unwrap_or(AgentId::from_bytes([0; 16]));
+                let rows = tx
+                    .rows(sql, &[&tenant, &after, &i64::from(n_agents)])
+                    .await?;
+                rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+            })
+        })
+    }
+
     fn facts(
         &self,
         tenant: TenantId,
@@ -167,7 +198,7 @@ async fn page(
     let bounds = WindowBounds::hour_before(now);
     let clock_start = now.saturating_sub(Span::from_secs(CLOCK_READINGS_S));
     let most = i64::try_from(limit::WINDOW_SAMPLES_MAX).unwrap_or(i64::MAX);
-    let limit = i64::from(n_agents) + 1;
+    let limit = i64::from(n_agents);
     let facts: Parameters<'_> = &[
         &tenant,
         &after,
@@ -181,12 +212,9 @@ async fn page(
         .all_rows(&[(PLAN_FOR_TIMES, &[]), (FACTS, facts)])
         .await?;
     let rows = answers.into_iter().next_back().unwrap_or_default();
-    let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
-    let has_more = rows.len() > n_agents;
-    let agents = rows.iter().take(n_agents).map(|row| facts_of(row, bounds));
+    let agents = rows.iter().map(|row| facts_of(row, bounds));
     let agents = agents.collect::<Result<Vec<_>, _>>()?;
-    let next = agents.last().filter(|_| has_more).map(|facts| facts.agent);
-    Ok(FactsPage { agents, next })
+    Ok(FactsPage::of(agents, n_agents))
 }
 
 fn facts_of(row: &Row, bounds: WindowBounds) -> Result<AgentFacts, Fault> {
