@@ -69,6 +69,21 @@ fn a_day_of_fifty_agents_opens_what_was_written_down_and_nothing_else() {
 }
 
 #[test]
+fn a_day_in_the_strict_preset_opens_what_was_written_down_and_nothing_else() {
+    let plan = Plan {
+        config: Config::strict(),
+        keeps_reports: true,
+        ..plan(50, 1)
+    };
+    let on_rings = timed("strict day", || run(&plan, &mut RingHub::new(TENANT)));
+    verdict::assert_exactly(&plan, &on_rings.anomalies, expected::strict);
+
+    let mut hub = MemoryHub::new(TENANT);
+    let on_store = timed("strict day on the store in memory", || run(&plan, &mut hub));
+    assert_same(&on_rings, &on_store);
+}
+
+#[test]
 fn a_24_h_outage_followed_by_a_drain_raises_nothing() {
     let script = Script {
         role: Role::CutOff24h,
@@ -157,10 +172,17 @@ fn a_week_of_five_hundred_agents_opens_what_was_written_down_and_nothing_else() 
         );
         return;
     }
-    let plan = plan(500, 7);
-    let ran = timed("week on rings", || run(&plan, &mut RingHub::new(TENANT)));
-    verdict::assert_exactly(&plan, &ran.anomalies, expected::standard);
+    let standard = plan(500, 7);
+    let ran = timed("week", || run(&standard, &mut RingHub::new(TENANT)));
+    verdict::assert_exactly(&standard, &ran.anomalies, expected::standard);
     assert_all_happened(&ran.counts);
+
+    let strict = Plan {
+        config: Config::strict(),
+        ..standard
+    };
+    let ran = timed("strict week", || run(&strict, &mut RingHub::new(TENANT)));
+    verdict::assert_exactly(&strict, &ran.anomalies, expected::strict);
 }
 
 /// One agent of each role after the other; copies of a role have their incident on different days.

@@ -9,7 +9,8 @@ use monsys_core::{AnomalyKind, Severity};
 
 use crate::script::{DAY, Role, hm};
 use AnomalyKind::{
-    CadenceAnomaly, ClockDrift, FlatMetrics, SignatureInvalid, UnsignedPayload, VersionDowngrade,
+    CadenceAnomaly, ClockDrift, ExactRamp, FlatMetrics, LoopedRecording, ReplayedSeries,
+    SignatureInvalid, UnsignedPayload, VersionDowngrade, VersionUnparseable,
 };
 
 /// One anomaly. Times are of the day of the incident.
@@ -71,6 +72,8 @@ pub(crate) fn standard(role: Role) -> Vec<Expected> {
         | Role::Replayed => vec![],
         // Six kinds do not know silence.
         Role::Silent => vec![],
+        // Limits of the six kinds: values that move pass, wherever they come from.
+        Role::Looped | Role::PlaysBack | Role::Ramp => vec![],
         // Limit: in step, every gap is near 7.5 s, above 7 s.
         Role::TwoClones => vec![],
         // Limit: 50 min of 100 % leave ten honest minutes in every hour.
@@ -99,6 +102,48 @@ pub(crate) fn standard(role: Role) -> Vec<Expected> {
         | Role::Unpinned
         | Role::PinnedLate => signatures(role),
     }
+}
+
+/// The anomalies of a role in the strict preset: those of the standard one, of which the worst
+/// latch, and those of the opt-in kinds.
+pub(crate) fn strict(role: Role) -> Vec<Expected> {
+    let mut expected = standard(role);
+    for anomaly in &mut expected {
+        let is_latched = match anomaly.kind {
+            SignatureInvalid | VersionDowngrade => true,
+            UnsignedPayload => anomaly.severity >= Severity::High,
+            _ => false,
+        };
+        if is_latched && matches!(anomaly.end, End::Auto(_)) {
+            anomaly.end = End::Open;
+        }
+    }
+    let medium = |kind, at, end| by_cycle((kind, Severity::Medium), at, end);
+    let high = |kind, at, end| by_cycle((kind, Severity::High), at, end);
+    match role {
+        // From the first payload that says so.
+        Role::Banana => expected.push(medium(VersionUnparseable, hm(5, 5), End::Open)),
+        Role::RolledBackThenBanana => {
+            expected.push(medium(VersionUnparseable, hm(6, 5), End::Open));
+        }
+        Role::Looped => {
+            // 20 of a second round of 40 are there after 60 · 15 s: 05:16, so 05:25. After 08:01 the
+            // window holds (3,600 − y)/15 values of the recording, fewer than 60 from y > 2,700 on:
+            // 08:46, so 08:55.
+            expected.push(high(ReplayedSeries, hm(5, 25), End::Auto(hm(8, 55))));
+            // The whole window, as for flatness: 06:05, and one honest value ends it: 08:05.
+            expected.push(high(LoopedRecording, hm(6, 5), End::Auto(hm(8, 5))));
+        }
+        Role::PlaysBack => {
+            // 20 values take 5 min: 05:06, so 05:15. Fewer than 20 of what was before 05:01 are in
+            // the window from 05:56 on: 06:05.
+            expected.push(high(ReplayedSeries, hm(5, 15), End::Auto(hm(6, 5))));
+        }
+        // The whole window, as for flatness.
+        Role::Ramp => expected.push(high(ExactRamp, hm(6, 5), End::Auto(hm(8, 5)))),
+        _ => {}
+    }
+    expected
 }
 
 /// The first payload after 05:01:00 is there by 05:01:16 and says the lower version: 05:05.
