@@ -8,12 +8,14 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use monsys_core::AgentId;
-use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
+use monsys_core::facts::{
+    AgentFacts, ClockFacts, ClockReading, MetricRow, MetricWindow, VersionFacts, WindowBounds,
+};
 use monsys_core::time::{Span, Timestamp};
 use monsys_integrity::detect::{cadence_anomaly, clock_drift, flat_metrics};
-use monsys_integrity::deviation::{is_surely_at_least, sample_deviation};
-use monsys_integrity::median::Counts;
-use monsys_integrity::{Config, Cycle, run_all};
+use monsys_integrity::deviation::{is_spread_over, sample_deviation};
+use monsys_integrity::median::is_surely_within;
+use monsys_integrity::{Config, Cycle, run_all, version};
 use statrs::statistics::Statistics;
 
 criterion_group!(benches, deviation, cadence, agent);
@@ -26,7 +28,7 @@ fn deviation(c: &mut Criterion) {
         b.iter(|| eight_lane_sum(black_box(&honest)))
     });
     group.bench_function("flat decision, honest", |b| {
-        b.iter(|| is_surely_at_least(black_box(&honest), 30, 0.001))
+        b.iter(|| is_spread_over(black_box(&honest), N, 0.001))
     });
     group.bench_function("exact deviation, honest", |b| {
         b.iter(|| sample_deviation(black_box(&honest)))
@@ -41,15 +43,12 @@ fn deviation(c: &mut Criterion) {
 }
 
 fn cadence(c: &mut Criterion) {
-    let gaps: Vec<i64> = (0..239)
-        .map(|i| 15_000_000 + (i * 7_919 % 1_013) * 1_000)
+    let gaps: Vec<i32> = (0..239)
+        .map(|i| 15_000_000 + i * 7_919 % 1_013 * 1_000)
         .collect();
     let mut group = c.benchmark_group("median/239");
     group.bench_function("by counting", |b| {
-        b.iter(|| {
-            let values = black_box(&gaps).iter().copied();
-            Counts::of(values.clone(), 7_000_000, 23_000_000).place(values)
-        })
+        b.iter(|| is_surely_within(black_box(&gaps), 7_000_000, 23_000_000, 20))
     });
     group.bench_function("by sorting", |b| {
         b.iter(|| {
@@ -71,19 +70,19 @@ fn agent(c: &mut Criterion) {
     let flat = facts(vec![4.20; N]);
     let mut group = c.benchmark_group("agent/240");
     group.bench_function("flat_metrics, honest", |b| {
-        b.iter(|| flat_metrics::check(black_box(&honest), &config, cycle))
+        b.iter(|| flat_metrics::check(&black_box(&honest).view(), &config, cycle))
     });
     group.bench_function("flat_metrics, constant", |b| {
-        b.iter(|| flat_metrics::check(black_box(&flat), &config, cycle))
+        b.iter(|| flat_metrics::check(&black_box(&flat).view(), &config, cycle))
     });
     group.bench_function("cadence_anomaly, honest", |b| {
-        b.iter(|| cadence_anomaly::check(black_box(&honest), &config, cycle))
+        b.iter(|| cadence_anomaly::check(&black_box(&honest).view(), &config, cycle))
     });
     group.bench_function("clock_drift, honest", |b| {
-        b.iter(|| clock_drift::check(black_box(&honest), &config, cycle))
+        b.iter(|| clock_drift::check(&black_box(&honest).view(), &config, cycle))
     });
     group.bench_function("all six, honest", |b| {
-        b.iter(|| run_all(black_box(&honest), &config, cycle).count())
+        b.iter(|| run_all(&black_box(&honest).view(), &config, cycle).count())
     });
     group.bench_function("statrs and sort, honest", |b| {
         b.iter(|| statrs_and_sort(black_box(&honest)))
@@ -93,15 +92,12 @@ fn agent(c: &mut Criterion) {
 
 /// The obvious composition: libraries for the deviation, a sort for the median.
 fn statrs_and_sort(facts: &AgentFacts) -> (bool, bool) {
-    let is_flat = facts.window.cpu_usage_percent.iter().std_dev() < 0.001;
-    let times = &facts.window.received_at;
-    let mut gaps: Vec<i64> = times
-        .windows(2)
-        .map(|t| t[1].since(t[0]).millis())
-        .collect();
+    let window = facts.window.view();
+    let is_flat = window.cpu_usage_percent.iter().std_dev() < 0.001;
+    let mut gaps = window.gaps_us.to_vec();
     gaps.sort_unstable();
     let median = gaps[gaps.len() / 2];
-    (is_flat, !(7_000..=23_000).contains(&median))
+    (is_flat, !(7_000_000..=23_000_000).contains(&median))
 }
 
 fn eight_lane_sum(values: &[f64]) -> f64 {
@@ -126,17 +122,19 @@ fn facts(cpu_usage_percent: Vec<f64>) -> AgentFacts {
         received_at: at(0),
         is_spooled: false,
     };
+    let rows = (0..N as i64).zip(cpu_usage_percent);
+    let rows = rows.map(|(i, cpu_usage_percent)| MetricRow {
+        received_at: arrival(i),
+        cpu_usage_percent,
+        is_spooled: false,
+    });
     AgentFacts {
         agent: AgentId::from_bytes([7; 16]),
-        window: MetricWindow {
-            received_at: (0..N as i64).map(arrival).collect(),
-            is_spooled: vec![false; N],
-            cpu_usage_percent,
-        },
-        clock: vec![reading; 20],
+        window: MetricWindow::from_rows(WindowBounds::hour_before(at(1)), rows),
+        clock: ClockFacts::from_readings([reading; 20]),
         version: VersionFacts {
-            current: Some("0.1.0".into()),
-            highest: Some("0.1.0".into()),
+            current: Some(version::read("0.1.0".into())),
+            highest: Some(version::read("0.1.0".into())),
         },
         last_verified_at: Some(at(0)),
         open: vec![],

@@ -97,6 +97,9 @@ pub const CONTENT_HASH_KEPT_S: i64 = 86_400;
 /// A payload captured longer than this before it was sent may be spooled, in seconds (contract §2).
 pub const SPOOLED_AFTER_S: i64 = 60;
 
+/// How far back cadence and flatness look, in seconds: 1 hour (integrity document, query of example
+/// 2; decision 16 for cadence). A limit and no threshold, because the stores read just this much.
+pub const WINDOW_S: i64 = 3_600;
 /// Most metrics of one agent that a cycle reads from one window. An honest agent sends 240 in an
 /// hour; one that floods is judged by its newest ones and slows nobody else down.
 pub const WINDOW_SAMPLES_MAX: usize = 8_192;

@@ -9,6 +9,9 @@ use alloc::string::String;
 use crate::anomaly::Finding;
 
 /// The outcome of one detector for one agent. Closed: adding one is breaking.
+///
+/// A detector that panics has no verdict; the report of a cycle records that as an outcome of its
+/// own, so that a bug of ours neither opens nor resolves anything and is still seen.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub enum Verdict {

@@ -62,6 +62,8 @@ enum Fault {
     HalfAction,
     /// The ledger loses what a person did.
     LostEntry,
+    /// The agents of a cycle are counted over all tenants.
+    ActiveOfAll,
 }
 
 struct Faulty {
@@ -198,6 +200,24 @@ impl CycleStore for Faulty {
 
     fn tenants(&self) -> StoreFuture<'_, Vec<TenantId>> {
         self.inner.tenants()
+    }
+
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64> {
+        if self.has(Fault::ActiveOfAll) {
+            let counts = self.tenants().into_iter();
+            let counts = counts.map(|tenant| now(self.inner.active_count(tenant)));
+            return done(counts.sum());
+        }
+        self.inner.active_count(tenant)
+    }
+
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>> {
+        self.inner.active_agents(tenant, after, n_agents)
     }
 
     fn facts(
@@ -438,6 +458,7 @@ fn s15_a_store_that_drops_a_tenant_filter_fails() {
         (Fault::SignalsOfAll, "history"),
         (Fault::CurrentOfAll, "one slot each"),
         (Fault::AsOfOfAll, "of one tenant"),
+        (Fault::ActiveOfAll, "counted as they are judged"),
     ] {
         let said = said_about(fault).unwrap_or_default();
         assert!(said.contains(promise), "{fault:?}: {said}");

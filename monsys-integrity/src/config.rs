@@ -1,7 +1,8 @@
 //! Every threshold of the detectors, each with the document's value and its source.
 //!
 //! What: one struct that the caller makes with [`Config::standard`] and may change member by
-//! member. What not: limits on input; those stand in `monsys_core::limit`. No value in here,
+//! member. What not: limits on input and how far back a window reaches; those stand in
+//! `monsys_core::limit`, because the stores read by them. No value in here,
 //! however odd, makes a detector panic.
 
 use monsys_core::time::Span;
@@ -18,9 +19,6 @@ use monsys_core::time::Span;
 pub struct Config {
     /// How often the cycle runs: 10 minutes (integrity document).
     pub cycle_interval: Span,
-    /// How far back cadence and flatness look: 1 hour, its lower bound exclusive (integrity
-    /// document, query of example 2; decision 16 for cadence).
-    pub window: Span,
     /// How many of the newest metrics the clock is judged by, no fewer and no more: 20 (integrity
     /// document; decision 12).
     pub clock_readings: usize,
@@ -49,7 +47,6 @@ impl Config {
     pub const fn standard() -> Self {
         Self {
             cycle_interval: Span::from_secs(600),
-            window: Span::from_secs(3_600),
             clock_readings: 20,
             clock_drift_ms_max: 300_000,
             cadence_gaps_min: 20,

@@ -3,7 +3,7 @@
 //! What: [`sample_deviation`] shifts by the first value and corrects in a second pass, so that a
 //! constant series gives exactly 0.0, whatever the constant. `statrs` 0.18 and PostgreSQL's
 //! `STDDEV_SAMP(float8)` give 8.6e-15 for 240 × 4.20, and the sum-of-squares formula gives NaN
-//! (measured). [`is_surely_at_least`] decides honest windows without that arithmetic.
+//! (measured). [`is_spread_over`] decides honest windows without that arithmetic.
 //!
 //! What not: what a small deviation means. Cost: two passes over the values, four where they
 //! neither overflow nor vanish only after scaling; no allocation.
@@ -60,60 +60,42 @@ pub fn n_finite(values: &[f64]) -> usize {
     values.iter().filter(|v| v.is_finite()).count()
 }
 
-/// Tells whether at least `n_min` of the values are finite and the sample standard deviation of
-/// those cannot lie below `threshold`; false says nothing.
-///
-/// Of an honest window it reads two to four values and the first `n_min` again, eight at a time.
-///
-/// ```
-/// use monsys_integrity::deviation::is_surely_at_least;
-/// assert!(is_surely_at_least(&[4.20, 4.25, 4.21], 3, 0.001));
-/// assert!(!is_surely_at_least(&[4.20; 240], 30, 0.001));
-/// ```
-pub fn is_surely_at_least(values: &[f64], n_min: usize, threshold: f64) -> bool {
-    is_spread_over(values, threshold) && has_finite(values, n_min)
-}
-
-/// Tells whether two of the finite values lie so far apart that the sample standard deviation of
-/// all finite ones cannot be below `threshold`; false says nothing.
+/// Tells whether two of some finite values lie so far apart that the sample standard deviation of
+/// all finite ones, at most `n` with these among them, cannot be below `threshold`; false says
+/// nothing.
 ///
 /// For any two of n values, s² ≥ (a − b)² / (2(n − 1)). One value that far from the first is a
 /// proof, whatever the others are; values left out only lower n, which makes the bound stricter
 /// than needed. The margin of 1e-9 is a thousand times the error of [`sample_deviation`], so the
-/// two never disagree. Reads no further than the first such value, two to four on honest data.
+/// two never disagree. Reads no further than the eight values among which the first such is, which
+/// on honest data are the first eight.
 ///
 /// ```
 /// use monsys_integrity::deviation::is_spread_over;
-/// assert!(is_spread_over(&[4.20, 4.21, 4.25], 0.001));
-/// assert!(!is_spread_over(&[4.20, f64::INFINITY, f64::NAN], 0.001));
+/// assert!(is_spread_over(&[4.20, 4.21, 4.25], 240, 0.001));
+/// assert!(!is_spread_over(&[4.20, f64::INFINITY, f64::NAN], 3, 0.001));
 /// ```
 #[inline]
-pub fn is_spread_over(values: &[f64], threshold: f64) -> bool {
+pub fn is_spread_over(values: &[f64], n: usize, threshold: f64) -> bool {
     let Some(first) = values.iter().copied().find(|v| v.is_finite()) else {
         return false;
     };
-    let n_other = number::from_count(values.len()) - 1.0;
+    let n_other = number::from_count(n) - 1.0;
     let distance_squared = 2.0 * threshold * threshold * n_other * (1.0 + 1e-9);
     // Below, the square of the threshold lost digits.
     if distance_squared < SQUARE_SAFE {
         return false;
     }
-    values.iter().any(|value| {
-        let distance = value - first;
-        // The difference of finite values may be infinite, and is then far.
-        distance * distance > distance_squared && value.is_finite()
+    // Eight at a time without a branch between them: which of the first few is far is chance, that
+    // one of eight is can be foretold, so that a processor runs ahead to the next agent.
+    values.chunks(8).any(|chunk| {
+        let far = chunk.iter().map(|value| {
+            let distance = value - first;
+            // The difference of finite values may be infinite, and is then far.
+            (distance * distance > distance_squared) & value.is_finite()
+        });
+        far.fold(false, |any, is_far| any | is_far)
     })
-}
-
-/// Tells whether at least so many of the values are finite.
-#[inline]
-fn has_finite(values: &[f64], n_min: usize) -> bool {
-    if values.len() < n_min {
-        return false;
-    }
-    // Eight at a time, so some more than needed where there are more.
-    let n_read = n_min.next_multiple_of(8).min(values.len());
-    values.get(..n_read).is_some_and(are_finite) || n_finite(values) >= n_min
 }
 
 /// Tells whether all values are finite: zero times a value is zero for these alone.
@@ -329,30 +311,30 @@ mod tests {
     }
 
     #[test]
-    fn the_early_exit_needs_the_least_number_of_finite_values() {
+    fn the_early_exit_looks_at_finite_values_alone() {
         let mut values = vec![f64::NAN; 40];
-        values.extend([1.0, 50.0]);
-        assert!(!is_surely_at_least(&values, 3, 0.001));
         values.push(1.0);
-        assert!(is_surely_at_least(&values, 3, 0.001));
-        assert!(!is_surely_at_least(&[], 0, 0.001));
-        assert!(is_surely_at_least(&[f64::MAX, f64::MIN], 2, 0.001));
-        assert!(!is_surely_at_least(&[1.0, 2.0], 2, f64::NAN));
+        assert!(!is_spread_over(&values, values.len(), 0.001));
+        values.push(50.0);
+        assert!(is_spread_over(&values, values.len(), 0.001));
+        assert!(!is_spread_over(&[], 0, 0.001));
+        assert!(is_spread_over(&[f64::MAX, f64::MIN], 2, 0.001));
+        assert!(!is_spread_over(&[1.0, 2.0], 2, f64::NAN));
     }
 
     #[test]
     fn an_infinite_value_is_no_proof_of_movement() {
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            assert!(!is_spread_over(&[bad, 4.20, 4.20], 0.001));
-            assert!(!is_spread_over(&[4.20, bad, 4.20], 0.001));
-            assert!(is_spread_over(&[bad, 4.20, 4.25], 0.001));
+            assert!(!is_spread_over(&[bad, 4.20, 4.20], 3, 0.001));
+            assert!(!is_spread_over(&[4.20, bad, 4.20], 3, 0.001));
+            assert!(is_spread_over(&[bad, 4.20, 4.25], 3, 0.001));
         }
     }
 
     #[test]
     fn thresholds_whose_square_vanishes_prove_nothing() {
         for threshold in [0.0, 1e-150, 1e-160, 1e-200, f64::from_bits(1)] {
-            assert!(!is_spread_over(&[0.0, threshold / 1e3, 0.0], threshold));
+            assert!(!is_spread_over(&[0.0, threshold / 1e3, 0.0], 3, threshold));
         }
     }
 
@@ -396,7 +378,7 @@ mod tests {
             if let Some(deviation) = sample_deviation(&values) {
                 prop_assert!(deviation.is_finite() && deviation >= 0.0);
             }
-            let _ = is_surely_at_least(&values, 30, 0.001);
+            let _ = is_spread_over(&values, values.len(), 0.001);
         }
 
         #[test]
@@ -438,7 +420,7 @@ mod tests {
             let values: Vec<f64> =
                 unit.iter().map(|u| base + u / spread * 0.001 * stretch).collect();
             let is_moving = sample_deviation(&values).unwrap() >= 0.001;
-            prop_assert!(is_moving || !is_surely_at_least(&values, 30, 0.001));
+            prop_assert!(is_moving || !is_spread_over(&values, values.len(), 0.001));
         }
 
         #[test]
@@ -452,7 +434,7 @@ mod tests {
             let mut values = vec![base; n];
             *values.last_mut().unwrap() = base + distance;
             let is_moving = sample_deviation(&values).unwrap() >= 0.001;
-            prop_assert!(is_moving || !is_surely_at_least(&values, 30, 0.001));
+            prop_assert!(is_moving || !is_spread_over(&values, values.len(), 0.001));
         }
 
         #[test]
@@ -467,8 +449,8 @@ mod tests {
             *values.first_mut().unwrap() = 0.0;
             *values.last_mut().unwrap() = distance;
             let is_moving = sample_deviation(&values).unwrap() >= 0.001;
-            prop_assert!(is_moving || !is_surely_at_least(&values, 30, 0.001));
-            prop_assert!(ulps < 10 || is_surely_at_least(&values, 30, 0.001));
+            prop_assert!(is_moving || !is_spread_over(&values, values.len(), 0.001));
+            prop_assert!(ulps < 10 || is_spread_over(&values, values.len(), 0.001));
         }
     }
 }

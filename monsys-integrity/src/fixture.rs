@@ -4,13 +4,16 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use monsys_core::anomaly::{Finding, OpenAnomaly};
-use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
+use monsys_core::facts::{
+    AgentFacts, ClockFacts, ClockReading, MetricRow, MetricWindow, VersionFacts, WindowBounds,
+};
 use monsys_core::id::AnomalyId;
 use monsys_core::time::{Span, Timestamp};
 use monsys_core::verdict::Verdict;
 use monsys_core::{AgentId, AnomalyKind};
 
 use crate::cycle::Cycle;
+use crate::version;
 
 pub(crate) const AGENT: AgentId = AgentId::from_bytes([7; 16]);
 
@@ -37,8 +40,8 @@ pub(crate) fn at(millis: i64) -> Timestamp {
 pub(crate) fn unknown() -> AgentFacts {
     AgentFacts {
         agent: AGENT,
-        window: MetricWindow::default(),
-        clock: vec![],
+        window: MetricWindow::empty(WindowBounds::hour_before(NOW)),
+        clock: ClockFacts::default(),
         version: VersionFacts::default(),
         last_verified_at: None,
         open: vec![],
@@ -50,7 +53,7 @@ pub(crate) fn honest() -> AgentFacts {
     let cpu: Vec<f64> = (0..240_i32).map(|i| 4.2 + f64::from(i * i % 17)).collect();
     AgentFacts {
         window: window_of(&cpu),
-        clock: clock_of(&[-120; 20]),
+        clock: ClockFacts::from_readings(clock_of(&[-120; 20])),
         version: versions("0.1.0", "0.1.0"),
         last_verified_at: Some(NOW),
         ..unknown()
@@ -60,11 +63,8 @@ pub(crate) fn honest() -> AgentFacts {
 /// A window of these values, the last at [`NOW`], 15 s apart.
 pub(crate) fn window_of(cpu: &[f64]) -> MetricWindow {
     let n = i64::try_from(cpu.len()).unwrap();
-    MetricWindow {
-        received_at: (1..=n).map(|i| at((i - n) * 15_000)).collect(),
-        cpu_usage_percent: cpu.to_vec(),
-        is_spooled: vec![false; cpu.len()],
-    }
+    let times = (1..=n).map(|i| at((i - n) * 15_000));
+    window(times.zip(cpu.iter().copied()))
 }
 
 /// A window whose metrics arrived this many milliseconds apart, the last at [`NOW`].
@@ -76,12 +76,16 @@ pub(crate) fn window_with_gaps(gaps_ms: &[i64]) -> MetricWindow {
         received_at.push(at(-ago));
     }
     received_at.reverse();
-    let n = received_at.len();
-    MetricWindow {
+    window(received_at.into_iter().zip([3.0, 9.0].into_iter().cycle()))
+}
+
+fn window(rows: impl Iterator<Item = (Timestamp, f64)>) -> MetricWindow {
+    let rows = rows.map(|(received_at, cpu_usage_percent)| MetricRow {
         received_at,
-        cpu_usage_percent: (0..n).map(|i| if i % 2 == 0 { 3.0 } else { 9.0 }).collect(),
-        is_spooled: vec![false; n],
-    }
+        cpu_usage_percent,
+        is_spooled: false,
+    });
+    MetricWindow::from_rows(WindowBounds::hour_before(NOW), rows)
 }
 
 /// Live readings whose device clock was ahead by so many milliseconds.
@@ -100,8 +104,8 @@ pub(crate) fn clock_of(offsets_ms: &[i64]) -> Vec<ClockReading> {
 
 pub(crate) fn versions(current: &str, highest: &str) -> VersionFacts {
     VersionFacts {
-        current: Some(current.into()),
-        highest: Some(highest.into()),
+        current: Some(version::read(current.into())),
+        highest: Some(version::read(highest.into())),
     }
 }
 

@@ -14,20 +14,21 @@
 //!
 //! # Example
 //! ```
-//! use monsys_core::facts::{AgentFacts, MetricWindow, VersionFacts};
+//! use monsys_core::facts::{AgentFacts, ClockFacts, MetricWindow, VersionFacts, WindowBounds};
 //! use monsys_core::{AgentId, Timestamp};
-//! use monsys_integrity::{Config, Cycle, reconcile};
+//! use monsys_integrity::{Config, Cycle, reconcile, version::read};
 //!
-//! let version = VersionFacts { current: Some("0.1.9".into()), highest: Some("0.2.0".into()) };
+//! let now = Timestamp::parse_rfc3339("2026-11-21T01:15:41Z")?;
+//! let [current, highest] = ["0.1.9", "0.2.0"].map(|text| Some(read(text.into())));
 //! let facts = AgentFacts {
 //!     agent: AgentId::from_bytes([7; 16]),
-//!     window: MetricWindow::default(),
-//!     clock: vec![],
-//!     version,
+//!     window: MetricWindow::empty(WindowBounds::hour_before(now)),
+//!     clock: ClockFacts::default(),
+//!     version: VersionFacts { current, highest },
 //!     last_verified_at: None,
 //!     open: vec![],
 //! };
-//! let cycle = Cycle { previous: None, now: Timestamp::parse_rfc3339("2026-11-21T01:15:41Z")? };
+//! let cycle = Cycle { previous: None, now };
 //! let report = reconcile(&[facts], &Config::standard(), cycle);
 //! assert_eq!(report.transitions.len(), 1); // a downgrade; the empty window says nothing
 //! # Ok::<(), monsys_core::time::TimeError>(())
@@ -49,8 +50,8 @@ mod number;
 pub mod reconcile;
 pub mod ring;
 pub mod signal;
+pub mod stalled;
 pub mod version;
-mod window;
 
 #[cfg(test)]
 mod fixture;
@@ -58,6 +59,6 @@ mod fixture;
 // The public interface is
 pub use config::Config;
 pub use cycle::Cycle;
-pub use detect::{Detector, run_all};
-pub use reconcile::{Report, reconcile};
+pub use detect::{DETECTORS, Detector, run_all};
+pub use reconcile::{DetectorError, Report, reconcile, reconcile_guarded};
 pub use signal::{finding_signal, resolved_signal};

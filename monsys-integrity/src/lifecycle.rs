@@ -7,7 +7,7 @@
 
 use monsys_core::AnomalyKind;
 use monsys_core::anomaly::Transition;
-use monsys_core::facts::AgentFacts;
+use monsys_core::facts::Facts;
 use monsys_core::time::Timestamp;
 use monsys_core::verdict::Verdict;
 
@@ -15,7 +15,7 @@ use crate::signal::{finding_signal, resolved_signal};
 
 /// Decides what follows from the verdict of one detector.
 pub fn transition(
-    facts: &AgentFacts,
+    facts: &Facts<'_>,
     kind: AnomalyKind,
     verdict: Verdict,
     now: Timestamp,
@@ -47,6 +47,7 @@ pub fn transition(
 mod tests {
     use alloc::vec;
 
+    use monsys_core::facts::AgentFacts;
     use monsys_core::verdict::Insufficiency;
 
     use super::*;
@@ -74,7 +75,10 @@ mod tests {
                 signal,
             };
             let verdict = Verdict::Fail(unsigned_payload::pinned_but_absent());
-            assert_eq!(transition(&facts, KIND, verdict, NOW), Some(expected));
+            assert_eq!(
+                transition(&facts.view(), KIND, verdict, NOW),
+                Some(expected)
+            );
         }
     }
 
@@ -86,10 +90,13 @@ mod tests {
             last_seen_at: at(-5),
             signal: resolved_signal(facts.agent, KIND, NOW),
         };
-        assert_eq!(transition(&facts, KIND, Verdict::Pass, NOW), Some(expected));
-        assert_eq!(transition(&honest(), KIND, Verdict::Pass, NOW), None);
+        assert_eq!(
+            transition(&facts.view(), KIND, Verdict::Pass, NOW),
+            Some(expected)
+        );
+        assert_eq!(transition(&honest().view(), KIND, Verdict::Pass, NOW), None);
         let other = with_open(AnomalyKind::ClockDrift);
-        assert_eq!(transition(&other, KIND, Verdict::Pass, NOW), None);
+        assert_eq!(transition(&other.view(), KIND, Verdict::Pass, NOW), None);
     }
 
     #[test]
@@ -103,7 +110,7 @@ mod tests {
         ] {
             for facts in [honest(), with_open(KIND)] {
                 assert_eq!(
-                    transition(&facts, KIND, Verdict::Insufficient(reason), NOW),
+                    transition(&facts.view(), KIND, Verdict::Insufficient(reason), NOW),
                     None
                 );
             }

@@ -4,17 +4,22 @@
 //! for the hub's own telemetry. The same page, thresholds and cycle give the same report. Steps
 //! come in the order of the page and, within an agent, of the integrity document. What not: reading
 //! the page and writing the steps. Cost: linear in the page.
+//!
+//! A detector that panics is an outcome of its own: it opens nothing, resolves nothing, is counted
+//! and named, and the other detectors of that agent still run. Catching a panic needs `std`, which
+//! this crate has not, so the caller brings it ([`reconcile_guarded`]).
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use monsys_core::AnomalyKind;
 use monsys_core::anomaly::Transition;
-use monsys_core::facts::AgentFacts;
+use monsys_core::facts::Facts;
 use monsys_core::verdict::Verdict;
+use monsys_core::{AgentId, AnomalyKind};
 
 use crate::config::Config;
 use crate::cycle::Cycle;
-use crate::detect::{DETECTORS, run_all};
+use crate::detect::{DETECTORS, Detector};
 use crate::lifecycle;
 
 /// What a cycle found on one page.
@@ -25,11 +30,24 @@ pub struct Report {
     pub transitions: Vec<Transition>,
     /// How many agents were looked at.
     pub n_evaluated: u64,
-    /// How often each kind passed, failed or could not say, in the order of the integrity document.
+    /// How often each kind passed, failed, could not say or broke, in the order of the table.
     pub tallies: Vec<Tally>,
+    /// Which detector broke on which agent, in the order of the page.
+    pub errors: Vec<DetectorError>,
 }
 
-/// How often one kind passed, failed or could not say.
+/// A detector that panicked: a bug of ours, to be seen by people. What is open stays open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DetectorError {
+    /// On which agent.
+    pub agent: AgentId,
+    /// Which detector.
+    pub kind: AnomalyKind,
+    /// What the panic said, as the guard hands it on.
+    pub message: String,
+}
+
+/// How often one kind passed, failed, could not say or broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
@@ -41,6 +59,8 @@ pub struct Tally {
     pub n_fail: u64,
     /// Of how many there was not enough to say.
     pub n_insufficient: u64,
+    /// On how many the detector broke.
+    pub n_error: u64,
 }
 
 impl Tally {
@@ -50,6 +70,7 @@ impl Tally {
             n_pass: 0,
             n_fail: 0,
             n_insufficient: 0,
+            n_error: 0,
         }
     }
 
@@ -62,28 +83,68 @@ impl Tally {
     }
 }
 
-/// Judges a page of agents.
+/// Judges a page of agents with the detectors of the integrity document.
+///
+/// A detector that panics takes the caller with it; [`reconcile_guarded`] is for programs that must
+/// go on.
 ///
 /// ```
 /// use monsys_core::Timestamp;
+/// use monsys_core::facts::AgentFacts;
 /// use monsys_integrity::{Config, Cycle, reconcile};
+/// let page: Vec<AgentFacts> = vec![];
 /// let cycle = Cycle { previous: None, now: Timestamp::MIN };
-/// let report = reconcile(&[], &Config::standard(), cycle);
+/// let report = reconcile(&page, &Config::standard(), cycle);
 /// assert_eq!((report.n_evaluated, report.tallies.len()), (0, 6));
 /// ```
-pub fn reconcile(page: &[AgentFacts], config: &Config, cycle: Cycle) -> Report {
-    let mut transitions = Vec::new();
-    let mut tallies: Vec<Tally> = DETECTORS.iter().map(|d| Tally::of(d.kind)).collect();
+pub fn reconcile<'a, F: Into<Facts<'a>>>(
+    page: impl IntoIterator<Item = F>,
+    config: &Config,
+    cycle: Cycle,
+) -> Report {
+    let unguarded = |check: &dyn Fn() -> Verdict| Ok(check());
+    reconcile_guarded(DETECTORS, page, config, cycle, unguarded)
+}
+
+/// Judges a page of agents with any table of detectors, each call of one inside `guard`.
+///
+/// The guard calls what it is given and hands on the verdict, or what the panic said when the call
+/// panicked (`std::panic::catch_unwind`). Detectors keep nothing between calls, so nothing is left
+/// half done.
+pub fn reconcile_guarded<'a, F: Into<Facts<'a>>>(
+    table: &[Detector],
+    page: impl IntoIterator<Item = F>,
+    config: &Config,
+    cycle: Cycle,
+    mut guard: impl FnMut(&dyn Fn() -> Verdict) -> Result<Verdict, String>,
+) -> Report {
+    let mut report = Report {
+        transitions: Vec::new(),
+        n_evaluated: 0,
+        tallies: table.iter().map(|d| Tally::of(d.kind)).collect(),
+        errors: Vec::new(),
+    };
     for facts in page {
-        for (tally, (kind, verdict)) in tallies.iter_mut().zip(run_all(facts, config, cycle)) {
-            tally.count(&verdict);
-            transitions.extend(lifecycle::transition(facts, kind, verdict, cycle.now));
+        let facts = facts.into();
+        report.n_evaluated += 1;
+        for (tally, detector) in report.tallies.iter_mut().zip(table) {
+            let kind = detector.kind;
+            match guard(&|| (detector.check)(&facts, config, cycle)) {
+                Ok(verdict) => {
+                    tally.count(&verdict);
+                    let step = lifecycle::transition(&facts, kind, verdict, cycle.now);
+                    report.transitions.extend(step);
+                }
+                Err(message) => {
+                    tally.n_error += 1;
+                    report.errors.push(DetectorError {
+                        agent: facts.agent,
+                        kind,
+                        message,
+                    });
+                }
+            }
         }
     }
-    let n_evaluated = u64::try_from(page.len()).unwrap_or(u64::MAX);
-    Report {
-        transitions,
-        n_evaluated,
-        tallies,
-    }
+    report
 }

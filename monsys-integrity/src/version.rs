@@ -4,7 +4,9 @@
 //! document, Limitations: `0.1.0-beta1` is treated as `0.1.0`; decisions 22 and 23). What not:
 //! the precedence of pre-releases. Cost: linear in a text of at most 128 bytes.
 
-use monsys_core::facts::VersionTriple;
+use alloc::string::String;
+
+use monsys_core::facts::{Version as Loaded, VersionTriple};
 use monsys_core::limit;
 use semver::Version;
 
@@ -33,6 +35,18 @@ pub fn triple(text: &str) -> Option<VersionTriple> {
         minor,
         patch,
     })
+}
+
+/// Reads a stored version once, so that no cycle reads its text again.
+///
+/// ```
+/// use monsys_integrity::version::read;
+/// assert!(read("0.1.0".into()).triple.is_some());
+/// assert!(read("banana".into()).triple.is_none());
+/// ```
+pub fn read(text: String) -> Loaded {
+    let triple = triple(&text);
+    Loaded { text, triple }
 }
 
 /// Tells whether a version takes the place of the highest one so far.

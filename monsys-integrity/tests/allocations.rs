@@ -2,47 +2,86 @@
 #![allow(clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 use allocation_counter::measure;
-use monsys_core::facts::ClockReading;
+use monsys_core::facts::{ClockReading, Facts, VersionFacts};
 use monsys_core::time::Timestamp;
-use monsys_integrity::Config;
-use monsys_integrity::ring::{Decision, Outcome, Ring, decide};
+use monsys_core::{AgentId, Verdict};
+use monsys_integrity::detect::{cadence_anomaly, clock_drift, flat_metrics};
+use monsys_integrity::ring::Ring;
+use monsys_integrity::{Config, Cycle, version};
 
 #[test]
-fn no_decision_allocates_whatever_it_says() {
+fn a_cycle_over_an_honest_agent_allocates_nothing() {
+    let mut at_us = START_US;
+    let mut ring = filled(&mut at_us, |i| (f64::from(i % 17), 14_999_999));
+    let verdicts = unpaid(&mut ring, at(at_us));
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Pass, Verdict::Pass]);
+}
+
+/// The longest ways to a pass: values that only their exact deviation clears, and gaps of which
+/// half lie below a bound.
+#[test]
+fn no_pass_allocates_however_near_it_was() {
+    let distance = 0.001 * (238.0_f64 / 2.0).sqrt() * 1.000_001;
+    let mut at_us = START_US;
+    let mut ring = filled(&mut at_us, |i| {
+        let cpu = match i {
+            3 => 4.20 + distance,
+            9 => 4.20 - distance,
+            _ => 4.20,
+        };
+        (cpu, if i % 2 == 0 { 6_999_999 } else { 7_000_001 })
+    });
+    let verdicts = unpaid(&mut ring, at(at_us));
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Pass, Verdict::Pass]);
+}
+
+const START_US: i64 = 1_778_364_220_000_000;
+
+/// A ring of 239 metrics, each with its value and the gap before it.
+fn filled(at_us: &mut i64, metric: impl Fn(i32) -> (f64, i64)) -> Ring {
+    let mut ring = Ring::new();
+    let fill = measure(|| {
+        for i in 0..239_i32 {
+            let (cpu, gap_us) = metric(i);
+            *at_us += gap_us;
+            ring.push(&reading(*at_us), cpu);
+        }
+    });
+    assert!(fill.count_total > 0, "the counter counts");
+    ring
+}
+
+/// What the detectors say, which must cost no allocation.
+fn unpaid(ring: &mut Ring, now: Timestamp) -> [Verdict; 3] {
     let config = Config::standard();
-    // Honest; flat; flat among values that are not finite; gaps of which half lie below a bound.
-    let mut decisions = Vec::new();
-    for kind in ["honest", "flat", "holes", "tied"] {
-        let mut at_us = 1_778_364_220_000_000;
-        let mut ring = Ring::new();
-        let fill = measure(|| {
-            for i in 0..239_i32 {
-                at_us += match kind {
-                    "tied" if i % 2 == 0 => 6_999_999,
-                    _ => 14_999_999,
-                };
-                let cpu = match kind {
-                    "honest" => f64::from(i % 17),
-                    "holes" if i % 3 == 0 => f64::INFINITY,
-                    _ => 4.20,
-                };
-                ring.push(&reading(at_us), cpu);
-            }
-        });
-        assert!(fill.count_total > 0, "the counter counts");
-        let mut decision = None;
-        let decided = measure(|| {
-            let view = ring.view(at(at_us)).expect("times in order");
-            decision = Some(decide(&view, &config));
-        });
-        assert_eq!(decided.count_total, 0, "{kind}");
-        decisions.extend(decision);
-    }
-    let is_flat = |d: &Decision| d.flat_metrics == Outcome::Fail;
-    assert_eq!(
-        decisions.iter().map(is_flat).collect::<Vec<_>>(),
-        [false, true, true, true]
-    );
+    let version = VersionFacts {
+        current: Some(version::read("0.1.0".into())),
+        highest: Some(version::read("0.1.0".into())),
+    };
+    let cycle = Cycle {
+        previous: None,
+        now,
+    };
+    let mut verdicts = None;
+    let decided = measure(|| {
+        let view = ring.view(now).expect("times in order");
+        let facts = Facts {
+            agent: AgentId::from_bytes([7; 16]),
+            window: view.window,
+            clock: view.clock,
+            version: &version,
+            last_verified_at: Some(now),
+            open: &[],
+        };
+        let checks = [
+            flat_metrics::check,
+            cadence_anomaly::check,
+            clock_drift::check,
+        ];
+        verdicts = Some(checks.map(|check| check(&facts, &config, cycle)));
+    });
+    assert_eq!(decided.count_total, 0);
+    verdicts.expect("was measured")
 }
 
 fn reading(at_us: i64) -> ClockReading {
@@ -50,7 +89,7 @@ fn reading(at_us: i64) -> ClockReading {
         captured_at: at(at_us),
         sent_at: at(at_us),
         received_at: at(at_us),
-        is_spooled: at_us % 40 == 0,
+        is_spooled: false,
     }
 }
 

@@ -1,13 +1,22 @@
 //! The public interface, driven as a hub drives it: facts in, steps out, steps carried out.
 #![allow(clippy::expect_used, reason = "a helper that fails is a failed test")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use monsys_core::anomaly::{Finding, OpenAnomaly, Transition};
-use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
+use monsys_core::facts::{
+    AgentFacts, ClockFacts, ClockReading, Facts, MetricRow, MetricWindow, VersionFacts,
+    WindowBounds,
+};
 use monsys_core::id::AnomalyId;
 use monsys_core::time::{Span, Timestamp};
+use monsys_core::verdict::Verdict;
 use monsys_core::{AgentId, AnomalyKind, Severity};
 use monsys_integrity::detect::{signature_invalid, unsigned_payload};
-use monsys_integrity::{Config, Cycle, Report, finding_signal, reconcile};
+use monsys_integrity::{
+    Config, Cycle, DETECTORS, Detector, DetectorError, Report, finding_signal, reconcile,
+    reconcile_guarded, version,
+};
 use proptest::prelude::*;
 
 const T0: i64 = 1_778_364_220_000_000;
@@ -135,9 +144,9 @@ fn silence_resolves_nothing() {
         now: at(0),
     });
     assert_eq!(store.open(), 2);
-    store.page[0].window = MetricWindow::default();
     for hour in 1..100 {
         let now = at(hour * 3_600);
+        store.page[0].window = MetricWindow::empty(WindowBounds::hour_before(now));
         let cycle = Cycle {
             previous: Some(at(hour * 3_600 - 600)),
             now,
@@ -190,25 +199,25 @@ fn a_flat_agent_that_moves_again_is_resolved_and_its_signal_superseded() {
 #[test]
 fn an_outage_of_a_day_and_its_drain_raise_nothing() {
     let now = at(0);
-    let live = window(now, 15, moving);
-    let mut drained = MetricWindow::default();
-    for (i, received_at) in live.received_at.iter().enumerate() {
-        drained
-            .received_at
-            .extend([*received_at; 4].iter().enumerate().map(|(k, t)| {
-                t.saturating_add(Span::from_millis(i64::try_from(k).unwrap_or(0) * 100))
-            }));
-        drained.cpu_usage_percent.extend([moving(i), 3.0, 4.5, 9.0]);
-        drained.is_spooled.extend([false, true, true, true]);
-    }
-    let mut clock = clock(now, 0);
-    for reading in clock.iter_mut().step_by(2) {
+    let rows = (0..240_i32).flat_map(|i| {
+        let minute_part = move |k: i32| MetricRow {
+            received_at: now
+                .saturating_sub(Span::from_secs(i64::from(239 - i) * 15))
+                .saturating_add(Span::from_millis(i64::from(k) * 100)),
+            cpu_usage_percent: f64::from(i * i % 23 + k),
+            is_spooled: k > 0,
+        };
+        (0..4).map(minute_part)
+    });
+    let drained = MetricWindow::from_rows(WindowBounds::hour_before(at(1)), rows);
+    let mut readings = vec![reading(now, 0); 20];
+    for reading in readings.iter_mut().step_by(2) {
         reading.captured_at = at(-86_400);
         reading.is_spooled = true;
     }
     let facts = AgentFacts {
         window: drained,
-        clock,
+        clock: ClockFacts::from_readings(readings),
         ..honest(1, now)
     };
     assert_eq!(
@@ -221,6 +230,46 @@ fn an_outage_of_a_day_and_its_drain_raise_nothing() {
         )
         .transitions,
         []
+    );
+}
+
+#[test]
+fn a_detector_that_panics_is_recorded_and_the_others_of_that_agent_go_on() {
+    let broken = |facts: &Facts<'_>, _: &Config, _: Cycle| {
+        assert_ne!(facts.agent, AgentId::from_bytes([2; 16]), "a bug");
+        Verdict::Pass
+    };
+    let mut table = DETECTORS.to_vec();
+    table[2] = Detector::new(AnomalyKind::ClockDrift, broken);
+    let page = [1, 2, 3].map(|tag| AgentFacts {
+        window: window(at(0), 15, |_| 4.20),
+        open: vec![open_drift(tag)],
+        ..honest(tag, at(0))
+    });
+    let cycle = Cycle {
+        previous: None,
+        now: at(0),
+    };
+    let guard = |check: &dyn Fn() -> Verdict| {
+        catch_unwind(AssertUnwindSafe(check)).map_err(|_| "it broke".to_owned())
+    };
+    let report = reconcile_guarded(&table, &page, &Config::standard(), cycle, guard);
+    let error = DetectorError {
+        agent: page[1].agent,
+        kind: AnomalyKind::ClockDrift,
+        message: "it broke".to_owned(),
+    };
+    assert_eq!((report.n_evaluated, report.errors), (3, vec![error]));
+    let of = |kind| report.tallies.iter().find(|t| t.kind == kind).copied();
+    let drift = of(AnomalyKind::ClockDrift).expect("a line of the table");
+    assert_eq!((drift.n_pass, drift.n_fail, drift.n_error), (2, 0, 1));
+    let flat = of(AnomalyKind::FlatMetrics).expect("a line of the table");
+    assert_eq!((flat.n_fail, flat.n_error), (3, 0));
+    let resolved: Vec<_> = report.transitions.iter().filter_map(resolved_id).collect();
+    assert_eq!(
+        resolved,
+        [1, 3].map(|tag| open_drift(tag).id),
+        "what the broken one would have judged stays open"
     );
 }
 
@@ -337,6 +386,22 @@ fn recorded(step: &Transition) -> (u8, AnomalyKind) {
     }
 }
 
+fn resolved_id(step: &Transition) -> Option<AnomalyId> {
+    match step {
+        Transition::Resolve { id, .. } => Some(*id),
+        Transition::Record { .. } => None,
+    }
+}
+
+fn open_drift(tag: u8) -> OpenAnomaly {
+    OpenAnomaly {
+        id: AnomalyId::from_bytes([tag; 16]),
+        kind: AnomalyKind::ClockDrift,
+        severity: Severity::High,
+        last_seen_at: at(-600),
+    }
+}
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix_micros(T0 + seconds * 1_000_000).expect("a time of this century")
 }
@@ -358,33 +423,31 @@ fn moving(i: usize) -> f64 {
 
 fn window(now: Timestamp, gap_s: i64, cpu: impl Fn(usize) -> f64) -> MetricWindow {
     let n = 3_600 / gap_s;
-    MetricWindow {
-        received_at: (0..n)
-            .map(|i| now.saturating_sub(Span::from_secs((n - 1 - i) * gap_s)))
-            .collect(),
-        cpu_usage_percent: (0..n)
-            .map(|i| cpu(usize::try_from(i).unwrap_or(0)))
-            .collect(),
-        is_spooled: (0..n).map(|_| false).collect(),
-    }
+    let rows = (0..n).map(|i| MetricRow {
+        received_at: now.saturating_sub(Span::from_secs((n - 1 - i) * gap_s)),
+        cpu_usage_percent: cpu(usize::try_from(i).unwrap_or(0)),
+        is_spooled: false,
+    });
+    MetricWindow::from_rows(WindowBounds::hour_before(now), rows)
 }
 
-fn clock(now: Timestamp, ahead_s: i64) -> Vec<ClockReading> {
+fn clock(now: Timestamp, ahead_s: i64) -> ClockFacts {
+    ClockFacts::from_readings([reading(now, ahead_s); 20])
+}
+
+fn reading(now: Timestamp, ahead_s: i64) -> ClockReading {
     let captured_at = now.saturating_add(Span::from_secs(ahead_s));
-    vec![
-        ClockReading {
-            captured_at,
-            sent_at: captured_at,
-            received_at: now,
-            is_spooled: false
-        };
-        20
-    ]
+    ClockReading {
+        captured_at,
+        sent_at: captured_at,
+        received_at: now,
+        is_spooled: false,
+    }
 }
 
 fn versions(current: &str, highest: &str) -> VersionFacts {
     VersionFacts {
-        current: Some(current.into()),
-        highest: Some(highest.into()),
+        current: Some(version::read(current.into())),
+        highest: Some(version::read(highest.into())),
     }
 }

@@ -1,17 +1,22 @@
-//! A ring and the early exit against the plain detectors, on honest and hostile histories.
+//! A ring against the rows of a store, and the detectors against plain forms of their rules, on
+//! honest and hostile histories.
 #![allow(clippy::expect_used, reason = "a helper that fails is a failed test")]
 
-use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
+use monsys_core::facts::{
+    AgentFacts, ClockFacts, ClockReading, Facts, MetricRow, MetricWindow, VersionFacts,
+    WindowBounds,
+};
 use monsys_core::limit::WINDOW_SAMPLES_MAX;
 use monsys_core::time::{Span, Timestamp};
 use monsys_core::{AgentId, Verdict};
 use monsys_integrity::detect::{cadence_anomaly, clock_drift, flat_metrics};
-use monsys_integrity::deviation::{is_spread_over, is_surely_at_least, sample_deviation};
-use monsys_integrity::ring::{CLOCK_READINGS, Decision, Outcome, Ring, SPAN, decide};
+use monsys_integrity::deviation::{is_spread_over, sample_deviation};
+use monsys_integrity::ring::{CLOCK_READINGS, Ring, View};
 use monsys_integrity::{Config, Cycle};
 use proptest::prelude::*;
 
 const T0: i64 = 1_778_364_220_000_000;
+const HOUR_US: i64 = 3_600_000_000;
 
 #[test]
 fn two_hundred_thousand_windows_near_the_threshold_agree_with_the_plain_form() {
@@ -25,8 +30,7 @@ fn two_hundred_thousand_windows_near_the_threshold_agree_with_the_plain_form() {
         };
         let values = near_threshold(n as usize, &mut draw);
         let deviation = sample_deviation(&values).expect("finite values");
-        let proven = is_spread_over(&values, 0.001);
-        assert_eq!(is_surely_at_least(&values, 30, 0.001), proven);
+        let proven = is_spread_over(&values, values.len(), 0.001);
         assert!(!proven || deviation >= 0.001, "{deviation:?} of {values:?}");
         n_proven += u32::from(proven);
         n_flat += u32::from(deviation < 0.001);
@@ -37,7 +41,7 @@ fn two_hundred_thousand_windows_near_the_threshold_agree_with_the_plain_form() {
 }
 
 #[test]
-fn two_hundred_thousand_rings_near_the_thresholds_agree_with_the_detectors() {
+fn two_hundred_thousand_rings_near_the_thresholds_are_judged_as_by_the_plain_rules() {
     let mut draw = Draw(2);
     let mut seen = [[0_u32; 3]; 3];
     for _ in 0..200_000 {
@@ -54,12 +58,7 @@ fn two_hundred_thousand_rings_near_the_thresholds_agree_with_the_detectors() {
                 Metric { reading, cpu }
             })
             .collect();
-        let decision = assert_agreement(&metrics, at(at_us));
-        let outcomes = [
-            decision.flat_metrics,
-            decision.cadence_anomaly,
-            decision.clock_drift,
-        ];
+        let outcomes = assert_plain(&metrics, at(at_us), &Config::standard());
         for (seen, outcome) in seen.iter_mut().zip(outcomes) {
             seen[outcome as usize] += 1;
         }
@@ -71,14 +70,16 @@ fn two_hundred_thousand_rings_near_the_thresholds_agree_with_the_detectors() {
 }
 
 #[test]
-fn metrics_at_the_ends_of_the_window_are_those_of_the_detectors() {
-    let hour = SPAN.micros();
-    for first in [-hour - 1, -hour, 1 - hour] {
+fn metrics_at_the_ends_of_the_window_are_those_of_the_store() {
+    for first in [-HOUR_US - 1, -HOUR_US, 1 - HOUR_US] {
         let mut metrics: Vec<Metric> = (0..60)
             .map(|i| metric(T0 - (60 - i) * 15_000_000, 4.20))
             .collect();
         metrics.insert(0, metric(T0 + first, 50.0));
-        assert_agreement(&metrics, at(T0));
+        let n_inside = 60 + usize::from(first > -HOUR_US);
+        let mut ring = assert_same(&metrics, at(T0));
+        assert_eq!(ring.len(), n_inside);
+        assert!(ring.view(at(T0)).is_some());
     }
 }
 
@@ -88,8 +89,8 @@ fn more_metrics_than_a_window_holds_leave_the_newest() {
     let metrics: Vec<Metric> = (0..n)
         .map(|i| metric(T0 - (n - i) * 1_000, if i < 100 { 99.0 } else { 4.20 }))
         .collect();
-    let decision = assert_agreement(&metrics, at(T0));
-    assert_eq!(decision.flat_metrics, Outcome::Fail);
+    let [flat, ..] = assert_plain(&metrics, at(T0), &Config::standard());
+    assert_eq!(flat, Outcome::Fail);
 }
 
 #[test]
@@ -109,14 +110,16 @@ fn silence_empties_the_window_and_keeps_the_clock() {
     let metrics: Vec<Metric> = (0..60)
         .map(|i| metric(T0 - (60 - i) * 15_000_000, 4.20))
         .collect();
-    let decision = assert_agreement(&metrics, at(T0 + 2 * SPAN.micros()));
-    assert_eq!(decision.flat_metrics, Outcome::Insufficient);
-    assert_eq!(decision.cadence_anomaly, Outcome::Insufficient);
-    assert_eq!(decision.clock_drift, Outcome::Pass);
+    let later = at(T0 + 2 * HOUR_US);
+    let outcomes = assert_plain(&metrics, later, &Config::standard());
+    assert_eq!(
+        outcomes,
+        [Outcome::Insufficient, Outcome::Insufficient, Outcome::Pass]
+    );
 }
 
 #[test]
-fn a_ring_that_was_read_every_cycle_decides_as_one_read_once() {
+fn a_ring_that_was_read_every_cycle_shows_what_one_read_once_shows() {
     let mut draw = Draw(3);
     let (mut ring, mut metrics, mut at_us) = (Ring::new(), Vec::new(), T0);
     for step in 0..6_000_u32 {
@@ -132,8 +135,7 @@ fn a_ring_that_was_read_every_cycle_decides_as_one_read_once() {
         if step % 40 == 0 {
             let now = at(at_us + draw.below(30_000_000) as i64);
             let view = ring.view(now).expect("times in order");
-            let expected = plain(&metrics, now, &Config::standard());
-            assert_eq!(decide(&view, &Config::standard()), expected, "step {step}");
+            assert_eq!(shown(view), shown_by_rows(&metrics, now), "step {step}");
         }
     }
     assert!(ring.len() < 400, "{}", ring.len());
@@ -170,7 +172,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn every_history_is_decided_as_by_the_detectors(
+    fn every_history_is_shown_as_by_the_store_and_judged_as_by_the_plain_rules(
         rows in prop::collection::vec(
             (any_gap_us(), any_cpu(), any_offset_ms(), prop::bool::weighted(0.1)), 0..140),
         late_us in prop_oneof![Just(0_i64), 0_i64..4_000_000_000],
@@ -183,7 +185,7 @@ proptest! {
                 Metric { reading: reading(at_us, offset_ms, is_spooled), cpu }
             })
             .collect();
-        assert_agreement(&metrics, at(at_us + late_us));
+        assert_plain(&metrics, at(at_us + late_us), &Config::standard());
     }
 
     #[test]
@@ -206,23 +208,22 @@ proptest! {
         let view = ring.view(now);
         prop_assert_eq!(view.is_some(), is_ordered);
         if let Some(view) = view {
-            let expected = plain(&metrics, now, &Config::standard());
-            prop_assert_eq!(decide(&view, &Config::standard()), expected);
+            prop_assert_eq!(shown(view), shown_by_rows(&metrics, now));
         }
     }
 
     #[test]
-    fn other_thresholds_are_decided_as_by_the_detectors(
+    fn other_thresholds_are_judged_as_by_the_plain_rules(
         gaps_us in prop::collection::vec(any_gap_us(), 0..40),
         (low, high) in (threshold_us(), threshold_us()),
         drift_ms in any::<i64>(),
         flat in prop_oneof![any::<f64>(), Just(0.0), Just(1e-300), Just(1e-160)],
-        (n_flat, n_gaps, n_clock) in (0_usize..40, 0_usize..24, 0_usize..24),
+        (n_flat, n_gaps, n_clock) in (0_usize..40, 1_usize..24, 0_usize..24),
         cpu in prop::collection::vec(any_cpu(), 40),
     ) {
         let mut config = Config::standard();
         (config.cadence_gap_low, config.cadence_gap_high) =
-            (Span::from_micros(low), Span::from_micros(high));
+            (Span::from_micros(low.min(high)), Span::from_micros(low.max(high)));
         (config.clock_drift_ms_max, config.flat_deviation_min) = (drift_ms, flat);
         (config.flat_samples_min, config.cadence_gaps_min) = (n_flat, n_gaps);
         config.clock_readings = n_clock;
@@ -235,9 +236,7 @@ proptest! {
                 metric(at_us, cpu)
             })
             .collect();
-        let mut ring = filled(&metrics);
-        let view = ring.view(at(at_us)).expect("times in order");
-        prop_assert_eq!(decide(&view, &config), plain(&metrics, at(at_us), &config));
+        assert_plain(&metrics, at(at_us), &config);
     }
 }
 
@@ -263,13 +262,48 @@ struct Metric {
     cpu: f64,
 }
 
-/// Asserts that a ring and the detectors decide alike, and returns how.
-fn assert_agreement(metrics: &[Metric], now: Timestamp) -> Decision {
-    let config = Config::standard();
+/// What a detector says, without its evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Pass,
+    Fail,
+    Insufficient,
+}
+
+/// Asserts that a ring shows what the rows of a store show, and returns it.
+fn assert_same(metrics: &[Metric], now: Timestamp) -> Ring {
     let mut ring = filled(metrics);
-    let decision = decide(&ring.view(now).expect("times in order"), &config);
-    assert_eq!(decision, plain(metrics, now, &config), "{metrics:?}");
-    decision
+    let view = ring.view(now).expect("times in order");
+    assert_eq!(shown(view), shown_by_rows(metrics, now), "{metrics:?}");
+    ring
+}
+
+/// Asserts besides that flatness, cadence and clock are judged as by the plain rules.
+fn assert_plain(metrics: &[Metric], now: Timestamp, config: &Config) -> [Outcome; 3] {
+    let mut ring = assert_same(metrics, now);
+    let view = ring.view(now).expect("times in order");
+    let version = VersionFacts::default();
+    let facts = Facts {
+        agent: AgentId::from_bytes([7; 16]),
+        window: view.window,
+        clock: view.clock,
+        version: &version,
+        last_verified_at: None,
+        open: &[],
+    };
+    let cycle = Cycle {
+        previous: None,
+        now,
+    };
+    let checks = [
+        flat_metrics::check,
+        cadence_anomaly::check,
+        clock_drift::check,
+    ];
+    let outcomes = checks.map(|check| outcome(&check(&facts, config, cycle)));
+    let plain = plain(metrics, now, config);
+    assert_eq!(outcomes, plain, "{metrics:?}");
+    outcomes
 }
 
 fn filled(metrics: &[Metric]) -> Ring {
@@ -280,34 +314,127 @@ fn filled(metrics: &[Metric]) -> Ring {
     ring
 }
 
-/// What the detectors say of what a store would read: the newest of the window, and the newest 20.
-fn plain(metrics: &[Metric], now: Timestamp, config: &Config) -> Decision {
-    let from = now.saturating_sub(SPAN);
-    let inside = |m: &&Metric| m.reading.received_at > from && m.reading.received_at <= now;
-    let rows: Vec<&Metric> = metrics.iter().filter(inside).collect();
-    let rows = &rows[rows.len().saturating_sub(WINDOW_SAMPLES_MAX)..];
-    let newest = &metrics[metrics.len().saturating_sub(CLOCK_READINGS)..];
-    let facts = AgentFacts {
+/// All that a view shows, with the bits of its values, because NaN is no NaN's equal.
+fn shown(view: View<'_>) -> (Vec<u64>, String) {
+    let bits = view
+        .window
+        .cpu_usage_percent
+        .iter()
+        .map(|cpu| cpu.to_bits());
+    let (window, clock) = (view.window, view.clock);
+    let n_newest = window.newest_cpu.len();
+    let newest = window.newest_cpu.iter().map(|cpu| cpu.to_bits());
+    let bits: Vec<u64> = bits.collect();
+    assert!(newest.eq(bits[bits.len() - n_newest..].iter().copied()));
+    if let Some(count) = window.gap_count {
+        let gaps_us = window.gaps_us.iter();
+        let counted = gaps_us.filter(|gap| count.is_within(**gap)).count();
+        assert_eq!(count.n_within, counted, "counted as they came");
+    }
+    let others = (
+        window.bounds,
+        window.arrivals,
+        window.gaps_us,
+        window.n_not_finite,
+        clock,
+    );
+    (bits, format!("{others:?}"))
+}
+
+/// The same of the rows that a store would read: the newest of the window, and the newest 20.
+fn shown_by_rows(metrics: &[Metric], now: Timestamp) -> (Vec<u64>, String) {
+    let facts = facts(metrics, now);
+    let facts = facts.view();
+    shown(View {
+        window: facts.window,
+        clock: facts.clock,
+    })
+}
+
+fn facts(metrics: &[Metric], now: Timestamp) -> AgentFacts {
+    let rows = rows(metrics, now).into_iter().map(|m| MetricRow {
+        received_at: m.reading.received_at,
+        cpu_usage_percent: m.cpu,
+        is_spooled: m.reading.is_spooled,
+    });
+    let newest = newest(metrics).iter().map(|m| m.reading);
+    AgentFacts {
         agent: AgentId::from_bytes([7; 16]),
-        window: MetricWindow {
-            received_at: rows.iter().map(|m| m.reading.received_at).collect(),
-            cpu_usage_percent: rows.iter().map(|m| m.cpu).collect(),
-            is_spooled: rows.iter().map(|m| m.reading.is_spooled).collect(),
-        },
-        clock: newest.iter().map(|m| m.reading).collect(),
+        window: MetricWindow::from_rows(WindowBounds::hour_before(now), rows),
+        clock: ClockFacts::from_readings(newest),
         version: VersionFacts::default(),
         last_verified_at: None,
         open: vec![],
-    };
-    let cycle = Cycle {
-        previous: None,
-        now,
-    };
-    Decision {
-        flat_metrics: outcome(&flat_metrics::check(&facts, config, cycle)),
-        cadence_anomaly: outcome(&cadence_anomaly::check(&facts, config, cycle)),
-        clock_drift: outcome(&clock_drift::check(&facts, config, cycle)),
     }
+}
+
+fn rows(metrics: &[Metric], now: Timestamp) -> Vec<&Metric> {
+    let bounds = WindowBounds::hour_before(now);
+    let inside = |m: &&Metric| bounds.contains(m.reading.received_at);
+    let mut rows: Vec<&Metric> = metrics.iter().filter(inside).collect();
+    rows.split_off(rows.len().saturating_sub(WINDOW_SAMPLES_MAX))
+}
+
+fn newest(metrics: &[Metric]) -> &[Metric] {
+    &metrics[metrics.len().saturating_sub(CLOCK_READINGS)..]
+}
+
+/// The rules word by word: deviation of all, median by sorting, mean of distances.
+fn plain(metrics: &[Metric], now: Timestamp, config: &Config) -> [Outcome; 3] {
+    let rows = rows(metrics, now);
+    let finite: Vec<f64> = rows
+        .iter()
+        .map(|m| m.cpu)
+        .filter(|cpu| cpu.is_finite())
+        .collect();
+    let flat = match sample_deviation(&finite) {
+        _ if finite.len() < config.flat_samples_min => Outcome::Insufficient,
+        None => Outcome::Insufficient,
+        Some(deviation) => fails_if(deviation < config.flat_deviation_min),
+    };
+    let live = rows
+        .windows(2)
+        .filter(|pair| pair.iter().all(|m| !m.reading.is_spooled));
+    let mut gaps_us: Vec<i64> = live
+        .map(|pair| {
+            pair[1]
+                .reading
+                .received_at
+                .since(pair[0].reading.received_at)
+                .micros()
+        })
+        .collect();
+    gaps_us.sort_unstable();
+    let n = gaps_us.len();
+    let cadence = if n < config.cadence_gaps_min {
+        Outcome::Insufficient
+    } else {
+        let held = |us: i64| i128::from(us.min(i64::from(i32::MAX)));
+        let doubled = held(gaps_us[(n - 1) / 2]) + held(gaps_us[n / 2]);
+        let (low, high) = (
+            config.cadence_gap_low.micros(),
+            config.cadence_gap_high.micros(),
+        );
+        fails_if(doubled < 2 * held(low) || doubled > 2 * held(high))
+    };
+    let offsets = newest(metrics).iter().map(|m| m.reading.offset_ms());
+    let offsets: Vec<i64> = offsets.collect();
+    let drift = match offsets.len().checked_sub(config.clock_readings) {
+        None => Outcome::Insufficient,
+        Some(older) => {
+            let distances = offsets[older..]
+                .iter()
+                .map(|ms| i128::from(ms.unsigned_abs()));
+            let allowed = i128::from(config.clock_drift_ms_max)
+                * i128::try_from(config.clock_readings).expect("a small number");
+            fails_if(distances.sum::<i128>() > allowed)
+        }
+    };
+    [flat, cadence, drift]
+}
+
+const fn fails_if(is_off: bool) -> Outcome {
+    if is_off { Outcome::Fail } else { Outcome::Pass }
 }
 
 fn outcome(verdict: &Verdict) -> Outcome {

@@ -128,7 +128,8 @@ impl Scene<'_> {
                 .facts(self.tenant, after, limit::CYCLE_PAGE_AGENTS, now);
             let page = page.await.expect("a page of facts");
             let agents = page.agents.iter();
-            let read = agents.map(|facts| facts.clock.len() + facts.window.received_at.len());
+            let read =
+                agents.map(|facts| facts.clock.view().offsets_ms.len() + facts.window.n_metrics());
             n_metrics += read.sum::<usize>() as i64;
             after = page.next;
             if after.is_none() {

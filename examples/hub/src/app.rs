@@ -19,12 +19,14 @@ use monsys_wire::{Audience, Reject, VerifyingKey};
 use crate::clock::Clock;
 use crate::config::HubConfig;
 use crate::ingest::{FindingGate, GroupCommit, InFlight, Limiter, Rate};
+use crate::live::Live;
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
 use crate::small_body::SMALL_BODY_BYTES_MAX;
 use crate::standing::WideReads;
 use crate::store::HubStore;
+use crate::worker::CycleBoard;
 use crate::{api, ingest, web};
 
 /// A running hub.
@@ -41,6 +43,8 @@ pub(crate) struct App {
     pub(crate) config: HubConfig,
     /// What happened so far.
     pub(crate) counters: Counters,
+    /// What the worker does, and where it is asked for a cycle.
+    pub(crate) worker: CycleBoard,
     /// Bounds findings of refused requests.
     pub(crate) gate: FindingGate,
     /// Bounds payloads of an organisation.
@@ -53,6 +57,8 @@ pub(crate) struct App {
     pub(crate) bodies_of_strangers: InFlight,
     /// Bounds requests that read whatever stands about an organisation.
     pub(crate) wide_reads: WideReads,
+    /// Who is told when the ledger grows.
+    pub(crate) live: Live,
     /// Buffers for canonicalising.
     pub(crate) scratch: ScratchPool,
 }
@@ -108,10 +114,12 @@ impl App {
         let audience = Audience::parse(&hub_id).map_err(|_| StoreError::Damaged)?;
         Ok(Arc::new(Self {
             group: GroupCommit::new(Arc::<dyn HubStore>::clone(&store)),
+            live: Live::new(Arc::new(Arc::<dyn HubStore>::clone(&store))),
             store,
             clock,
             audience,
             counters: Counters::default(),
+            worker: CycleBoard::default(),
             gate: FindingGate::default(),
             org_limit: Limiter::new(Rate::per_second(config.org_rate)),
             address_limit: Limiter::new(Rate::per_second(config.address_rate)),
@@ -285,10 +293,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v1/integrity/anomalies/{id}/snooze",
             post(api::action::snooze),
         )
+        .route("/integrity/events", get(api::live::events))
         .route("/api/v1/signals", get(api::signals::list))
         .route("/api/v1/trust/{id}", get(api::trust::one))
         .route("/api/v1/correlation", get(api::insight::correlation))
         .route("/api/v1/compliance/pareto", get(api::insight::pareto))
+        .route("/internal/metrics", get(api::metrics::metrics))
         .route("/healthz", get(api::health::live))
         .route("/readyz", get(api::health::ready))
         .merge(web::routes())

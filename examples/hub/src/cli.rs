@@ -24,6 +24,9 @@ pub(crate) enum Command {
     /// The whole system on this machine: a hub, a real agent, six labelled attackers
     Demo(DemoArgs),
     /// Serve
+    ///
+    /// Monitoring reads /internal/metrics: from this machine, or with the token in X-Metrics-Token
+    /// that MONSYS_METRICS_TOKEN holds, or the file that MONSYS_METRICS_TOKEN_FILE names.
     Run(RunArgs),
     /// Bring the store to the schema of this program
     Migrate(StoreArgs),
@@ -305,6 +308,13 @@ impl From<RoleArg> for Role {
 #[derive(Debug, Subcommand)]
 pub(crate) enum IntegrityCommand {
     /// Run one cycle now
+    ///
+    /// Exit 0 when every agent was judged, 69 when some were not, or when another hub has the lease
+    /// of the cycle, which is then not run. With --json one object: `at` (when it began),
+    /// `took_ms`, `evaluated` (agents judged), `transitions` (verdicts stored), `opened` and
+    /// `resolved` (anomalies), `missed` (cycles that should have run before and did not),
+    /// `failed_agents`, `failed_pages`, `lost_lease` (another hub took over), and `faults`, the
+    /// first of what failed: `agent_id`, `kind` (null: not judged at all), `message`.
     Run {
         #[command(flatten)]
         store: StoreArgs,

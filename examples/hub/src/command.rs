@@ -276,22 +276,17 @@ async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
     let store = existing_store_of(args).await?;
     refuse_demo(&*store).await?;
     let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
-    let report = worker::cycle(&app, random_bytes(), app.clock.now()).await?;
-    let report = report.ok_or_else(|| {
+    let ran = worker::cycle(&app, random_bytes(), app.clock.now()).await;
+    app.store.close();
+    let report = ran?.ok_or_else(|| {
         Failure::new(
             FailureKind::Unavailable,
-            "another hub is running a cycle at this moment",
+            "another hub is running a cycle at this moment: expected to get the lease of the cycle",
         )
     })?;
     let value = serde_json::to_value(&report).unwrap_or_default();
-    let text = format!(
-        "{} agents judged, {} anomalies opened",
-        report.evaluated, report.opened
-    );
-    say(args.json, &value, text);
-    app.store.close();
-    let is_complete = report.failed_pages == 0 && report.failed_agents == 0;
-    Ok(if is_complete {
+    say(args.json, &value, &report);
+    Ok(if report.is_complete() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(69)

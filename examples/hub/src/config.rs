@@ -9,7 +9,9 @@ use monsys_wire::envelope::BodyForm;
 use serde::Deserialize;
 
 use crate::error::{Failure, FailureKind};
+use crate::location::secret_named;
 use crate::scan::{ScanChoices, ScanConfig};
+use crate::security::metrics_token::MetricsToken;
 
 /// Payloads a second of one organisation, unless configured (contract §3).
 const ORG_RATE: u32 = 1_000;
@@ -35,6 +37,8 @@ pub(crate) struct HubConfig {
     pub(crate) body_form: BodyForm,
     /// Whether people may log in over plain HTTP from elsewhere than this machine.
     pub(crate) allow_plain_login: bool,
+    /// What reads the metrics; without one only this machine does.
+    pub(crate) metrics_token: Option<MetricsToken>,
     /// Which certificates are watched, and how.
     pub(crate) scan: ScanConfig,
     /// Whether this is a demonstration.
@@ -115,6 +119,7 @@ impl Choices {
                 .allow_plain_login
                 .or(file.allow_plain_login)
                 .unwrap_or(false),
+            metrics_token: metrics_token()?,
             scan: self.scan.complete(file.scan)?,
             is_demo: false,
         })
@@ -139,6 +144,21 @@ pub(crate) fn default_data_dir() -> Result<PathBuf, Failure> {
             "no data directory: expected --data or MONSYS_DATA",
         )
     })
+}
+
+/// Reads the token of the metrics: a secret, so no flag and no key of the file holds it. The name of
+/// the endpoint document is taken too.
+fn metrics_token() -> Result<Option<MetricsToken>, Failure> {
+    for name in ["MONSYS_METRICS_TOKEN", "EM_METRICS_TOKEN"] {
+        let Some(text) = secret_named(name)? else {
+            continue;
+        };
+        let wrong = || format!("{name}: expected printable ASCII without spaces");
+        let token = MetricsToken::parse(&text);
+        let token = token.ok_or_else(|| Failure::new(FailureKind::Configuration, wrong()))?;
+        return Ok(Some(token));
+    }
+    Ok(None)
 }
 
 /// Reads a whole number of seconds, minutes, hours or days.

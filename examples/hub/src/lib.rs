@@ -30,6 +30,7 @@ mod demo;
 mod error;
 mod ingest;
 mod listen;
+mod live;
 mod location;
 mod output;
 mod pages;

@@ -201,7 +201,7 @@ fn place_named(name: &str) -> Result<Option<Box<PostgresPlace>>, Failure> {
 }
 
 /// Reads a secret from the environment, or from the file that it names.
-fn secret_named(name: &str) -> Result<Option<String>, Failure> {
+pub(crate) fn secret_named(name: &str) -> Result<Option<String>, Failure> {
     let wrong = |what: String| Failure::new(FailureKind::Configuration, what);
     if let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) {
         let value = value.into_string();

@@ -124,6 +124,7 @@ impl Hub {
 
     /// Stops listening, finishes what is under way, and closes the store.
     pub(crate) async fn end(self) {
+        self.app.live.end();
         // Nobody listening any more is what is wanted.
         let _ = self.stop.send(true);
         if tokio::time::timeout(DRAIN, self.serving).await.is_err() {

@@ -4,6 +4,7 @@
 //! with the token of its session, and is refused when another site asks for it.
 
 mod agent;
+mod cycle;
 mod form;
 mod integrity;
 
@@ -53,6 +54,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/overview", get(overview))
         .route("/insights", get(insights))
         .route("/integrity", get(integrity::list))
+        .route("/integrity/run", post(cycle::run))
         .route("/integrity/act", post(integrity::act_on_ticked))
         .route("/integrity/{id}", get(integrity::anomaly))
         .route("/integrity/{id}/acknowledge", post(integrity::acknowledge))
@@ -263,6 +265,7 @@ fn viewer<'a>(app: &App, session: &'a Session, csrf: &'a str) -> Viewer<'a> {
         email: &session.user.email,
         organisation: session.user.tenant_name.as_str(),
         csrf,
+        ledger_seq: session.ledger_seq,
         access: if session.is_admin() {
             Access::Admin
         } else {

@@ -25,7 +25,7 @@ fn a_stolen_token_shows_by_itself_and_is_resolved_by_a_click() {
     data.add_org("acme");
     let agent = data.enrol("acme", "web-1");
     let hub = Hub::start(&data);
-    log_in(&browser, &data, &hub);
+    browser.log_in(&data, &hub);
     browser.open(&hub.url("/integrity"));
     assert!(!browser.text().contains("web-1"), "nothing is open yet");
     browser.run("window.isTheSamePage = true");
@@ -42,7 +42,7 @@ fn a_stolen_token_shows_by_itself_and_is_resolved_by_a_click() {
         "no reload was needed"
     );
 
-    browser.click("form[action$='/resolve'] button");
+    browser.click("tbody form[action*='/resolve'] button");
     support::poll("the finding is closed", PATIENCE, || {
         let open = support::store::number(
             &data,
@@ -90,7 +90,7 @@ fn the_explanation_of_a_score_sums_to_the_score() {
     let emitted = data.run(&["signals", "emit", "--org", "acme", "--file", file]);
     assert!(emitted.status.success(), "{emitted:?}");
     let hub = Hub::start(&data);
-    log_in(&browser, &data, &hub);
+    browser.log_in(&data, &hub);
     for path in [format!("/agents/{}", agent.id), "/overview".to_owned()] {
         browser.open(&hub.url(&path));
         let read = "const milli = e => Math.round(parseFloat(e.innerText) * 1000); \
@@ -125,7 +125,7 @@ fn every_page_opens_without_an_error_in_light_and_dark() {
             202
         );
     }
-    log_in(&browser, &data, &hub);
+    browser.log_in(&data, &hub);
     let agent_page = format!("/agents/{}", agent.id);
     let paths = [
         "/overview",
@@ -173,19 +173,4 @@ fn every_page_opens_without_an_error_in_light_and_dark() {
         .filter(|entry| !entry.contains("404"))
         .collect();
     assert_eq!(errors, Vec::<String>::new());
-}
-
-fn log_in(browser: &Browser, data: &DataDir, hub: &Hub) {
-    let arguments = [
-        "user",
-        "add",
-        "--org",
-        "acme",
-        "--email",
-        "admin@acme.example",
-        "--public-url",
-    ];
-    let added = data.json(&[&arguments[..], &[&hub.url("")]].concat());
-    browser.open(added["login_link"].as_str().unwrap());
-    browser.wait_for("admin@acme.example", PATIENCE);
 }

@@ -97,6 +97,19 @@ pub trait CycleStore: Send + Sync {
     /// Lists all tenants. One of the few methods that cross them.
     fn tenants(&self) -> StoreFuture<'_, Vec<TenantId>>;
 
+    /// Counts the active agents (enrolled, not revoked), so that a cycle can say of how many it has
+    /// judged so many.
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64>;
+
+    /// Lists at most `n_agents` active agents after `after`, in order of their identifiers, and
+    /// reads nothing else of them: what cannot be read of one must not hide those after it.
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>>;
+
     /// Reads the facts of at most `n_agents` active agents (enrolled, not revoked) after `after`:
     /// metrics received in (now − 1 h, now], the newest 20 metrics, versions, open anomalies.
     fn facts(

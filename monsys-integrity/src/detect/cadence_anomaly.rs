@@ -1,12 +1,13 @@
 //! Payloads come too often or too rarely.
 //!
 //! What: the median gap between successive metrics payloads of the last hour, by the hub's receive
-//! times, is below 7 s or above 23 s; exactly 7 and 23 pass (integrity document). Gaps are compared
-//! in microseconds, so 6,999.999 ms fails. A gap with a backlog payload at either end is left out:
-//! draining a spool is no cadence (decision 17). Fewer than 20 gaps say nothing (decision 16).
+//! times, is below 7 s or above 23 s; exactly 7 and 23 pass, to the microsecond (integrity
+//! document). A gap with a backlog payload at either end is left out: draining a spool is no
+//! cadence (decision 17). Fewer than 20 gaps say nothing (decision 16).
 //!
-//! What not: silence; an agent that sends nothing has no gaps. Cost: one pass, two when exactly
-//! half of an even number of gaps lie beyond a bound; it sorts only for the evidence of a finding.
+//! What not: silence; an agent that sends nothing has no gaps. Cost: half a pass for an honest
+//! agent, none where the gaps were counted as they came, otherwise three and a fourth when exactly half of an even number of gaps lie beyond a
+//! bound; it looks for the median only for the evidence of a finding.
 //!
 //! An honest agent trips it when it was configured to another interval, or when more than half of
 //! its payloads are lost. A suspended laptop does not: one long gap moves no median. An attacker
@@ -15,55 +16,61 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use monsys_core::anomaly::Finding;
-use monsys_core::facts::AgentFacts;
+use monsys_core::facts::{Facts, WindowView};
 use monsys_core::json::ObjectText;
 use monsys_core::time::Span;
 use monsys_core::verdict::{Insufficiency, Verdict};
 use monsys_core::{AnomalyKind, Severity};
 
-use super::RULES_VERSION;
+use super::{RULES_VERSION, bounds};
 use crate::config::Config;
 use crate::cycle::Cycle;
-use crate::median::{Counts, Place};
-use crate::window::Window;
+use crate::median::{Counts, Place, is_surely_within, n_enough};
 use crate::{median, number};
 
 /// Judges the cadence by the gaps of the window.
-pub fn check(facts: &AgentFacts, config: &Config, cycle: Cycle) -> Verdict {
-    let window = Window::of(&facts.window, config, cycle);
+pub fn check(facts: &Facts<'_>, config: &Config, _cycle: Cycle) -> Verdict {
+    let gaps_us = facts.window.gaps_us;
     let (low, high) = (
-        config.cadence_gap_low.micros(),
-        config.cadence_gap_high.micros(),
+        whole_us(config.cadence_gap_low),
+        whole_us(config.cadence_gap_high),
     );
-    let counts = Counts::of(live_gaps_us(window), low, high);
+    let need = config.cadence_gaps_min;
+    let is_within = match facts.window.gap_count {
+        Some(count) if (count.low_us, count.high_us) == (low, high) => {
+            count.n_within >= n_enough(gaps_us.len(), need)
+        }
+        _ => is_surely_within(gaps_us, low, high, need),
+    };
+    if is_within {
+        return Verdict::Pass;
+    }
+    let counts = Counts::of(gaps_us, low, high);
     if counts.n() < config.cadence_gaps_min {
         return Verdict::Insufficient(Insufficiency::TooFew {
             have: counts.n(),
             need: config.cadence_gaps_min,
         });
     }
-    match counts.place(live_gaps_us(window)) {
+    match counts.place(gaps_us) {
         Place::Within => Verdict::Pass,
-        Place::Below | Place::Above => Verdict::Fail(finding(window, config)),
+        Place::Below | Place::Above => Verdict::Fail(finding(facts.window, config)),
     }
 }
 
-/// The gaps between payloads that neither came from a backlog, in receive order.
-fn live_gaps_us(window: Window<'_>) -> impl Iterator<Item = i64> + Clone {
-    let arrivals = window.received_at.iter().zip(window.is_spooled);
-    arrivals
-        .clone()
-        .zip(arrivals.skip(1))
-        .filter(|((_, is_spooled), (_, is_next_spooled))| !**is_spooled && !**is_next_spooled)
-        .map(|((earlier, _), (later, _))| later.since(*earlier).micros())
+/// A bound as the gaps are held: in microseconds, at most [`i32::MAX`] (35 min 47 s).
+fn whole_us(bound: Span) -> i32 {
+    let us = bound.micros().clamp(-1, i64::from(i32::MAX));
+    i32::try_from(us).unwrap_or(i32::MAX)
 }
 
-fn finding(window: Window<'_>, config: &Config) -> Finding {
-    let mut gaps_us: Vec<i64> = live_gaps_us(window).collect();
-    let median_ms = millis(median::doubled(&mut gaps_us).unwrap_or_default()) / 2.0;
+#[cold]
+fn finding(window: WindowView<'_>, config: &Config) -> Finding {
+    let mut live = window.gaps_us.to_vec();
+    live.retain(|gap| *gap >= 0);
+    let median_ms = number::from_i128(median::doubled(&mut live).unwrap_or_default()) / 2_000.0;
     Finding {
         kind: AnomalyKind::CadenceAnomaly,
         severity: Severity::Medium,
@@ -74,25 +81,20 @@ fn finding(window: Window<'_>, config: &Config) -> Finding {
             seconds(span_ms(config.cadence_gap_high)),
         ),
         detail: ObjectText::new().finish(),
-        evidence: evidence(window, &gaps_us, median_ms, config),
+        evidence: evidence(window, &live, median_ms, config),
     }
 }
 
-/// `gaps_us` are sorted.
-fn evidence(window: Window<'_>, gaps_us: &[i64], median_ms: f64, config: &Config) -> String {
-    let n_all = window.received_at.len().saturating_sub(1);
-    let end = |gap: Option<&i64>| millis(i128::from(gap.copied().unwrap_or_default()));
-    ObjectText::new()
-        .text("window_from", &window.from.to_rfc3339())
-        .text("window_to", &window.to.to_rfc3339())
-        .integer("gaps", number::whole(gaps_us.len()))
-        .integer(
-            "gaps_next_to_backlog",
-            number::whole(n_all.saturating_sub(gaps_us.len())),
-        )
+fn evidence(window: WindowView<'_>, live: &[i32], median_ms: f64, config: &Config) -> String {
+    let n_left_out = window.gaps_us.len().saturating_sub(live.len());
+    let ms = |us: Option<&i32>| span_ms(Span::from_micros(us.copied().unwrap_or_default().into()));
+    bounds(ObjectText::new(), window)
+        .integer("gaps", number::whole(live.len()))
+        .integer("gaps_next_to_backlog", number::whole(n_left_out))
         .number("median_ms", median_ms)
-        .number("min_ms", end(gaps_us.first()))
-        .number("max_ms", end(gaps_us.last()))
+        .number("min_ms", ms(live.iter().min()))
+        .number("max_ms", ms(live.iter().max()))
+        .integer("gaps_min", number::whole(config.cadence_gaps_min))
         .number("threshold_low_ms", span_ms(config.cadence_gap_low))
         .number("threshold_high_ms", span_ms(config.cadence_gap_high))
         .integer("rules_version", RULES_VERSION)
@@ -100,11 +102,7 @@ fn evidence(window: Window<'_>, gaps_us: &[i64], median_ms: f64, config: &Config
 }
 
 fn span_ms(span: Span) -> f64 {
-    millis(i128::from(span.micros()))
-}
-
-fn millis(micros: i128) -> f64 {
-    number::from_i128(micros) / 1_000.0
+    number::from_i64(span.micros()) / 1_000.0
 }
 
 /// Seconds for people, to the millisecond and without needless zeros.
@@ -116,22 +114,31 @@ fn seconds(ms: f64) -> String {
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use alloc::vec::Vec;
 
     use proptest::prelude::*;
 
+    use monsys_core::facts::{AgentFacts, MetricRow, MetricWindow, WindowBounds};
+
     use super::*;
-    use crate::fixture::{NOW, at, cycle, failed, unknown, window_with_gaps};
-    use monsys_core::facts::MetricWindow;
+    use crate::fixture::{NOW, cycle, failed, unknown, window_with_gaps};
 
     fn judge(window: MetricWindow) -> Verdict {
-        check(
-            &AgentFacts {
-                window,
-                ..unknown()
-            },
-            &Config::standard(),
-            cycle(),
-        )
+        let facts = AgentFacts {
+            window,
+            ..unknown()
+        };
+        check(&facts.view(), &Config::standard(), cycle())
+    }
+
+    /// Rows received so many microseconds before [`NOW`].
+    fn received(rows: impl IntoIterator<Item = (i64, bool)>) -> MetricWindow {
+        let rows = rows.into_iter().map(|(micros_ago, is_spooled)| MetricRow {
+            received_at: NOW.saturating_sub(Span::from_micros(micros_ago)),
+            cpu_usage_percent: 1.0,
+            is_spooled,
+        });
+        MetricWindow::from_rows(WindowBounds::hour_before(NOW), rows)
     }
 
     /// The plain form: collect, sort, take the middle, compare.
@@ -180,21 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn a_microsecond_beyond_a_bound_fails() {
+    fn the_bounds_hold_to_the_microsecond() {
         for (micros, passes) in [
             (6_999_999, false),
             (7_000_000, true),
             (23_000_000, true),
             (23_000_001, false),
         ] {
-            let received_at = (0..=20_i64)
-                .map(|i| NOW.saturating_sub(Span::from_micros((20 - i) * micros)))
-                .collect();
-            let window = MetricWindow {
-                received_at,
-                cpu_usage_percent: vec![1.0; 21],
-                is_spooled: vec![false; 21],
-            };
+            let window = received((0..=20).rev().map(|i| (i * micros, false)));
             assert_eq!(matches!(judge(window), Verdict::Pass), passes, "{micros}");
         }
     }
@@ -204,29 +204,21 @@ mod tests {
         let too_few = Verdict::Insufficient(Insufficiency::TooFew { have: 19, need: 20 });
         assert_eq!(judge(window_with_gaps(&[1_000; 19])), too_few);
         let nothing = Verdict::Insufficient(Insufficiency::TooFew { have: 0, need: 20 });
-        assert_eq!(judge(MetricWindow::default()), nothing);
-        let one = MetricWindow {
-            received_at: vec![NOW],
-            cpu_usage_percent: vec![1.0],
-            is_spooled: vec![false],
-        };
-        assert_eq!(judge(one), nothing);
+        assert_eq!(judge(received([])), nothing);
+        assert_eq!(judge(received([(0, false)])), nothing);
     }
 
     #[test]
     fn gaps_at_either_end_of_a_backlog_are_left_out() {
-        let mut window = window_with_gaps(&[15_000; 120]);
-        let drained: Vec<_> = (0..400).map(|i| at(-900_000 + i * 10)).collect();
-        let before = window.received_at.partition_point(|t| *t < at(-900_000));
-        window.received_at.splice(before..before, drained);
-        window.is_spooled.splice(before..before, vec![true; 400]);
-        window.cpu_usage_percent = vec![1.0; 521];
-        assert_eq!(judge(window.clone()), Verdict::Pass);
-        window.is_spooled = vec![false; 521];
-        let _ = failed(judge(window.clone()));
-        window.is_spooled = vec![true; 521];
+        let live = (0..=120).map(|i| (i * 15_000_000, false));
+        let drained = (1..=400).map(|i| (900_000_000 - i * 10_000, true));
+        let mut rows: Vec<_> = live.chain(drained).collect();
+        rows.sort_by_key(|(micros_ago, _)| -micros_ago);
+        assert_eq!(judge(received(rows.clone())), Verdict::Pass);
+        let as_if = |is_spooled| rows.iter().map(move |(ago, _)| (*ago, is_spooled));
+        let _ = failed(judge(received(as_if(false))));
         let too_few = Verdict::Insufficient(Insufficiency::TooFew { have: 0, need: 20 });
-        assert_eq!(judge(window), too_few);
+        assert_eq!(judge(received(as_if(true))), too_few);
     }
 
     #[test]
@@ -261,8 +253,10 @@ mod tests {
             finding.evidence,
             "{\"window_from\": \"2026-05-09T21:03:40.000000Z\", \
              \"window_to\": \"2026-05-09T22:03:40.000000Z\", \
+             \"first_received_at\": \"2026-05-09T22:01:40.000000Z\", \
+             \"last_received_at\": \"2026-05-09T22:03:40.000000Z\", \
              \"gaps\": 40, \"gaps_next_to_backlog\": 0, \"median_ms\": 3000.0, \
-             \"min_ms\": 3000.0, \"max_ms\": 3000.0, \"threshold_low_ms\": 7000.0, \
+             \"min_ms\": 3000.0, \"max_ms\": 3000.0, \"gaps_min\": 20, \"threshold_low_ms\": 7000.0, \
              \"threshold_high_ms\": 23000.0, \"rules_version\": 1}"
         );
     }

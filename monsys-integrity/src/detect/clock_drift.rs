@@ -17,10 +17,9 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use monsys_core::anomaly::Finding;
-use monsys_core::facts::{AgentFacts, ClockReading};
+use monsys_core::facts::Facts;
 use monsys_core::json::ObjectText;
 use monsys_core::verdict::{Insufficiency, Verdict};
 use monsys_core::{AnomalyKind, Severity};
@@ -31,72 +30,66 @@ use crate::cycle::Cycle;
 use crate::{median, number};
 
 /// Judges the clock by the newest readings.
-pub fn check(facts: &AgentFacts, config: &Config, _cycle: Cycle) -> Verdict {
+pub fn check(facts: &Facts<'_>, config: &Config, _cycle: Cycle) -> Verdict {
     let need = config.clock_readings;
-    let have = facts.clock.len();
+    let have = facts.clock.offsets_ms.len();
     let newest = have
         .checked_sub(need)
-        .and_then(|older| facts.clock.get(older..));
-    let Some(readings) = newest else {
+        .and_then(|older| facts.clock.offsets_ms.get(older..));
+    let Some(offsets_ms) = newest else {
         return Verdict::Insufficient(Insufficiency::TooFew { have, need });
     };
-    let sum_abs_ms: i128 = readings
-        .iter()
-        .map(|r| i128::from(offset_ms(r).saturating_abs()))
-        .sum();
-    if sum_abs_ms > allowed_ms(readings, config) {
-        Verdict::Fail(finding(readings, sum_abs_ms, config))
+    let sum_abs_ms = sum_abs(offsets_ms);
+    if sum_abs_ms > allowed_ms(offsets_ms, config) {
+        Verdict::Fail(finding(facts, offsets_ms, sum_abs_ms, config))
     } else {
         Verdict::Pass
     }
 }
 
-/// How far the device clock is ahead of the hub's, in milliseconds cut towards zero.
-pub(crate) fn offset_ms(reading: &ClockReading) -> i64 {
-    let device = if reading.is_spooled {
-        reading.sent_at
-    } else {
-        reading.captured_at
-    };
-    device.since(reading.received_at).millis()
+fn sum_abs(offsets_ms: &[i64]) -> i128 {
+    offsets_ms
+        .iter()
+        .map(|ms| i128::from(ms.unsigned_abs()))
+        .sum()
 }
 
-fn allowed_ms(readings: &[ClockReading], config: &Config) -> i128 {
-    let n = i128::try_from(readings.len()).unwrap_or(i128::MAX);
+fn allowed_ms(offsets_ms: &[i64], config: &Config) -> i128 {
+    let n = i128::try_from(offsets_ms.len()).unwrap_or(i128::MAX);
     i128::from(config.clock_drift_ms_max).saturating_mul(n)
 }
 
-fn finding(readings: &[ClockReading], sum_abs_ms: i128, config: &Config) -> Finding {
-    let mean_abs_ms = number::from_i128(sum_abs_ms) / number::from_count(readings.len());
+#[cold]
+fn finding(facts: &Facts<'_>, offsets_ms: &[i64], sum_abs_ms: i128, config: &Config) -> Finding {
+    let mean_abs_ms = number::from_i128(sum_abs_ms) / number::from_count(offsets_ms.len());
     Finding {
         kind: AnomalyKind::ClockDrift,
         severity: Severity::High,
         summary: format!(
             "clock off by {:.0} s on average over the last {} metrics",
             mean_abs_ms / 1_000.0,
-            readings.len()
+            offsets_ms.len()
         ),
         detail: ObjectText::new().finish(),
-        evidence: evidence(readings, mean_abs_ms, config),
+        evidence: evidence(facts, offsets_ms, mean_abs_ms, config),
     }
 }
 
-fn evidence(readings: &[ClockReading], mean_abs_ms: f64, config: &Config) -> String {
-    let mut offsets_ms: Vec<i64> = readings.iter().map(offset_ms).collect();
+fn evidence(facts: &Facts<'_>, offsets_ms: &[i64], mean_abs_ms: f64, config: &Config) -> String {
     let sum_ms: i128 = offsets_ms.iter().map(|ms| i128::from(*ms)).sum();
-    let doubled_median_ms = median::doubled(&mut offsets_ms).unwrap_or_default();
-    let n_spooled = readings.iter().filter(|r| r.is_spooled).count();
+    let doubled_median_ms = median::doubled(&mut offsets_ms.to_vec()).unwrap_or_default();
+    let held = |ms: Option<&i64>| ms.copied().unwrap_or_default();
     ObjectText::new()
-        .integer("samples", number::whole(readings.len()))
+        .integer("samples", number::whole(offsets_ms.len()))
         .number("mean_abs_ms", mean_abs_ms)
         .number(
             "mean_ms",
-            number::from_i128(sum_ms) / number::from_count(readings.len()),
+            number::from_i128(sum_ms) / number::from_count(offsets_ms.len()),
         )
         .number("median_ms", number::from_i128(doubled_median_ms) / 2.0)
-        .integer("min_ms", offsets_ms.first().copied().unwrap_or_default())
-        .integer("max_ms", offsets_ms.last().copied().unwrap_or_default())
-        .integer("spooled", number::whole(n_spooled))
+        .integer("min_ms", held(offsets_ms.iter().min()))
+        .integer("max_ms", held(offsets_ms.iter().max()))
+        .integer("spooled", number::whole(facts.clock.n_spooled))
         .integer("threshold_ms", config.clock_drift_ms_max)
         .integer("rules_version", RULES_VERSION)
         .finish()
@@ -105,18 +98,35 @@ fn evidence(readings: &[ClockReading], mean_abs_ms: f64, config: &Config) -> Str
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use alloc::vec::Vec;
 
+    use monsys_core::facts::{AgentFacts, ClockFacts, ClockReading};
     use monsys_core::time::{Span, Timestamp};
 
     use super::*;
     use crate::fixture::{NOW, at, clock_of, cycle, failed, unknown};
 
     fn judge(clock: Vec<ClockReading>) -> Verdict {
-        check(
-            &AgentFacts { clock, ..unknown() },
-            &Config::standard(),
-            cycle(),
-        )
+        let facts = AgentFacts {
+            clock: ClockFacts::from_readings(clock),
+            ..unknown()
+        };
+        check(&facts.view(), &Config::standard(), cycle())
+    }
+
+    #[test]
+    fn the_evidence_has_mean_median_least_and_greatest_in_whatever_order_they_came() {
+        let mut offsets_ms = [400_000; 20];
+        offsets_ms[3] = 900_000;
+        offsets_ms[7] = -500_000;
+        let finding = failed(judge(clock_of(&offsets_ms)));
+        let expected = "{\"samples\": 20, \"mean_abs_ms\": 430000.0, \"mean_ms\": 380000.0, \
+                        \"median_ms\": 400000.0, \"min_ms\": -500000, \"max_ms\": 900000, ";
+        assert!(
+            finding.evidence.starts_with(expected),
+            "{}",
+            finding.evidence
+        );
     }
 
     #[test]

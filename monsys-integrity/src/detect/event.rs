@@ -5,14 +5,14 @@
 //! not: a failure; the cycle never makes these findings. Cost: a look at the few open anomalies.
 
 use monsys_core::AnomalyKind;
-use monsys_core::facts::AgentFacts;
+use monsys_core::facts::Facts;
 use monsys_core::verdict::{Insufficiency, Verdict};
 
 use crate::cycle::Cycle;
 
 /// Judges an event kind in the cycle. Before the second cycle no cycle is whole, so that whatever
 /// is open was seen in this one.
-pub(super) fn in_cycle(kind: AnomalyKind, facts: &AgentFacts, cycle: Cycle) -> Verdict {
+pub(super) fn in_cycle(kind: AnomalyKind, facts: &Facts<'_>, cycle: Cycle) -> Verdict {
     let Some(open) = facts.open.iter().find(|a| a.kind == kind) else {
         return Verdict::Pass;
     };
@@ -33,6 +33,7 @@ pub(super) fn in_cycle(kind: AnomalyKind, facts: &AgentFacts, cycle: Cycle) -> V
 mod tests {
     use alloc::vec;
 
+    use monsys_core::facts::AgentFacts;
     use monsys_core::time::{Span, Timestamp};
 
     use super::*;
@@ -49,22 +50,22 @@ mod tests {
 
     #[test]
     fn nothing_open_passes() {
-        assert_eq!(in_cycle(KIND, &honest(), cycle()), Verdict::Pass);
+        assert_eq!(in_cycle(KIND, &honest().view(), cycle()), Verdict::Pass);
         let other = AgentFacts {
             open: vec![open(AnomalyKind::ClockDrift, NOW)],
             ..honest()
         };
-        assert_eq!(in_cycle(KIND, &other, cycle()), Verdict::Pass);
+        assert_eq!(in_cycle(KIND, &other.view(), cycle()), Verdict::Pass);
     }
 
     #[test]
     fn one_whole_clean_cycle_with_a_verified_payload_passes() {
         assert_eq!(
-            in_cycle(KIND, &seen_at(at(-600_000)), cycle()),
+            in_cycle(KIND, &seen_at(at(-600_000)).view(), cycle()),
             Verdict::Pass
         );
         assert_eq!(
-            in_cycle(KIND, &seen_at(Timestamp::MIN), cycle()),
+            in_cycle(KIND, &seen_at(Timestamp::MIN).view(), cycle()),
             Verdict::Pass
         );
     }
@@ -73,13 +74,19 @@ mod tests {
     fn an_occurrence_since_the_previous_cycle_keeps_it_open() {
         let verdict = Verdict::Insufficient(Insufficiency::SeenThisCycle);
         let just_after = at(-600_000).saturating_add(Span::from_micros(1));
-        assert_eq!(in_cycle(KIND, &seen_at(just_after), cycle()), verdict);
-        assert_eq!(in_cycle(KIND, &seen_at(NOW), cycle()), verdict);
+        assert_eq!(
+            in_cycle(KIND, &seen_at(just_after).view(), cycle()),
+            verdict
+        );
+        assert_eq!(in_cycle(KIND, &seen_at(NOW).view(), cycle()), verdict);
         let first = Cycle {
             previous: None,
             now: NOW,
         };
-        assert_eq!(in_cycle(KIND, &seen_at(Timestamp::MIN), first), verdict);
+        assert_eq!(
+            in_cycle(KIND, &seen_at(Timestamp::MIN).view(), first),
+            verdict
+        );
     }
 
     #[test]
@@ -90,7 +97,7 @@ mod tests {
                 last_verified_at,
                 ..seen_at(at(-700_000))
             };
-            assert_eq!(in_cycle(KIND, &facts, cycle()), verdict);
+            assert_eq!(in_cycle(KIND, &facts.view(), cycle()), verdict);
         }
     }
 }

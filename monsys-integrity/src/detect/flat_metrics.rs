@@ -6,9 +6,9 @@
 //! evidence. A constant gives exactly 0.0, and the summary and `detail` are those of the document's
 //! example 2, byte for byte.
 //!
-//! What not: whether moving values are true. Cost: for an honest agent two to four values, 30 more
-//! to see that they are finite, and no allocation ([`crate::deviation::is_surely_at_least`]); for a
-//! still one a few passes, and a copy and a sort for the evidence.
+//! What not: whether moving values are true. Cost: for an honest agent the first few
+//! values and no allocation ([`crate::deviation::is_spread_over`]); for a still one a few
+//! passes, and for the evidence a copy and a sort.
 //!
 //! An honest agent trips it when its machine is pinned at 100 % for an hour, idles at exactly 0, or
 //! rounds to less than two decimals (0 % of genuine windows fire unrounded, 10 % at one decimal,
@@ -20,18 +20,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use monsys_core::anomaly::Finding;
-use monsys_core::facts::AgentFacts;
+use monsys_core::facts::{Facts, WindowBounds, WindowView};
 use monsys_core::json::ObjectText;
 use monsys_core::time::Span;
 use monsys_core::verdict::{Insufficiency, Verdict};
 use monsys_core::{AnomalyKind, Severity};
 
-use super::RULES_VERSION;
+use super::{RULES_VERSION, bounds};
 use crate::config::Config;
 use crate::cycle::Cycle;
-use crate::deviation::{finite_deviation, is_surely_at_least, n_finite};
+use crate::deviation::{finite_deviation, is_spread_over};
 use crate::number;
-use crate::window::Window;
 
 /// What still values look like. It changes no verdict; a policy may weigh a finding by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,42 +59,35 @@ impl Shape {
 }
 
 /// Judges whether the processor use moves.
-pub fn check(facts: &AgentFacts, config: &Config, cycle: Cycle) -> Verdict {
-    let window = Window::of(&facts.window, config, cycle);
-    let (need, threshold) = (config.flat_samples_min, config.flat_deviation_min);
-    if is_surely_at_least(window.cpu_usage_percent, need, threshold) {
+pub fn check(facts: &Facts<'_>, config: &Config, _cycle: Cycle) -> Verdict {
+    let values = facts.window.cpu_usage_percent;
+    let have = n_finite(&facts.window);
+    let need = config.flat_samples_min;
+    if have < need {
+        return Verdict::Insufficient(Insufficiency::TooFew { have, need });
+    }
+    let threshold = config.flat_deviation_min;
+    let is_surely_moving = |some| is_spread_over(some, values.len(), threshold);
+    if is_surely_moving(facts.window.newest_cpu) || is_surely_moving(values) {
         return Verdict::Pass;
     }
-    let have = n_finite(window.cpu_usage_percent);
-    let deviation = if have < need {
-        None
-    } else {
-        finite_deviation(window.cpu_usage_percent)
-    };
-    match deviation {
-        None => Verdict::Insufficient(Insufficiency::TooFew { have, need }),
+    match finite_deviation(values) {
+        // One value has no deviation; a rule that asks for no more than that is never broken.
+        None => Verdict::Insufficient(Insufficiency::TooFew { have, need: 2 }),
         Some(deviation) if deviation < threshold => {
-            let sorted = sorted_finite(window.cpu_usage_percent);
-            Verdict::Fail(finding(window, &sorted, deviation, config))
+            Verdict::Fail(finding(facts.window, deviation, config))
         }
         Some(_) => Verdict::Pass,
     }
 }
 
-/// The finite values in order. Those of a flat window are mostly equal, which costs a sort little.
-fn sorted_finite(values: &[f64]) -> Vec<f64> {
-    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted
+fn n_finite(window: &WindowView<'_>) -> usize {
+    let n_values = window.cpu_usage_percent.len();
+    n_values.saturating_sub(window.n_not_finite)
 }
 
-/// `sorted` are the finite values.
-fn finding(window: Window<'_>, sorted: &[f64], deviation: f64, config: &Config) -> Finding {
-    let period = if config.window == Span::from_secs(3_600) {
-        String::from("hour")
-    } else {
-        format!("{} s", config.window.millis() / 1_000)
-    };
+#[cold]
+fn finding(window: WindowView<'_>, deviation: f64, config: &Config) -> Finding {
     let shown = if deviation == 0.0 {
         String::from("0")
     } else {
@@ -105,28 +97,39 @@ fn finding(window: Window<'_>, sorted: &[f64], deviation: f64, config: &Config) 
         kind: AnomalyKind::FlatMetrics,
         severity: Severity::High,
         summary: format!(
-            "CPU stddev = {shown} over the last {period} — telemetry seems manipulated"
+            "CPU stddev = {shown} over the last {} — telemetry seems manipulated",
+            period(window.bounds)
         ),
         detail: ObjectText::new()
-            .integer("samples", number::whole(sorted.len()))
+            .integer("samples", number::whole(n_finite(&window)))
             .number("stddev", deviation)
             .finish(),
-        evidence: evidence(window, sorted, config),
+        evidence: evidence(window, config),
     }
 }
 
-fn evidence(window: Window<'_>, sorted: &[f64], config: &Config) -> String {
+fn period(bounds: WindowBounds) -> String {
+    let period = bounds.to.since(bounds.from);
+    if period == Span::from_secs(3_600) {
+        String::from("hour")
+    } else {
+        format!("{} s", period.millis() / 1_000)
+    }
+}
+
+fn evidence(window: WindowView<'_>, config: &Config) -> String {
+    let values = window.cpu_usage_percent.iter().copied();
+    let mut sorted: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
     let min = sorted.first().copied().unwrap_or_default();
     let max = sorted.last().copied().unwrap_or_default();
-    let n_excluded = window.cpu_usage_percent.len().saturating_sub(sorted.len());
-    ObjectText::new()
-        .text("window_from", &window.from.to_rfc3339())
-        .text("window_to", &window.to.to_rfc3339())
+    bounds(ObjectText::new(), window)
         .text("shape", shape(min, max, config).as_str())
-        .integer("distinct", number::whole(n_distinct(sorted)))
+        .integer("distinct", number::whole(n_distinct(&sorted)))
         .number("min", min)
         .number("max", max)
-        .integer("excluded", number::whole(n_excluded))
+        .integer("excluded", number::whole(window.n_not_finite))
+        .integer("samples_min", number::whole(config.flat_samples_min))
         .number("threshold", config.flat_deviation_min)
         .integer("rules_version", RULES_VERSION)
         .finish()
@@ -153,18 +156,22 @@ fn n_distinct(sorted: &[f64]) -> usize {
 mod tests {
     use alloc::vec;
 
+    use monsys_core::facts::{AgentFacts, MetricRow, MetricWindow};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::deviation::sample_deviation;
-    use crate::fixture::{at, cycle, failed, unknown, window_of};
+    use crate::fixture::{NOW, at, cycle, failed, unknown, window_of};
 
     fn judge(cpu: &[f64]) -> Verdict {
         let facts = AgentFacts {
             window: window_of(cpu),
             ..unknown()
         };
-        check(&facts, &Config::standard(), cycle())
+        check(&facts.view(), &Config::standard(), cycle())
+    }
+
+    fn deviation_of(values: &[f64]) -> f64 {
+        crate::deviation::sample_deviation(values).unwrap()
     }
 
     /// Thirty values of which two are ±d and the others 0: s = d · √(2/29).
@@ -190,8 +197,10 @@ mod tests {
             finding.evidence,
             "{\"window_from\": \"2026-05-09T21:03:40.000000Z\", \
              \"window_to\": \"2026-05-09T22:03:40.000000Z\", \
+             \"first_received_at\": \"2026-05-09T21:03:55.000000Z\", \
+             \"last_received_at\": \"2026-05-09T22:03:40.000000Z\", \
              \"shape\": \"constant\", \"distinct\": 1, \"min\": 4.2, \"max\": 4.2, \
-             \"excluded\": 0, \"threshold\": 0.001, \"rules_version\": 1}"
+             \"excluded\": 0, \"samples_min\": 30, \"threshold\": 0.001, \"rules_version\": 1}"
         );
     }
 
@@ -214,7 +223,7 @@ mod tests {
         }
         for _ in 0..400 {
             values[3] = values[3].next_up();
-            let deviation = sample_deviation(&values).unwrap();
+            let deviation = deviation_of(&values);
             let is_flat = matches!(judge(&values), Verdict::Fail(_));
             assert_eq!(is_flat, deviation < 0.001, "{deviation:?}");
             n_below += usize::from(deviation < 0.001);
@@ -232,7 +241,7 @@ mod tests {
         for (target, word) in [(0.0005, "0.0005"), (1e-7, "e-7")] {
             let values = with_deviation(target);
             let finding = failed(judge(&values));
-            let deviation = sample_deviation(&values).unwrap();
+            let deviation = deviation_of(&values);
             assert_eq!(
                 finding.summary,
                 format!(
@@ -310,18 +319,20 @@ mod tests {
 
     #[test]
     fn values_outside_the_window_do_not_count() {
-        let mut window = window_of(&[4.20; 60]);
-        window.received_at.insert(0, at(-3_600_000));
-        window.cpu_usage_percent.insert(0, 50.0);
-        window.is_spooled.insert(0, false);
-        window.received_at.push(at(1));
-        window.cpu_usage_percent.push(50.0);
-        window.is_spooled.push(false);
+        let row = |ms, cpu_usage_percent| MetricRow {
+            received_at: at(ms),
+            cpu_usage_percent,
+            is_spooled: false,
+        };
+        let mut rows = vec![row(-3_600_000, 50.0)];
+        rows.extend((0..60).map(|i| row((i - 59) * 15_000, 4.20)));
+        rows.push(row(1, 50.0));
+        let window = MetricWindow::from_rows(WindowBounds::hour_before(NOW), rows);
         let facts = AgentFacts {
             window,
             ..unknown()
         };
-        let finding = failed(check(&facts, &Config::standard(), cycle()));
+        let finding = failed(check(&facts.view(), &Config::standard(), cycle()));
         assert_eq!(finding.detail, r#"{"samples": 60, "stddev": 0.0}"#);
     }
 
@@ -340,10 +351,10 @@ mod tests {
             base in 1.0_f64..99.0,
             stretch in 0.99_f64..1.01,
         ) {
-            let spread = sample_deviation(&unit).unwrap();
+            let spread = deviation_of(&unit);
             let values: Vec<f64> =
                 unit.iter().map(|u| base + u / spread * 0.001 * stretch).collect();
-            let is_flat = sample_deviation(&values).unwrap() < 0.001;
+            let is_flat = deviation_of(&values) < 0.001;
             prop_assert_eq!(matches!(judge(&values), Verdict::Fail(_)), is_flat);
         }
     }

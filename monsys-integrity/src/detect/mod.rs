@@ -8,7 +8,8 @@
 //! Each file says what an honest agent can do to trip it and what an attacker can do to pass it.
 
 use monsys_core::AnomalyKind;
-use monsys_core::facts::AgentFacts;
+use monsys_core::facts::{Arrivals, Facts, WindowView};
+use monsys_core::json::ObjectText;
 use monsys_core::verdict::Verdict;
 
 use crate::config::Config;
@@ -29,7 +30,14 @@ pub struct Detector {
     /// What it looks for.
     pub kind: AnomalyKind,
     /// How it judges.
-    pub check: fn(&AgentFacts, &Config, Cycle) -> Verdict,
+    pub check: fn(&Facts<'_>, &Config, Cycle) -> Verdict,
+}
+
+impl Detector {
+    /// Makes a row, for a table of the caller's own.
+    pub const fn new(kind: AnomalyKind, check: fn(&Facts<'_>, &Config, Cycle) -> Verdict) -> Self {
+        Self { kind, check }
+    }
 }
 
 /// All detectors, in the order of the integrity document.
@@ -67,17 +75,20 @@ pub const RULES_VERSION: u32 = 1;
 /// Runs every detector over one agent, in the order of the integrity document.
 ///
 /// ```
-/// # use monsys_core::{AgentId, Timestamp, Verdict, facts::{AgentFacts, MetricWindow, VersionFacts}};
+/// # use monsys_core::facts::{AgentFacts, ClockFacts, MetricWindow, VersionFacts, WindowBounds};
+/// # use monsys_core::{AgentId, Timestamp, Verdict};
 /// # use monsys_integrity::{Config, Cycle, run_all};
-/// # let facts = AgentFacts { agent: AgentId::from_bytes([7; 16]), window: MetricWindow::default(),
-/// #     clock: vec![], version: VersionFacts::default(), last_verified_at: None, open: vec![] };
-/// let cycle = Cycle { previous: None, now: Timestamp::MIN };
-/// for (kind, verdict) in run_all(&facts, &Config::standard(), cycle) {
+/// # let now = Timestamp::MIN;
+/// # let facts = AgentFacts { agent: AgentId::from_bytes([7; 16]),
+/// #     window: MetricWindow::empty(WindowBounds::hour_before(now)), clock: ClockFacts::default(),
+/// #     version: VersionFacts::default(), last_verified_at: None, open: vec![] };
+/// let cycle = Cycle { previous: None, now };
+/// for (kind, verdict) in run_all(&facts.view(), &Config::standard(), cycle) {
 ///     println!("{kind}: {verdict:?}");
 /// }
 /// ```
 pub fn run_all<'a>(
-    facts: &'a AgentFacts,
+    facts: &'a Facts<'a>,
     config: &'a Config,
     cycle: Cycle,
 ) -> impl Iterator<Item = (AnomalyKind, Verdict)> + 'a {
@@ -86,13 +97,29 @@ pub fn run_all<'a>(
         .map(move |d| (d.kind, (d.check)(facts, config, cycle)))
 }
 
+/// Writes when a window reaches from and to, and when its first and last metric arrived.
+fn bounds(object: ObjectText, window: WindowView<'_>) -> ObjectText {
+    let object = object
+        .text("window_from", &window.bounds.from.to_rfc3339())
+        .text("window_to", &window.bounds.to.to_rfc3339());
+    match window.arrivals {
+        Some(Arrivals { first, last }) => object
+            .text("first_received_at", &first.to_rfc3339())
+            .text("last_received_at", &last.to_rfc3339()),
+        None => object,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::fixture::{NOW, cycle, honest, unknown};
-    use monsys_core::facts::{ClockReading, MetricWindow};
+    use crate::version;
+    use monsys_core::facts::{
+        AgentFacts, ClockFacts, ClockReading, MetricRow, MetricWindow, WindowBounds,
+    };
     use monsys_core::time::Timestamp;
 
     #[test]
@@ -102,14 +129,14 @@ mod tests {
 
     #[test]
     fn an_honest_agent_passes_everything() {
-        for (kind, verdict) in run_all(&honest(), &Config::standard(), cycle()) {
+        for (kind, verdict) in run_all(&honest().view(), &Config::standard(), cycle()) {
             assert_eq!(verdict, Verdict::Pass, "{kind}");
         }
     }
 
     #[test]
     fn of_an_unknown_agent_nothing_is_said_and_nothing_is_found() {
-        for (kind, verdict) in run_all(&unknown(), &Config::standard(), cycle()) {
+        for (kind, verdict) in run_all(&unknown().view(), &Config::standard(), cycle()) {
             let is_event = matches!(
                 kind,
                 AnomalyKind::UnsignedPayload | AnomalyKind::SignatureInvalid
@@ -144,10 +171,19 @@ mod tests {
     }
 
     prop_compose! {
+        fn any_row()(
+            received_at in any_time(),
+            cpu_usage_percent: f64,
+            is_spooled: bool,
+        ) -> MetricRow {
+            MetricRow { received_at, cpu_usage_percent, is_spooled }
+        }
+    }
+
+    prop_compose! {
         fn any_facts()(
-            received_at in prop::collection::vec(any_time(), 0..50),
-            cpu_usage_percent in prop::collection::vec(any::<f64>(), 0..50),
-            is_spooled in prop::collection::vec(any::<bool>(), 0..50),
+            rows in prop::collection::vec(any_row(), 0..50),
+            to in any_time(),
             clock in prop::collection::vec(any_reading(), 0..30),
             current in prop::option::of("\\PC{0,12}|[0-9]{1,2}\\.[0-9]\\.[0-9]"),
             highest in prop::option::of("\\PC{0,12}|[0-9]{1,2}\\.[0-9]\\.[0-9]"),
@@ -156,9 +192,12 @@ mod tests {
             kind in prop::sample::select(&AnomalyKind::DOCUMENTED),
         ) -> AgentFacts {
             AgentFacts {
-                window: MetricWindow { received_at, cpu_usage_percent, is_spooled },
-                clock,
-                version: monsys_core::facts::VersionFacts { current, highest },
+                window: MetricWindow::from_rows(WindowBounds::hour_before(to), rows),
+                clock: ClockFacts::from_readings(clock),
+                version: monsys_core::facts::VersionFacts {
+                    current: current.map(version::read),
+                    highest: highest.map(version::read),
+                },
                 last_verified_at,
                 open: alloc::vec![crate::fixture::open(kind, seen)],
                 ..unknown()
@@ -173,7 +212,7 @@ mod tests {
             previous in prop::option::of(any_time()),
             now in any_time(),
         ) {
-            for (kind, verdict) in run_all(&facts, &Config::standard(), Cycle { previous, now }) {
+            for (kind, verdict) in run_all(&facts.view(), &Config::standard(), Cycle { previous, now }) {
                 if let Verdict::Fail(finding) = verdict {
                     prop_assert_eq!(finding.kind, kind);
                 }
@@ -188,9 +227,9 @@ mod tests {
             config.clock_readings = count;
             config.cadence_gaps_min = count;
             config.flat_samples_min = count;
-            config.window = monsys_core::time::Span::from_micros(number);
-            config.cadence_gap_low = config.window;
-            for (_, verdict) in run_all(&honest(), &config, cycle()) {
+            config.cadence_gap_low = monsys_core::time::Span::from_micros(number);
+            config.cadence_gap_high = config.cadence_gap_low;
+            for (_, verdict) in run_all(&honest().view(), &config, cycle()) {
                 drop(verdict);
             }
         }

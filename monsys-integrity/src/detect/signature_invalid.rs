@@ -9,7 +9,7 @@
 //! token to raise it at all, so nobody frames an agent from outside.
 
 use monsys_core::anomaly::Finding;
-use monsys_core::facts::AgentFacts;
+use monsys_core::facts::Facts;
 use monsys_core::json::ObjectText;
 use monsys_core::verdict::Verdict;
 use monsys_core::{AnomalyKind, Severity};
@@ -70,7 +70,7 @@ pub fn finding(reason: Reason) -> Finding {
 }
 
 /// Says in the cycle whether a whole cycle went by clean; never fails.
-pub fn check(facts: &AgentFacts, _config: &Config, cycle: Cycle) -> Verdict {
+pub fn check(facts: &Facts<'_>, _config: &Config, cycle: Cycle) -> Verdict {
     event::in_cycle(AnomalyKind::SignatureInvalid, facts, cycle)
 }
 

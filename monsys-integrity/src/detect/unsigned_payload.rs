@@ -10,7 +10,7 @@
 //! the signing key can, and only attestation of the machine would tell.
 
 use monsys_core::anomaly::Finding;
-use monsys_core::facts::AgentFacts;
+use monsys_core::facts::Facts;
 use monsys_core::json::ObjectText;
 use monsys_core::verdict::Verdict;
 use monsys_core::{AnomalyKind, Severity};
@@ -44,7 +44,7 @@ pub fn no_pinned_key() -> Finding {
 }
 
 /// Says in the cycle whether a whole cycle went by clean; never fails.
-pub fn check(facts: &AgentFacts, _config: &Config, cycle: Cycle) -> Verdict {
+pub fn check(facts: &Facts<'_>, _config: &Config, cycle: Cycle) -> Verdict {
     event::in_cycle(AnomalyKind::UnsignedPayload, facts, cycle)
 }
 

@@ -4,7 +4,8 @@
 //! version any verified payload ever had (decision 21: compared with the previous one it would heal
 //! by itself after one cycle). Suffixes are not compared (integrity document, Limitations). What is
 //! no version says nothing and leaves the baseline alone (decision 24). What not: whether the
-//! program really is what it says. Cost: two short texts are read.
+//! program really is what it says. Cost: three numbers are
+//! compared; the texts were read when they were loaded.
 //!
 //! An honest agent trips it by a roll-back, a restored machine image, or two installations under
 //! one identity. An attacker who runs an old, vulnerable agent passes it by writing a high version,
@@ -14,7 +15,7 @@ use alloc::format;
 use alloc::string::String;
 
 use monsys_core::anomaly::Finding;
-use monsys_core::facts::{AgentFacts, VersionTriple};
+use monsys_core::facts::{Facts, VersionTriple};
 use monsys_core::json::ObjectText;
 use monsys_core::verdict::{Insufficiency, Verdict};
 use monsys_core::{AnomalyKind, Severity};
@@ -22,14 +23,13 @@ use monsys_core::{AnomalyKind, Severity};
 use super::RULES_VERSION;
 use crate::config::Config;
 use crate::cycle::Cycle;
-use crate::version;
 
 /// Judges the newest version by the highest one.
-pub fn check(facts: &AgentFacts, _config: &Config, _cycle: Cycle) -> Verdict {
+pub fn check(facts: &Facts<'_>, _config: &Config, _cycle: Cycle) -> Verdict {
     let (Some(current), Some(highest)) = (&facts.version.current, &facts.version.highest) else {
         return Verdict::Insufficient(Insufficiency::NoVersion);
     };
-    let (Some(low), Some(high)) = (version::triple(current), version::triple(highest)) else {
+    let (Some(low), Some(high)) = (current.triple, highest.triple) else {
         return Verdict::Insufficient(Insufficiency::UnparseableVersion);
     };
     if low >= high {
@@ -45,8 +45,8 @@ pub fn check(facts: &AgentFacts, _config: &Config, _cycle: Cycle) -> Verdict {
         ),
         detail: ObjectText::new().finish(),
         evidence: ObjectText::new()
-            .text("highest", highest)
-            .text("current", current)
+            .text("highest", &highest.text)
+            .text("current", &current.text)
             .integer("rules_version", RULES_VERSION)
             .finish(),
     })
@@ -65,17 +65,14 @@ fn dotted(version: VersionTriple) -> String {
 mod tests {
     use super::*;
     use crate::fixture::{cycle, failed, unknown, versions};
-    use monsys_core::facts::VersionFacts;
+    use monsys_core::facts::{AgentFacts, VersionFacts};
 
     fn judge(version: VersionFacts) -> Verdict {
-        check(
-            &AgentFacts {
-                version,
-                ..unknown()
-            },
-            &Config::standard(),
-            cycle(),
-        )
+        let facts = AgentFacts {
+            version,
+            ..unknown()
+        };
+        check(&facts.view(), &Config::standard(), cycle())
     }
 
     #[test]
@@ -139,7 +136,7 @@ mod tests {
         let nothing = Verdict::Insufficient(Insufficiency::NoVersion);
         assert_eq!(judge(VersionFacts::default()), nothing);
         let only_current = VersionFacts {
-            current: Some("0.1.0".into()),
+            current: versions("0.1.0", "0.1.0").current,
             highest: None,
         };
         assert_eq!(judge(only_current), nothing);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use monsys_core::anomaly::AnomalyKind;
-use monsys_core::id::{AgentId, AnomalyId};
+use monsys_core::id::{AgentId, AnomalyId, TenantId};
 use monsys_core::ledger::LedgerEntry;
 use monsys_core::limit;
 use monsys_core::severity::Severity;
@@ -40,11 +40,24 @@ pub(crate) async fn summary(
             super::json(&json!({
                 "kinds": by_kind(&kinds),
                 "further": by_kind(&further),
+                "running_cycle": running_cycle(&app, session.user.tenant),
                 "generated_at": app.clock.now().to_rfc3339(),
             }))
         }
         Err(error) => problem::of_store(&error),
     }
+}
+
+/// How far the cycle is that this hub runs now; null when it runs none.
+fn running_cycle(app: &App, tenant: TenantId) -> serde_json::Value {
+    let progress = app.worker.progress(tenant);
+    progress.map_or(serde_json::Value::Null, |progress| {
+        json!({
+            "since": progress.since.to_rfc3339(),
+            "judged_agents": progress.n_judged,
+            "active_agents": progress.n_agents,
+        })
+    })
 }
 
 fn by_kind(counts: &[&KindCount]) -> serde_json::Map<String, serde_json::Value> {

@@ -7,6 +7,8 @@ mod export;
 pub(crate) mod health;
 pub(crate) mod insight;
 pub(crate) mod integrity;
+pub(crate) mod live;
+pub(crate) mod metrics;
 pub(crate) mod problem;
 pub(crate) mod signals;
 pub(crate) mod trust;

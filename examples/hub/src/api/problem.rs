@@ -11,6 +11,8 @@ use serde::Serialize;
 
 /// How long clients wait when the store is away, in seconds.
 const RETRY_AFTER_S: u32 = 5;
+/// How long a page goes without a stream that had no place for it, in seconds.
+const STREAM_AFTER_S: u32 = 60;
 
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -48,12 +50,13 @@ pub(crate) fn of_store(error: &StoreError) -> Response {
 
 /// Answers a request without a valid session.
 pub(crate) fn unauthorized() -> Response {
-    problem(
-        401,
-        "unauthorized",
-        "Unauthorized",
-        "expected a valid session cookie",
-    )
+    unauthorized_for("a valid session cookie")
+}
+
+/// Answers a request that does not show what it must.
+pub(crate) fn unauthorized_for(what: &str) -> Response {
+    let expected = format!("expected {what}");
+    problem(401, "unauthorized", "Unauthorized", &expected)
 }
 
 /// Answers a request that its sender may not make.
@@ -94,6 +97,19 @@ pub(crate) fn too_slow() -> Response {
         "Request timeout",
         "expected a complete request in time",
     )
+}
+
+/// Answers a request for a stream of events for which there is no place; a page asks now and then
+/// instead.
+pub(crate) fn no_stream(status: u16, expected: &str) -> Response {
+    let problem = Problem {
+        r#type: urn("no_stream"),
+        title: "No stream",
+        status,
+        detail: expected,
+        code: "no_stream",
+    };
+    of_problem(&problem, Some(STREAM_AFTER_S))
 }
 
 /// Answers a request by a method that the path does not have.

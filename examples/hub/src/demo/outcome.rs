@@ -220,7 +220,7 @@ async fn extreme_windows(app: &App, tenant: TenantId) -> Result<Vec<AgentId>, Fa
     let extreme = page
         .agents
         .iter()
-        .filter(|facts| is_extreme(&facts.window.cpu_usage_percent));
+        .filter(|facts| is_extreme(facts.window.view().cpu_usage_percent));
     Ok(extreme.map(|facts| facts.agent).collect())
 }
 

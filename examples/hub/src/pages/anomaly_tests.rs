@@ -11,6 +11,7 @@ use monsys_core::time::Span;
 
 use super::tests::{actors, ago, assert_is_clean, now, row, viewer};
 use super::*;
+use crate::worker::Progress;
 
 const HOSTILE: &str = "\"><img src=x onerror=alert(1)>";
 
@@ -175,6 +176,47 @@ fn what_went_wrong_in_the_last_cycle_is_shown() {
 }
 
 #[test]
+fn a_cycle_that_runs_and_what_came_of_asking_for_one_are_told() {
+    let page = AnomalyPage {
+        rows: Vec::new(),
+        next: None,
+    };
+    let progress = Progress {
+        since: ago(12),
+        n_judged: 300,
+        n_agents: 500,
+    };
+    let html = |asked| {
+        let view = Integrity {
+            viewer: viewer("o", Access::Admin),
+            counts: &[],
+            filter: OPEN,
+            page: &page,
+            actors: &actors("ada@acme.example"),
+            cycle: None,
+            running: Some(progress),
+            asked,
+            is_ticked: false,
+            now: now(),
+        };
+        integrity(&view).unwrap()
+    };
+    let told = html("elsewhere");
+    assert!(
+        told.contains("01:15:29</time> UTC: 300 of 500 agents judged."),
+        "{told}"
+    );
+    assert!(told.contains("<p class=\"notice\" role=\"status\">Another hub is running"));
+    for asked in ["started", "running", "too-soon"] {
+        assert!(html(asked).contains("role=\"status\""), "{asked}");
+    }
+    assert!(
+        !html(HOSTILE).contains("role=\"status\""),
+        "only known words"
+    );
+}
+
+#[test]
 fn long_text_is_cut_in_the_table_and_whole_on_its_own_page() {
     let long = "e".repeat(5_000);
     let row = row(1, &long, false);
@@ -266,6 +308,7 @@ fn render(
         page: &page,
         actors: &actors("ada@acme.example"),
         cycle,
+        running: None,
         asked: "",
         is_ticked: false,
         now: now(),

@@ -14,6 +14,8 @@ pub(crate) struct Viewer<'a> {
     pub(crate) organisation: &'a str,
     /// What the session's forms must carry.
     pub(crate) csrf: &'a str,
+    /// The last entry of the ledger that the page shows; its script asks for what comes after.
+    pub(crate) ledger_seq: u64,
     /// Whether there are buttons that change something.
     pub(crate) access: Access,
     /// Whether this hub is a demo.
@@ -60,6 +62,17 @@ impl<'a> Frame<'a> {
             viewer,
             place,
             as_of: When::new(now, now),
+        }
+    }
+
+    /// How often the script fetches the page while the hub tells it when the ledger grows, in
+    /// seconds. Readings come with every payload; on the integrity page only ages change and
+    /// snoozes end.
+    pub(super) const fn pace_s(&self) -> u32 {
+        if matches!(self.place, Place::Integrity) {
+            60
+        } else {
+            10
         }
     }
 }

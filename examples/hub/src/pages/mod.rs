@@ -1,8 +1,8 @@
 //! The pages of the hub: values in, HTML out.
 //!
 //! What: one view struct and one function per page, and the assets they refer to. Every page works
-//! without the script; with it, the content of `<main>` is replaced every five seconds by the same
-//! page fetched anew. What not: input, output, clocks, sessions, routes; the caller reads all
+//! without the script; with it, the content of `<main>` is replaced by the same page fetched anew
+//! when the ledger grew, and else now and then. What not: input, output, clocks, sessions, routes; the caller reads all
 //! values first. Foreign text meets HTML only in the templates, which escape it; addresses are
 //! made of typed identifiers and words alone.
 //!

@@ -367,6 +367,7 @@ fn render_page(
         page,
         actors: &actors("ada@acme.example"),
         cycle: None,
+        running: None,
         asked: "",
         is_ticked: false,
         now: now(),
@@ -456,6 +457,7 @@ pub(super) fn viewer(text: &str, access: Access) -> Viewer<'_> {
         email: text,
         organisation: text,
         csrf: "token",
+        ledger_seq: 7,
         access,
         is_demo: true,
     }

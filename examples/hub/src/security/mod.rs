@@ -1,6 +1,7 @@
 //! Who may see and do what over HTTP: secrets, sessions, cross-site requests, response headers.
 
 pub(crate) mod headers;
+pub(crate) mod metrics_token;
 pub(crate) mod origin;
 pub(crate) mod patience;
 pub(crate) mod secret;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use monsys_core::store::StoreError;
 use monsys_core::time::Span;
@@ -29,10 +29,20 @@ pub(crate) const LINK_S: i64 = 30 * 60;
 /// A logged-in person and the secret of the session.
 pub(crate) struct Session {
     pub(crate) user: SessionUser,
+    /// The last entry of the ledger before anything else was read; 0 where nothing will be shown.
+    pub(crate) ledger_seq: u64,
     secret: Secret,
 }
 
 impl Session {
+    async fn at_ledger(self, app: &App) -> Result<Self, StoreError> {
+        let head = app.store.ledger_head(self.user.tenant).await?;
+        Ok(Self {
+            ledger_seq: head.seq,
+            ..self
+        })
+    }
+
     /// Returns the token that this session's forms carry.
     pub(crate) fn csrf_token(&self) -> String {
         self.secret.csrf_token()
@@ -54,18 +64,23 @@ impl Session {
     }
 }
 
-/// A session for a page; without one the browser goes to `/login`.
+/// A session for a page, and how long the ledger is before the page is read, so that its script
+/// knows what it need not be told. Without a session the browser goes to `/login`.
 pub(crate) struct PageSession(pub(crate) Session);
 
 impl FromRequestParts<Arc<App>> for PageSession {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        match find(&parts.headers, app).await {
-            Ok(Some(session)) => Ok(Self(session)),
-            Ok(None) => Err(Redirect::to("/login").into_response()),
-            Err(error) => Err(crate::web::store_away(&error)),
-        }
+        let found = match find(&parts.headers, app).await {
+            Ok(Some(session)) if parts.method == Method::GET => session.at_ledger(app).await,
+            Ok(Some(session)) => Ok(session),
+            Ok(None) => return Err(Redirect::to("/login").into_response()),
+            Err(error) => Err(error),
+        };
+        found
+            .map(Self)
+            .map_err(|error| crate::web::store_away(&error))
     }
 }
 
@@ -89,7 +104,11 @@ async fn find(headers: &HeaderMap, app: &App) -> Result<Option<Session>, StoreEr
         return Ok(None);
     };
     let user = app.store.session(secret.digest(), wall_now()).await?;
-    Ok(user.map(|user| Session { user, secret }))
+    Ok(user.map(|user| Session {
+        user,
+        ledger_seq: 0,
+        secret,
+    }))
 }
 
 fn cookie(headers: &HeaderMap) -> Option<Secret> {

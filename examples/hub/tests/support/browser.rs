@@ -1,18 +1,22 @@
 //! A real browser, driven over WebDriver (W3C) by plain HTTP.
 
-#![allow(clippy::print_stderr, reason = "a test that cannot run says so loudly")]
-
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::poll;
+use super::{DataDir, Hub, PATIENCE, poll};
 
 /// The member under which WebDriver names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// Keys, as WebDriver writes them (W3C WebDriver, keyboard actions).
+pub(crate) const TAB: &str = "\u{e004}";
+pub(crate) const ENTER: &str = "\u{e007}";
+pub(crate) const SPACE: &str = "\u{e00d}";
+/// Steps after which an element counts as out of reach.
+const TABS_MAX: usize = 200;
 
 /// A headless browser with a profile of its own, ended with its test.
 pub(crate) struct Browser {
@@ -32,9 +36,9 @@ impl Browser {
                 Ok("1"),
                 "no chromedriver: install the packages chromium and chromium-driver"
             );
-            eprintln!(
-                "NOT TESTED IN A BROWSER: {name}: install chromium and chromium-driver to test it"
-            );
+            let text = "NOT TESTED IN A BROWSER: install chromium and chromium-driver to test";
+            // Past the test harness, which would keep it to itself.
+            let _ = writeln!(std::io::stderr(), "{text} {name}");
             return None;
         };
         let port = port_of(&mut driver);
@@ -76,6 +80,15 @@ impl Browser {
         Some(browser)
     }
 
+    /// Logs in as an administrator of `acme` who is added for it.
+    pub(crate) fn log_in(&self, data: &DataDir, hub: &Hub) {
+        let email = "admin@acme.example";
+        let arguments = ["user", "add", "--org", "acme", "--email", email];
+        let added = data.json(&[&arguments[..], &["--public-url", &hub.url("")]].concat());
+        self.open(added["login_link"].as_str().unwrap());
+        self.wait_for(email, PATIENCE);
+    }
+
     pub(crate) fn open(&self, url: &str) {
         self.ask("POST", "/url", &json!({"url": url}));
     }
@@ -85,6 +98,13 @@ impl Browser {
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
         let parameters = json!({"features": [feature]});
         let command = json!({"cmd": "Emulation.setEmulatedMedia", "params": parameters});
+        self.ask("POST", "/goog/cdp/execute", &command);
+    }
+
+    /// Makes the browser one in which pages run no script; what a test runs goes on.
+    pub(crate) fn without_scripts(&self) {
+        let command = "Emulation.setScriptExecutionDisabled";
+        let command = json!({"cmd": command, "params": {"value": true}});
         self.ask("POST", "/goog/cdp/execute", &command);
     }
 
@@ -110,6 +130,22 @@ impl Browser {
         )
     }
 
+    /// Runs a script that returns a promise, and returns what that becomes.
+    pub(crate) fn run_to_end(&self, script: &str) -> Value {
+        let script = format!(
+            "const done = arguments[0]; \
+             (async () => {{ {script} }})().then(done, error => done(String(error)))"
+        );
+        let body = json!({"script": script, "args": []});
+        self.ask("POST", "/execute/async", &body)
+    }
+
+    /// Makes the window so many pixels wide and high.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height});
+        self.ask("POST", "/window/rect", &size);
+    }
+
     /// Clicks the first element that a CSS selector finds.
     pub(crate) fn click(&self, selector: &str) {
         let found = self.ask(
@@ -121,6 +157,46 @@ impl Browser {
             .as_str()
             .unwrap_or_else(|| panic!("no {selector}: {found}"));
         self.ask("POST", &format!("/element/{id}/click"), &json!({}));
+    }
+
+    /// Types into whatever has the focus; [`TAB`] and [`ENTER`] are keys as well.
+    pub(crate) fn press(&self, keys: &str) {
+        let active = self.ask("GET", "/element/active", &Value::Null);
+        let id = active[ELEMENT]
+            .as_str()
+            .unwrap_or_else(|| panic!("nothing has the focus: {active}"));
+        let path = format!("/element/{id}/value");
+        let pressed = self.ask("POST", &path, &json!({"text": keys}));
+        assert_eq!(pressed, Value::Null, "{keys:?}");
+    }
+
+    /// Goes through the page by the tabulator until the element that a CSS selector finds first has
+    /// the focus.
+    pub(crate) fn tab_to(&self, selector: &str) {
+        let is_there = format!("return document.activeElement.matches({})", json!(selector));
+        for _ in 0..TABS_MAX {
+            if self.run(&is_there) == true {
+                return;
+            }
+            self.press(TAB);
+        }
+        panic!("{selector} is not reached in {TABS_MAX} steps");
+    }
+
+    /// The value of a cookie, those that scripts do not see included.
+    pub(crate) fn cookie(&self, name: &str) -> String {
+        let cookie = self.ask("GET", &format!("/cookie/{name}"), &Value::Null);
+        let value = cookie["value"].as_str();
+        value
+            .unwrap_or_else(|| panic!("no {name}: {cookie}"))
+            .to_owned()
+    }
+
+    /// Waits until a script returns true.
+    pub(crate) fn wait_until(&self, condition: &str, within: Duration) {
+        poll(condition, within, || {
+            (self.run(&format!("return {condition}")) == true).then_some(())
+        });
     }
 
     /// What the page wrote to its console, errors of its policy included.

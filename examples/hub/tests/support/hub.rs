@@ -180,11 +180,21 @@ impl Hub {
         )
     }
 
+    /// Starts serving without limits on rates, where a hub served before.
+    pub(crate) fn start_at(data: &DataDir, addr: SocketAddr) -> Self {
+        let settings = [("MONSYS_ADDRESS_RATE", "0"), ("MONSYS_ORG_RATE", "0")];
+        Self::start_on(data, addr, &settings)
+    }
+
     /// Starts serving with other settings than the defaults.
     pub(crate) fn start_with(data: &DataDir, settings: &[(&str, &str)]) -> Self {
+        Self::start_on(data, ([127, 0, 0, 1], 0).into(), settings)
+    }
+
+    fn start_on(data: &DataDir, addr: SocketAddr, settings: &[(&str, &str)]) -> Self {
         let mut command = data.program();
         command
-            .args(["run", "--addr", "127.0.0.1:0", "--data"])
+            .args(["run", "--addr", &addr.to_string(), "--data"])
             .arg(data.path());
         command.envs(settings.iter().copied());
         let mut child = command

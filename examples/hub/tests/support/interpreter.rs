@@ -1,7 +1,6 @@
 //! Python and Node with the packages of `examples/third-party-agent`, where they are installed.
 
-#![allow(clippy::print_stderr, reason = "a test that cannot run says so loudly")]
-
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -53,7 +52,9 @@ impl Interpreter {
             Ok("1"),
             "no {language:?} with its packages in {place}"
         );
-        eprintln!("NOT TESTED IN {language:?}: {name}: .ci/run installs the packages, in {place}");
+        let text = format!("NOT TESTED IN {language:?}: {name}: .ci/run installs the packages");
+        // Past the test harness, which would keep it to itself.
+        let _ = writeln!(std::io::stderr(), "{text}, in {place}");
         None
     }
 

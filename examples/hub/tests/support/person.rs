@@ -19,6 +19,14 @@ impl Person {
         }
     }
 
+    /// Somebody who has the cookie of another.
+    pub(crate) fn with_cookie(name: &str, value: &str) -> Self {
+        Self {
+            cookie: Some(format!("{name}={value}")),
+            ..Self::anonymous()
+        }
+    }
+
     /// Follows the set-up link and becomes the first administrator.
     pub(crate) fn set_up(hub: &Hub, org: &str) -> Self {
         let mut person = Self::anonymous();
@@ -41,6 +49,11 @@ impl Person {
         let answer = person.get(hub, link.strip_prefix(&hub.url("")).unwrap());
         person.cookie = Some(cookie_of(&answer));
         person
+    }
+
+    /// What the browser of this person sends with each request.
+    pub(crate) fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
     }
 
     pub(crate) fn get(&self, hub: &Hub, path: &str) -> Answer {

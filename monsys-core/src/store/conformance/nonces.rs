@@ -116,7 +116,7 @@ fn a_nonce_is_used_once_per_device<W: BlockOn>(f: &Fixture<'_, W>) {
         "also within one transaction"
     );
     assert_eq!(
-        f.facts(0, device).window.cpu_usage_percent.len(),
+        f.facts(0, device).window.n_metrics(),
         3,
         "what was refused is not stored"
     );

@@ -337,10 +337,10 @@ impl State {
         if from == to {
             return;
         }
-        row.highest = row.present;
+        row.highest = to.triple;
         row.version.highest = Some(to.clone());
         let tenant = row.new.tenant;
-        self.write(tenant, event(&from, &to));
+        self.write(tenant, event(&from.text, &to.text));
     }
 
     fn write(&mut self, tenant: TenantId, event: EventDraft) {

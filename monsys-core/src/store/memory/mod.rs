@@ -289,6 +289,24 @@ impl CycleStore for InMemory {
         ready(Ok(self.lock().tenants.keys().copied().collect()))
     }
 
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64> {
+        let state = self.lock();
+        let n_active = state.active_after(tenant, None).count();
+        ready(Ok(u64::try_from(n_active).unwrap_or(u64::MAX)))
+    }
+
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>> {
+        let state = self.lock();
+        let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
+        let active = state.active_after(tenant, after).take(n_agents);
+        ready(Ok(active.map(|agent| agent.new.agent).collect()))
+    }
+
     fn facts(
         &self,
         tenant: TenantId,
@@ -297,13 +315,8 @@ impl CycleStore for InMemory {
         now: Timestamp,
     ) -> StoreFuture<'_, FactsPage> {
         let state = self.lock();
-        let is_active = |agent: &&Agent| {
-            agent.new.tenant == tenant
-                && !agent.is_revoked
-                && after.is_none_or(|after| agent.new.agent > after)
-        };
         let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
-        let mut active = state.agents.values().filter(is_active);
+        let mut active = state.active_after(tenant, after);
         let agents: Vec<_> = active
             .by_ref()
             .take(n_agents)

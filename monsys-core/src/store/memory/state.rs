@@ -6,7 +6,10 @@ use std::vec::Vec;
 
 use crate::anomaly::{Anomaly, OpenAnomaly, Transition};
 use crate::endpoint::EndpointSnapshot;
-use crate::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts, VersionTriple};
+use crate::facts::{
+    AgentFacts, ClockFacts, ClockReading, MetricRow, MetricWindow, Version, VersionFacts,
+    VersionTriple, WindowBounds,
+};
 use crate::id::{AgentId, TenantId};
 use crate::ledger::LedgerEntry;
 use crate::limit;
@@ -55,7 +58,6 @@ pub(super) struct Agent {
     pub(super) version: VersionFacts,
     pub(super) highest: Option<VersionTriple>,
     /// The triple of `version.current`.
-    pub(super) present: Option<VersionTriple>,
     pub(super) last_seen_at: Option<Timestamp>,
     pub(super) last_verified_at: Option<Timestamp>,
 }
@@ -75,7 +77,6 @@ impl Agent {
                 highest: None,
             },
             highest: None,
-            present: None,
             last_seen_at: None,
             last_verified_at: None,
         }
@@ -122,19 +123,36 @@ impl Agent {
     }
 
     pub(super) fn note_version(&mut self, batch: &IngestBatch, fills_gap: bool) {
-        let text = || Some(String::from(batch.version.text.as_str()));
+        let version = || {
+            Some(Version {
+                text: String::from(batch.version.text.as_str()),
+                triple: batch.version.triple,
+            })
+        };
         if !fills_gap {
-            self.version.current = text();
-            self.present = batch.version.triple;
+            self.version.current = version();
         }
         if batch.version.triple > self.highest {
             self.highest = batch.version.triple;
-            self.version.highest = text();
+            self.version.highest = version();
         }
     }
 }
 
 impl State {
+    /// The agents of a tenant that are not revoked, after one, in order of their identifiers.
+    pub(super) fn active_after(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+    ) -> impl Iterator<Item = &Agent> {
+        self.agents.values().filter(move |agent| {
+            agent.new.tenant == tenant
+                && !agent.is_revoked
+                && after.is_none_or(|after| agent.new.agent > after)
+        })
+    }
+
     pub(super) fn agent(
         &mut self,
         tenant: TenantId,
@@ -253,17 +271,20 @@ impl State {
     }
 
     pub(super) fn facts(&self, agent: &Agent, now: Timestamp) -> AgentFacts {
-        let mut window = MetricWindow::default();
-        let start = now.saturating_sub(Span::from_secs(3_600));
-        let is_inside = |r: &ClockReading| r.received_at > start && r.received_at <= now;
+        let bounds = WindowBounds::hour_before(now);
         let received = agent.in_receive_order();
-        let inside: Vec<_> = received.iter().filter(|(r, _)| is_inside(r)).collect();
-        let skip = inside.len().saturating_sub(limit::WINDOW_SAMPLES_MAX);
-        for (reading, cpu) in inside.into_iter().skip(skip) {
-            window.received_at.push(reading.received_at);
-            window.cpu_usage_percent.push(*cpu);
-            window.is_spooled.push(reading.is_spooled);
-        }
+        let inside = received
+            .iter()
+            .filter(|(r, _)| bounds.contains(r.received_at));
+        let skip = inside
+            .clone()
+            .count()
+            .saturating_sub(limit::WINDOW_SAMPLES_MAX);
+        let rows = inside.skip(skip).map(|(reading, cpu)| MetricRow {
+            received_at: reading.received_at,
+            cpu_usage_percent: *cpu,
+            is_spooled: reading.is_spooled,
+        });
         let open = self.open_of(agent.new.agent).map(|a| OpenAnomaly {
             id: a.id,
             kind: a.finding.kind,
@@ -273,12 +294,10 @@ impl State {
         let skip = received.len().saturating_sub(20);
         AgentFacts {
             agent: agent.new.agent,
-            window,
-            clock: received
-                .iter()
-                .skip(skip)
-                .map(|(reading, _)| *reading)
-                .collect(),
+            window: MetricWindow::from_rows(bounds, rows),
+            clock: ClockFacts::from_readings(
+                received.iter().skip(skip).map(|(reading, _)| *reading),
+            ),
             version: agent.version.clone(),
             last_verified_at: agent.last_verified_at,
             open: open.collect(),
@@ -304,7 +323,7 @@ impl State {
             is_revoked: agent.is_revoked,
             enrolled_at: agent.new.enrolled_at,
             last_seen_at: agent.last_seen_at,
-            version: agent.version.current.clone(),
+            version: agent.version.current.as_ref().map(|v| v.text.clone()),
             worst_open: open.iter().map(|a| a.finding.severity).max(),
             n_open: u32::try_from(open.len()).unwrap_or(u32::MAX),
             recent_cpu: recent.into_iter().skip(skip).collect(),

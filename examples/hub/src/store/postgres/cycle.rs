@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use monsys_core::anomaly::{Closed, OpenAnomaly, Resolution, Transition};
-use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
+use monsys_core::facts::{
+    AgentFacts, ClockFacts, ClockReading, MetricRow, MetricWindow, VersionFacts, WindowBounds,
+};
 use monsys_core::id::{AgentId, AnomalyId, TenantId};
 use monsys_core::ledger::EventDraft;
 use monsys_core::limit;
@@ -13,6 +15,7 @@ use monsys_core::store::{
     CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, Lease, StoreFuture,
 };
 use monsys_core::time::{Span, Timestamp};
+use monsys_integrity::version;
 use tokio_postgres::Row;
 
 use super::PostgresStore;
@@ -81,6 +84,37 @@ impl CycleStore for PostgresStore {
             Box::pin(async move {
                 let rows = tx
                     .rows("SELECT id FROM monsys_tenants() ORDER BY id", &[])
+                    .await?;
+                rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+            })
+        })
+    }
+
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64> {
+        self.run(Plan::read("active count", tenant), move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT count(*) FROM agents \
+                           WHERE tenant_id = $1 AND revoked_at IS NULL AND id <> $1";
+                let n_active: i64 = tx.one(sql, &[&tenant]).await?.try_get(0)?;
+                Ok(n_active.unsigned_abs())
+            })
+        })
+    }
+
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>> {
+        self.run(Plan::read("active agents", tenant), move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT id FROM agents WHERE tenant_id = $1 AND id > $2 \
+                           AND revoked_at IS NULL AND id <> $1 ORDER BY id LIMIT $3";
+                // Before the first: no agent has the identifier of zeros.
+                let after = after.unwrap_or(AgentId::from_bytes([0; 16]));
+                let rows = tx
+                    .rows(sql, &[&tenant, &after, &i64::from(n_agents)])
                     .await?;
                 rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
             })
@@ -161,19 +195,16 @@ async fn page(
 ) -> Result<FactsPage, Fault> {
     // Before the first: no agent has the identifier of zeros.
     let after = after.unwrap_or(AgentId::from_bytes([0; 16]));
-    let parameters = (
-        now.saturating_sub(Span::from_secs(3_600)),
-        now.saturating_sub(Span::from_secs(CLOCK_READINGS_S)),
-        i64::try_from(limit::WINDOW_SAMPLES_MAX).unwrap_or(i64::MAX),
-    );
-    let (window_start, clock_start, most) = parameters;
+    let bounds = WindowBounds::hour_before(now);
+    let clock_start = now.saturating_sub(Span::from_secs(CLOCK_READINGS_S));
+    let most = i64::try_from(limit::WINDOW_SAMPLES_MAX).unwrap_or(i64::MAX);
     let limit = i64::from(n_agents) + 1;
     let facts: Parameters<'_> = &[
         &tenant,
         &after,
         &limit,
-        &window_start,
-        &now,
+        &bounds.from,
+        &bounds.to,
         &most,
         &clock_start,
     ];
@@ -183,31 +214,41 @@ async fn page(
     let rows = answers.into_iter().next_back().unwrap_or_default();
     let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
     let has_more = rows.len() > n_agents;
-    let agents = rows.iter().take(n_agents).map(facts_of);
+    let agents = rows.iter().take(n_agents).map(|row| facts_of(row, bounds));
     let agents = agents.collect::<Result<Vec<_>, _>>()?;
     let next = agents.last().filter(|_| has_more).map(|facts| facts.agent);
     Ok(FactsPage { agents, next })
 }
 
-fn facts_of(row: &Row) -> Result<AgentFacts, Fault> {
+fn facts_of(row: &Row, bounds: WindowBounds) -> Result<AgentFacts, Fault> {
+    let version =
+        |index| Ok::<_, Fault>(row.try_get::<_, Option<String>>(index)?.map(version::read));
     Ok(AgentFacts {
         agent: row.try_get(0)?,
         version: VersionFacts {
-            current: row.try_get(1)?,
-            highest: row.try_get(2)?,
+            current: version(1)?,
+            highest: version(2)?,
         },
         last_verified_at: row.try_get(3)?,
-        window: MetricWindow {
-            received_at: oldest_first(row, 4)?,
-            cpu_usage_percent: oldest_first(row, 5)?,
-            is_spooled: oldest_first(row, 6)?,
-        },
+        window: MetricWindow::from_rows(bounds, metric_rows(row)?),
         clock: clock_readings(row)?,
         open: open_anomalies(row)?,
     })
 }
 
-fn clock_readings(row: &Row) -> Result<Vec<ClockReading>, Fault> {
+fn metric_rows(row: &Row) -> Result<impl Iterator<Item = MetricRow>, Fault> {
+    let received = oldest_first::<Timestamp>(row, 4)?;
+    let (cpu, spooled) = (oldest_first::<f64>(row, 5)?, oldest_first::<bool>(row, 6)?);
+    let columns = received.into_iter().zip(cpu).zip(spooled);
+    let metric = |((received_at, cpu_usage_percent), is_spooled)| MetricRow {
+        received_at,
+        cpu_usage_percent,
+        is_spooled,
+    };
+    Ok(columns.map(metric))
+}
+
+fn clock_readings(row: &Row) -> Result<ClockFacts, Fault> {
     let (captured, sent, received) = (
         oldest_first::<Timestamp>(row, 7)?,
         oldest_first::<Timestamp>(row, 8)?,
@@ -221,7 +262,7 @@ fn clock_readings(row: &Row) -> Result<Vec<ClockReading>, Fault> {
         received_at,
         is_spooled,
     };
-    Ok(columns.map(reading).collect())
+    Ok(ClockFacts::from_readings(columns.map(reading)))
 }
 
 fn open_anomalies(row: &Row) -> Result<Vec<OpenAnomaly>, Fault> {

@@ -1,13 +1,16 @@
 //! What the integrity cycle reads and writes.
 
 use monsys_core::anomaly::{Closed, OpenAnomaly, Resolution, Transition};
-use monsys_core::facts::{AgentFacts, ClockReading, MetricWindow, VersionFacts};
+use monsys_core::facts::{
+    AgentFacts, ClockFacts, ClockReading, MetricRow, MetricWindow, VersionFacts, WindowBounds,
+};
 use monsys_core::id::{AgentId, AnomalyId, TenantId};
 use monsys_core::limit;
 use monsys_core::store::{
     CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, Lease, StoreError, StoreFuture,
 };
 use monsys_core::time::{Span, Timestamp};
+use monsys_integrity::version;
 use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
@@ -76,6 +79,32 @@ impl CycleStore for SqliteStore {
         })
     }
 
+    fn active_count(&self, tenant: TenantId) -> StoreFuture<'_, u64> {
+        self.read(move |connection| {
+            let sql = "SELECT count(*) FROM agents \
+                       WHERE tenant_id = ?1 AND revoked_at IS NULL AND id <> tenant_id";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let counted = statement.query_row([tenant.to_string()], |row| row.get::<_, i64>(0));
+            counted.or_store_error().map(i64::unsigned_abs)
+        })
+    }
+
+    fn active_agents(
+        &self,
+        tenant: TenantId,
+        after: Option<AgentId>,
+        n_agents: u32,
+    ) -> StoreFuture<'_, Vec<AgentId>> {
+        self.read(move |connection| {
+            let sql = "SELECT id FROM agents WHERE tenant_id = ?1 AND id > ?2 \
+                       AND revoked_at IS NULL AND id <> tenant_id ORDER BY id LIMIT ?3";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let after = after.map(|after| after.to_string()).unwrap_or_default();
+            let parameters = params![tenant.to_string(), after, n_agents];
+            rows(&mut statement, parameters, |row| text(row, 0))
+        })
+    }
+
     fn facts(
         &self,
         tenant: TenantId,
@@ -92,13 +121,15 @@ impl CycleStore for SqliteStore {
             let mut statement = snapshot.prepare_cached(sql).or_store_error()?;
             let after = after.map(|after| after.to_string()).unwrap_or_default();
             let parameters = params![tenant.to_string(), after, i64::from(n_agents) + 1];
-            let mut agents = rows(&mut statement, parameters, start_of_facts)?;
+            let bounds = WindowBounds::hour_before(now);
+            let start = |row: &Row<'_>| start_of_facts(row, bounds);
+            let mut agents = rows(&mut statement, parameters, start)?;
             let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
             let has_more = agents.len() > n_agents;
             agents.truncate(n_agents);
             for facts in &mut agents {
                 let agent = facts.agent;
-                facts.window = window(&snapshot, tenant, agent, now)?;
+                facts.window = window(&snapshot, tenant, agent, bounds)?;
                 facts.clock = clock_readings(&snapshot, tenant, agent, now)?;
                 facts.open = open_anomalies(&snapshot, tenant, agent)?;
             }
@@ -141,14 +172,14 @@ impl CycleStore for SqliteStore {
     }
 }
 
-fn start_of_facts(row: &Row<'_>) -> Result<AgentFacts, StoreError> {
+fn start_of_facts(row: &Row<'_>, bounds: WindowBounds) -> Result<AgentFacts, StoreError> {
     Ok(AgentFacts {
         agent: text(row, 0)?,
-        window: MetricWindow::default(),
-        clock: Vec::new(),
+        window: MetricWindow::empty(bounds),
+        clock: ClockFacts::default(),
         version: VersionFacts {
-            current: optional(row, 1)?,
-            highest: optional(row, 2)?,
+            current: optional(row, 1)?.map(version::read),
+            highest: optional(row, 2)?.map(version::read),
         },
         last_verified_at: optional(row, 3)?,
         open: Vec::new(),
@@ -159,34 +190,29 @@ fn window(
     connection: &Connection,
     tenant: TenantId,
     agent: AgentId,
-    now: Timestamp,
+    bounds: WindowBounds,
 ) -> Result<MetricWindow, StoreError> {
     let sql = "SELECT time, cpu_usage_percent, is_spooled FROM metrics \
                WHERE tenant_id = ?1 AND agent_id = ?2 AND time > ?3 AND time <= ?4 \
                ORDER BY time DESC, id DESC LIMIT ?5";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let start = now.saturating_sub(Span::from_secs(3_600)).to_rfc3339();
     let most = i64::try_from(limit::WINDOW_SAMPLES_MAX).unwrap_or(i64::MAX);
     let parameters = params![
         tenant.to_string(),
         agent.to_string(),
-        start,
-        now.to_rfc3339(),
+        bounds.from.to_rfc3339(),
+        bounds.to.to_rfc3339(),
         most
     ];
-    let mut found = rows(&mut statement, parameters, |row| {
-        let cpu: f64 = row.get(1).or_store_error()?;
-        let is_spooled: bool = row.get(2).or_store_error()?;
-        Ok((text::<Timestamp>(row, 0)?, cpu, is_spooled))
+    let newest_first = rows(&mut statement, parameters, |row| {
+        Ok(MetricRow {
+            received_at: text(row, 0)?,
+            cpu_usage_percent: row.get(1).or_store_error()?,
+            is_spooled: row.get(2).or_store_error()?,
+        })
     })?;
-    found.reverse();
-    let mut window = MetricWindow::default();
-    for (received_at, cpu, is_spooled) in found {
-        window.received_at.push(received_at);
-        window.cpu_usage_percent.push(cpu);
-        window.is_spooled.push(is_spooled);
-    }
-    Ok(window)
+    let rows = newest_first.into_iter().rev();
+    Ok(MetricWindow::from_rows(bounds, rows))
 }
 
 fn clock_readings(
@@ -194,13 +220,13 @@ fn clock_readings(
     tenant: TenantId,
     agent: AgentId,
     now: Timestamp,
-) -> Result<Vec<ClockReading>, StoreError> {
+) -> Result<ClockFacts, StoreError> {
     let sql = "SELECT captured_at, sent_at, time, is_spooled FROM metrics \
                WHERE tenant_id = ?1 AND agent_id = ?2 AND time <= ?3 \
                ORDER BY time DESC, id DESC LIMIT 20";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let parameters = params![tenant.to_string(), agent.to_string(), now.to_rfc3339()];
-    let mut found = rows(&mut statement, parameters, |row| {
+    let newest_first = rows(&mut statement, parameters, |row| {
         Ok(ClockReading {
             captured_at: text(row, 0)?,
             sent_at: text(row, 1)?,
@@ -208,8 +234,7 @@ fn clock_readings(
             is_spooled: row.get(3).or_store_error()?,
         })
     })?;
-    found.reverse();
-    Ok(found)
+    Ok(ClockFacts::from_readings(newest_first.into_iter().rev()))
 }
 
 fn open_anomalies(
