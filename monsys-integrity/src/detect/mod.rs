@@ -17,6 +17,7 @@ use monsys_core::verdict::Verdict;
 use crate::config::Config;
 use crate::cycle::Cycle;
 
+pub mod agent_silent;
 pub mod cadence_anomaly;
 pub mod clock_drift;
 mod event;
@@ -54,6 +55,7 @@ pub const DETECTORS: &[Detector] = &[
     Detector::new(AnomalyKind::CadenceAnomaly, cadence_anomaly::check),
     Detector::new(AnomalyKind::FlatMetrics, flat_metrics::check),
     Detector::new(AnomalyKind::VersionDowngrade, version_downgrade::check),
+    Detector::new(AnomalyKind::AgentSilent, agent_silent::check),
     Detector::new(AnomalyKind::ReplayedSeries, replayed_series::check),
     Detector::new(AnomalyKind::LoopedRecording, looped_recording::check),
     Detector::new(AnomalyKind::ExactRamp, exact_ramp::check),

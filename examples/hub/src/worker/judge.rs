@@ -17,13 +17,14 @@ use super::report::CycleReport;
 /// Judges a page. A detector that panics is counted and named; the others of that agent go on.
 pub(super) fn judge_page(
     page: &[AgentFacts],
+    config: &Config,
     cycle: Cycle,
     report: &mut CycleReport,
 ) -> Vec<Transition> {
     let guard = |check: &dyn Fn() -> Verdict| {
         catch_unwind(AssertUnwindSafe(check)).map_err(|panic| said(panic.as_ref()))
     };
-    let judged = reconcile_guarded(DETECTORS, page, &Config::standard(), cycle, guard);
+    let judged = reconcile_guarded(DETECTORS, page, config, cycle, guard);
     let failed: BTreeSet<_> = judged.errors.iter().map(|error| error.agent).collect();
     report.evaluated += page.len() - failed.len();
     report.failed_agents += failed.len();

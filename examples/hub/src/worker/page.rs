@@ -106,7 +106,7 @@ impl Run<'_> {
         agents: &[AgentFacts],
         own: &mut CycleReport,
     ) -> Result<(), Halt> {
-        let transitions = judge_page(agents, self.cycle, own);
+        let transitions = judge_page(agents, &self.config, self.cycle, own);
         self.running.judged(tenant, agents.len());
         self.store_verdicts(tenant, transitions, own).await
     }
