@@ -92,6 +92,14 @@ pub struct Config {
     pub silent_fleet_min: u64,
     /// How far back lately reaches: 24 h, so that machines which are gone for good count no more.
     pub silent_fleet_heard: Span,
+    /// How often a refusal follows an accepted payload after a refusal before that is no accident: 3.
+    /// One installation that lost its counters takes one turn.
+    pub clone_turns_min: u64,
+    /// Within how long of the first refusal: 1 h, the window of all other kinds.
+    pub clone_within: Span,
+    /// How far from its arrival a refused payload may have been sent, by its own clock, to count:
+    /// 5 min, as the clock may drift.
+    pub clone_sent_within: Span,
 }
 
 impl Config {
@@ -121,6 +129,9 @@ impl Config {
             silent_fleet_percent: 30,
             silent_fleet_min: 3,
             silent_fleet_heard: Span::from_secs(86_400),
+            clone_turns_min: 3,
+            clone_within: Span::from_secs(3_600),
+            clone_sent_within: Span::from_secs(300),
         }
     }
 
@@ -177,7 +188,10 @@ const OPT_IN: KindSet = KindSet::of(&AnomalyKind::OPT_IN);
 /// The opt-in kinds that have a rule. Whoever adds one adds it here.
 const OF_STRICT: KindSet = KindSet::of(&[
     AnomalyKind::AgentSilent,
+    AnomalyKind::AgentCloned,
+    AnomalyKind::SequenceRegress,
     AnomalyKind::ReplayedSeries,
+    AnomalyKind::DuplicateFeed,
     AnomalyKind::LoopedRecording,
     AnomalyKind::ExactRamp,
     AnomalyKind::VersionUnparseable,
@@ -223,8 +237,15 @@ mod tests {
         let with_rule = crate::DETECTORS.iter().map(|d| d.kind);
         for kind in AnomalyKind::every() {
             let has_rule = with_rule.clone().any(|of| of == kind);
-            let is_of_cycle = kind != AnomalyKind::DetectorStalled;
-            assert_eq!(strict.is_on(kind), has_rule || !is_of_cycle, "{kind}");
+            let has_table_of_its_own = matches!(
+                kind,
+                AnomalyKind::DetectorStalled | AnomalyKind::DuplicateFeed
+            );
+            assert_eq!(
+                strict.is_on(kind),
+                has_rule || has_table_of_its_own,
+                "{kind}"
+            );
         }
         let standard = Config {
             opt_in: KindSet::EMPTY,
