@@ -122,6 +122,8 @@ pub const FLAPPING_S: i64 = 86_400;
 pub const FLAPPING_CHANGES_MIN: u32 = 4;
 /// Longest note on a resolved anomaly, in bytes: 4 KiB (contract §4); reasons too.
 pub const NOTE_BYTES_MAX: usize = 4_096;
+/// Most anomalies of one file: some 10 MB of text, made within a second or two.
+pub const EXPORT_ROWS_MAX: u32 = 10_000;
 /// Most rows of one page of an API listing.
 pub const PAGE_ROWS_MAX: u32 = 200;
 

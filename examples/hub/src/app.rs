@@ -23,6 +23,7 @@ use crate::live::Live;
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
+use crate::small_body::SMALL_BODY_BYTES_MAX;
 use crate::standing::WideReads;
 use crate::store::HubStore;
 use crate::worker::CycleBoard;
@@ -309,14 +310,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(web::routes())
         .method_not_allowed_fallback(|| async { api::problem::method_not_allowed() })
         .fallback(web::not_found)
-        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .layer(from_fn(answer_in_time))
         .layer(from_fn(set_headers))
         .with_state(app)
 }
 
-/// Largest body of anything but a payload, in bytes: forms, notes and keys fit many times.
-const FORM_BYTES_MAX: usize = 65_536;
 /// How long senders wait when the store does not answer, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 /// Buffers kept for the next requests.

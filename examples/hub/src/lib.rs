@@ -39,6 +39,7 @@ mod random;
 mod scan;
 mod security;
 mod server;
+mod small_body;
 mod standing;
 pub mod store;
 mod web;

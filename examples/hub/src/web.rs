@@ -3,7 +3,10 @@
 //! Rendering is in `pages`, which takes values and returns text. Every change of state is a form
 //! with the token of its session, and is refused when another site asks for it.
 
+mod agent;
 mod cycle;
+mod form;
+mod integrity;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,11 +17,9 @@ use axum::extract::{ConnectInfo, Form, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use monsys_core::anomaly::Action;
-use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
-use monsys_core::limit;
+use monsys_core::id::{TenantId, UserId};
 use monsys_core::name::DisplayName;
-use monsys_core::store::{AnomalyFilter, StoreError};
+use monsys_core::store::StoreError;
 use monsys_signals::controls::Controls;
 use monsys_signals::correlate::Correlator;
 use monsys_signals::{Catalog, pareto, trust};
@@ -28,8 +29,7 @@ use crate::api::insight;
 use crate::app::App;
 use crate::clock::wall_now;
 use crate::pages::{
-    self, Access, AgentView, FilterWords, Insights, Integrity, Login, LoginNotice, Message,
-    Overview, Setup, UnknownWord, Viewer, assets,
+    self, Access, Insights, Login, LoginNotice, Message, Overview, Setup, Viewer, assets,
 };
 use crate::random::random_bytes;
 use crate::security::origin::Site;
@@ -42,10 +42,6 @@ use crate::store::{LoginLink, NewUser, Role};
 
 /// Processor readings of one agent on the overview: 15 minutes at 15 s.
 const SPARKLINE_READINGS: u32 = 60;
-/// Processor readings on the page of one agent: one hour at 15 s.
-const CHART_READINGS: u32 = 240;
-/// Anomalies on one page.
-const ROWS: u32 = 50;
 
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -57,10 +53,14 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/logout", post(log_out))
         .route("/overview", get(overview))
         .route("/insights", get(insights))
-        .route("/integrity", get(integrity))
+        .route("/integrity", get(integrity::list))
         .route("/integrity/run", post(cycle::run))
-        .route("/integrity/{id}/resolve", post(resolve))
-        .route("/agents/{id}", get(agent))
+        .route("/integrity/act", post(integrity::act_on_ticked))
+        .route("/integrity/{id}", get(integrity::anomaly))
+        .route("/integrity/{id}/acknowledge", post(integrity::acknowledge))
+        .route("/integrity/{id}/snooze", post(integrity::snooze))
+        .route("/integrity/{id}/resolve", post(integrity::resolve))
+        .route("/agents/{id}", get(agent::show))
         .route("/assets/{name}", get(asset))
 }
 
@@ -349,152 +349,6 @@ async fn insights(State(app): State<Arc<App>>, PageSession(session): PageSession
     page(StatusCode::OK, pages::insights(&view))
 }
 
-async fn integrity(
-    State(app): State<Arc<App>>,
-    PageSession(session): PageSession,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Response {
-    let filter = match read_filter(&query) {
-        Ok(filter) => filter,
-        Err(unknown) => return unusable_address(&unknown),
-    };
-    let (tenant, now) = (session.user.tenant, app.clock.now());
-    let counts = match app.store.open_counts(tenant).await {
-        Ok(counts) => counts,
-        Err(error) => return store_away(&error),
-    };
-    let found = match app.store.anomalies(tenant, filter, ROWS, now).await {
-        Ok(found) => found,
-        Err(error) => return store_away(&error),
-    };
-    let csrf = session.csrf_token();
-    let viewer = viewer(&app, &session, &csrf);
-    let view = Integrity {
-        viewer,
-        counts: &counts,
-        filter,
-        page: &found,
-        now,
-    };
-    page(StatusCode::OK, pages::integrity(&view))
-}
-
-fn read_filter(query: &BTreeMap<String, String>) -> Result<AnomalyFilter, UnknownWord> {
-    let word = |name: &str| query.get(name).map_or("", String::as_str);
-    FilterWords {
-        state: word("state"),
-        kind: word("kind"),
-        severity: word("severity"),
-        agent: word("agent_id"),
-        after: word("after"),
-    }
-    .parse()
-}
-
-async fn agent(
-    State(app): State<Arc<App>>,
-    PageSession(session): PageSession,
-    Path(id): Path<String>,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Response {
-    let Ok(id) = AgentId::parse(&id) else {
-        return no_such_agent();
-    };
-    let filter = match read_filter(&query) {
-        Ok(filter) => AnomalyFilter {
-            state: None,
-            agent: Some(id),
-            ..filter
-        },
-        Err(unknown) => return unusable_address(&unknown),
-    };
-    let (tenant, now) = (session.user.tenant, app.clock.now());
-    let agents = match app.store.agents(tenant, CHART_READINGS, now).await {
-        Ok(agents) => agents,
-        Err(error) => return store_away(&error),
-    };
-    let Some(agent) = agents.iter().find(|agent| agent.agent == id) else {
-        return no_such_agent();
-    };
-    let found = match app.store.anomalies(tenant, filter, ROWS, now).await {
-        Ok(found) => found,
-        Err(error) => return store_away(&error),
-    };
-    let standing = match standing::of_agent(app.store.as_ref(), tenant, id, now).await {
-        Ok(standing) => standing,
-        Err(error) => return store_away(&error),
-    };
-    let (views, catalog) = (standing.views(), Catalog::standard());
-    let mut scratch = trust::Scratch::new();
-    let explained = trust::explain(&views, &catalog, &mut scratch, now);
-    let csrf = session.csrf_token();
-    let viewer = viewer(&app, &session, &csrf);
-    let view = AgentView {
-        viewer,
-        agent,
-        standing: &standing,
-        explained: &explained,
-        page: &found,
-        after: filter.after,
-        now,
-    };
-    page(StatusCode::OK, pages::agent(&view))
-}
-
-#[derive(Deserialize)]
-struct ResolveForm {
-    #[serde(default)]
-    csrf: String,
-    #[serde(default)]
-    note: String,
-    #[serde(default)]
-    agent_id: String,
-}
-
-async fn resolve(
-    State(app): State<Arc<App>>,
-    PageSession(session): PageSession,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    Form(form): Form<ResolveForm>,
-) -> Response {
-    if Site::of(&headers) == Site::Foreign || !session.is_csrf_token(&form.csrf) {
-        return foreign_site();
-    }
-    if !session.is_admin() {
-        let sentence = "Only an administrator closes a finding.";
-        return message(StatusCode::FORBIDDEN, "Not allowed", sentence);
-    }
-    let note = Some(form.note).filter(|note| !note.is_empty());
-    if note
-        .as_ref()
-        .is_some_and(|note| note.len() > limit::NOTE_BYTES_MAX)
-    {
-        let sentence = "A note has at most 4096 bytes. Nothing was changed.";
-        return message(StatusCode::UNPROCESSABLE_ENTITY, "Note too long", sentence);
-    }
-    let missing = "There is no such finding.";
-    let Ok(id) = AnomalyId::parse(&id) else {
-        return message(StatusCode::NOT_FOUND, "Not found", missing);
-    };
-    let user = &session.user;
-    let (action, now) = (Action::Resolve { note }, app.clock.now());
-    match app
-        .store
-        .act(user.tenant, &[id], user.user, &action, now)
-        .await
-    {
-        Ok(_) => Redirect::to(&return_to(&form.agent_id)).into_response(),
-        Err(StoreError::NotFound) => message(StatusCode::NOT_FOUND, "Not found", missing),
-        Err(error) => store_away(&error),
-    }
-}
-
-/// Where a form goes back to: to the agent's page when it stands there.
-fn return_to(agent: &str) -> String {
-    AgentId::parse(agent).map_or_else(|_| "/integrity".to_owned(), |id| format!("/agents/{id}"))
-}
-
 fn page(status: StatusCode, rendered: Result<String, askama::Error>) -> Response {
     match rendered {
         Ok(html) => (status, Html(html)).into_response(),
@@ -534,21 +388,4 @@ fn plain_login_refused() -> Response {
     let sentence = "Over plain HTTP, people log in from the hub's own machine only. \
                     Put the hub behind HTTPS, or start it with --allow-plain-login.";
     message(StatusCode::FORBIDDEN, "Not over plain HTTP", sentence)
-}
-
-fn no_such_agent() -> Response {
-    message(
-        StatusCode::NOT_FOUND,
-        "Not found",
-        "There is no such agent in this organisation.",
-    )
-}
-
-fn unusable_address(unknown: &UnknownWord) -> Response {
-    let sentence = format!("The address of this page is not usable: {unknown}.");
-    message(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Unknown filter",
-        &sentence,
-    )
 }

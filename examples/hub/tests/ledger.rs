@@ -184,6 +184,10 @@ fn garbage_and_strangers_change_nothing() {
         assert_refusal(&post(&foreigner), 404, "not_found");
         assert_refusal(&post(&Person::anonymous()), 401, "unauthorized");
     }
+    for path in [format!("{BASE}/{id}/resolve"), format!("{BASE}/resolve")] {
+        let large = scene.post(&path, &json!({"note": "x".repeat(1_048_576)}));
+        assert_refusal(&large, 413, "too_large");
+    }
     let one = foreigner.get(&scene.hub, &format!("{BASE}/{id}"));
     assert_refusal(&one, 404, "not_found");
     assert_eq!(scene.n_events(), n_before, "nothing was changed");

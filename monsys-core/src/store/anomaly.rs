@@ -2,8 +2,9 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
-use super::StoreFuture;
+use super::{CursorError, StoreFuture};
 use crate::anomaly::{Action, Anomaly, AnomalyKind};
 use crate::id::{AgentId, AnomalyId, TenantId, UserId};
 use crate::ledger::{LedgerEntry, LedgerHead};
@@ -12,12 +13,113 @@ use crate::severity::Severity;
 use crate::time::Timestamp;
 
 /// Open or resolved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AnomalyState {
     /// Nobody and nothing closed it.
     Open,
     /// A person or a passing check closed it.
     Resolved,
+}
+
+impl AnomalyState {
+    /// Returns the word used in URLs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// Whether an open anomaly waits for a person at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attention {
+    /// It is neither snoozed nor acknowledged.
+    Needed,
+    /// A person has seen it; it is not snoozed.
+    Acknowledged,
+    /// A person does not want to hear of it yet.
+    Snoozed,
+}
+
+impl Attention {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Needed, Self::Acknowledged, Self::Snoozed];
+
+    /// Returns the word used in URLs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Needed => "needed",
+            Self::Acknowledged => "acknowledged",
+            Self::Snoozed => "snoozed",
+        }
+    }
+
+    /// Reads one of the words.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|a| a.as_str() == text)
+    }
+
+    /// Tells which one an anomaly has at `now`; one that is closed waits for nobody.
+    pub fn of(anomaly: &Anomaly, now: Timestamp) -> Option<Self> {
+        let holds = |until: Option<Timestamp>| until.is_none_or(|until| now < until);
+        if !anomaly.is_open() {
+            None
+        } else if anomaly.snoozed.as_ref().is_some_and(|s| now < s.until) {
+            Some(Self::Snoozed)
+        } else if (anomaly.acknowledged.as_ref()).is_some_and(|a| holds(a.until)) {
+            Some(Self::Acknowledged)
+        } else {
+            Some(Self::Needed)
+        }
+    }
+}
+
+/// A place in a listing: behind an anomaly, as it was when it was listed.
+///
+/// The state is part of it, so that whoever closes an anomaly and turns the page misses none of
+/// those that are still open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnomalyCursor {
+    /// Among which it was listed.
+    pub state: AnomalyState,
+    /// Which one.
+    pub id: AnomalyId,
+}
+
+impl AnomalyCursor {
+    /// The place behind an anomaly.
+    pub const fn behind(anomaly: &Anomaly) -> Self {
+        let state = if anomaly.is_open() {
+            AnomalyState::Open
+        } else {
+            AnomalyState::Resolved
+        };
+        Self {
+            state,
+            id: anomaly.id,
+        }
+    }
+
+    /// Reads the text form, `open.` or `resolved.` and an identifier.
+    ///
+    /// # Errors
+    /// [`CursorError`] for any other text.
+    pub fn parse(text: &str) -> Result<Self, CursorError> {
+        let (word, id) = text.split_once('.').ok_or(CursorError)?;
+        let mut states = [AnomalyState::Open, AnomalyState::Resolved].into_iter();
+        let state = states.find(|state| state.as_str() == word);
+        Ok(Self {
+            state: state.ok_or(CursorError)?,
+            id: AnomalyId::parse(id).map_err(|_| CursorError)?,
+        })
+    }
+}
+
+impl fmt::Display for AnomalyCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.state.as_str(), self.id)
+    }
 }
 
 /// Which anomalies to list; `None` is any.
@@ -31,8 +133,30 @@ pub struct AnomalyFilter {
     pub severity: Option<Severity>,
     /// Of one agent.
     pub agent: Option<AgentId>,
-    /// After this one in the order of the listing.
-    pub after: Option<AnomalyId>,
+    /// Of those that are open, the ones that wait for a person, or do not.
+    pub attention: Option<Attention>,
+    /// Behind this place of the listing.
+    pub after: Option<AnomalyCursor>,
+}
+
+impl AnomalyFilter {
+    /// Lists the parts of the listing in their order, each with the anomaly behind which it begins:
+    /// those that are open, then those that are resolved, as far as they are wanted.
+    pub fn parts(&self) -> impl Iterator<Item = (AnomalyState, Option<AnomalyId>)> + use<> {
+        let Self { state, after, .. } = *self;
+        // What waits for a person, or does not, is open.
+        let is_open_only = self.attention.is_some();
+        let is_wanted = move |part: &AnomalyState| {
+            state.is_none_or(|state| state == *part)
+                && after.is_none_or(|after| after.state <= *part)
+                && !(is_open_only && *part == AnomalyState::Resolved)
+        };
+        let parts = [AnomalyState::Open, AnomalyState::Resolved].into_iter();
+        parts.filter(is_wanted).map(move |part| {
+            let behind = after.filter(|after| after.state == part);
+            (part, behind.map(|after| after.id))
+        })
+    }
 }
 
 /// An anomaly with the names people know.
@@ -83,16 +207,12 @@ impl AnomalyRow {
     /// Tells what the anomaly is called at `now`: what a person did goes before what it did itself.
     pub fn label(&self, now: Timestamp) -> Label {
         let anomaly = &self.anomaly;
-        let is_acknowledged = |until: Option<Timestamp>| until.is_none_or(|until| now < until);
-        if !anomaly.is_open() {
-            Label::Resolved
-        } else if anomaly.snoozed.as_ref().is_some_and(|s| now < s.until) {
+        let Some(attention) = Attention::of(anomaly, now) else {
+            return Label::Resolved;
+        };
+        if attention == Attention::Snoozed {
             Label::Snoozed
-        } else if anomaly
-            .acknowledged
-            .as_ref()
-            .is_some_and(|a| is_acknowledged(a.until))
-        {
+        } else if attention == Attention::Acknowledged {
             Label::Acknowledged
         } else if self.n_changes >= limit::FLAPPING_CHANGES_MIN {
             Label::Flapping
@@ -107,10 +227,26 @@ impl AnomalyRow {
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnomalyPage {
-    /// Ordered as the auditor's query: worst first, newest first.
+    /// First those that are open, ordered as the auditor's first query: worst first, newest first.
+    /// Then those that are resolved, as in the third one: what was closed last comes first.
     pub rows: Vec<AnomalyRow>,
-    /// The last row when there are more after it.
-    pub next: Option<AnomalyId>,
+    /// The place of the last row when there are more behind it.
+    pub next: Option<AnomalyCursor>,
+}
+
+impl AnomalyPage {
+    /// Makes a page of `n_rows` from what was found in order, of which one row more tells that the
+    /// page is not the last.
+    pub fn cut(mut found: Vec<AnomalyRow>, n_rows: u32) -> Self {
+        let n_rows = usize::try_from(n_rows).unwrap_or(usize::MAX);
+        let has_more = found.len() > n_rows;
+        found.truncate(n_rows);
+        let last = found.last().filter(|_| has_more);
+        Self {
+            next: last.map(|row| AnomalyCursor::behind(&row.anomaly)),
+            rows: found,
+        }
+    }
 }
 
 /// How many anomalies of one kind are open.
@@ -130,8 +266,9 @@ pub trait AnomalyStore: Send + Sync {
     /// each other kind of which one is open.
     fn open_counts(&self, tenant: TenantId) -> StoreFuture<'_, Vec<KindCount>>;
 
-    /// Lists anomalies, at most `n_rows`; `now` is the end of the 24 h of
-    /// [`AnomalyRow::n_changes`].
+    /// Lists anomalies, at most `n_rows`, in the parts of [`AnomalyFilter::parts`]; `now` is the
+    /// end of the 24 h of [`AnomalyRow::n_changes`], and the moment of [`Attention`]. Behind an
+    /// anomaly that is not there is nothing.
     fn anomalies(
         &self,
         tenant: TenantId,
@@ -180,4 +317,48 @@ pub trait AnomalyStore: Send + Sync {
     /// Reads where the ledger ends; `LedgerHead::EMPTY` before its first entry. Cheap: pages ask
     /// every second whether anything happened.
     fn ledger_head(&self, tenant: TenantId) -> StoreFuture<'_, LedgerHead>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_has_one_spelling() {
+        let id = AnomalyId::from_random_bytes([4; 16]);
+        for state in [AnomalyState::Open, AnomalyState::Resolved] {
+            let cursor = AnomalyCursor { state, id };
+            let text = alloc::format!("{cursor}");
+            assert_eq!(AnomalyCursor::parse(&text), Ok(cursor));
+        }
+        let bare = alloc::format!("{id}");
+        for text in ["", "open.", "open", &bare, &alloc::format!("all.{bare}")] {
+            assert_eq!(AnomalyCursor::parse(text), Err(CursorError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_listing_has_its_parts_from_the_place_on() {
+        use AnomalyState::{Open, Resolved};
+        let id = AnomalyId::from_random_bytes([4; 16]);
+        let parts = |state, after: Option<AnomalyState>, attention| {
+            let after = after.map(|state| AnomalyCursor { state, id });
+            let filter = AnomalyFilter {
+                state,
+                after,
+                attention,
+                ..AnomalyFilter::default()
+            };
+            filter.parts().collect::<Vec<_>>()
+        };
+        let (all, needed) = (None, Some(Attention::Needed));
+        assert_eq!(parts(all, None, None), [(Open, None), (Resolved, None)]);
+        let behind_open = [(Open, Some(id)), (Resolved, None)];
+        assert_eq!(parts(all, Some(Open), None), behind_open);
+        assert_eq!(parts(all, Some(Resolved), None), [(Resolved, Some(id))]);
+        assert_eq!(parts(Some(Open), Some(Open), None), [(Open, Some(id))]);
+        assert_eq!(parts(Some(Open), Some(Resolved), None), []);
+        assert_eq!(parts(all, None, needed), [(Open, None)]);
+        assert_eq!(parts(Some(Resolved), None, needed), []);
+    }
 }

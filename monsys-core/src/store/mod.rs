@@ -36,7 +36,8 @@ pub use self::agent::{
     TokenDigest,
 };
 pub use self::anomaly::{
-    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount, Label,
+    AnomalyCursor, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, Attention,
+    KindCount, Label,
 };
 pub use self::batcher::{Answered, Batch, Batcher, BatcherLimits, Busy};
 pub use self::credential::{AuthProfile, KeyState, NewCredential, SharedKey};

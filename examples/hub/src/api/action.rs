@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -18,6 +17,7 @@ use super::problem;
 use crate::app::App;
 use crate::security::origin::Site;
 use crate::security::session::{ApiSession, Session};
+use crate::small_body::SmallBody;
 
 /// `POST /api/v1/integrity/anomalies/{id}/resolve`: closes by hand; again changes nothing.
 pub(crate) async fn resolve(
@@ -25,7 +25,7 @@ pub(crate) async fn resolve(
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    SmallBody(body): SmallBody,
 ) -> Response {
     let parsed = permitted(&session, &headers)
         .and_then(|()| {
@@ -45,7 +45,7 @@ pub(crate) async fn acknowledge(
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    SmallBody(body): SmallBody,
 ) -> Response {
     let expected = "expected an object with the text reason and at most the time until";
     let parsed = permitted(&session, &headers)
@@ -68,7 +68,7 @@ pub(crate) async fn snooze(
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    SmallBody(body): SmallBody,
 ) -> Response {
     let expected = "expected an object with the text reason and the time until";
     let parsed = permitted(&session, &headers)
@@ -88,7 +88,7 @@ pub(crate) async fn resolve_many(
     State(app): State<Arc<App>>,
     ApiSession(session): ApiSession,
     headers: HeaderMap,
-    body: Bytes,
+    SmallBody(body): SmallBody,
 ) -> Response {
     let parsed = permitted(&session, &headers).and_then(|()| {
         let expected =
@@ -151,6 +151,12 @@ enum Refusal {
     Unusable(&'static str),
 }
 
+impl From<&'static str> for Refusal {
+    fn from(expected: &'static str) -> Self {
+        Self::Unusable(expected)
+    }
+}
+
 impl Refusal {
     fn answer(self) -> Response {
         match self {
@@ -206,32 +212,37 @@ fn body_of<T: Default + for<'a> Deserialize<'a>>(
 }
 
 /// Checks a note: what one of the stores cannot hold is refused on each.
-fn checked_note(note: Option<String>) -> Result<Option<String>, Refusal> {
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn checked_note(note: Option<String>) -> Result<Option<String>, &'static str> {
     let Some(note) = note else { return Ok(None) };
     if note.len() > limit::NOTE_BYTES_MAX {
-        return Err(Refusal::Unusable("expected a note of at most 4096 bytes"));
+        return Err("expected a note or reason of at most 4096 bytes");
     }
     if note.contains('\0') {
-        return Err(Refusal::Unusable("expected a note without U+0000"));
+        return Err("expected a note or reason without U+0000");
     }
     Ok(Some(note))
 }
 
 /// Checks a reason: a note that says something.
-fn checked_reason(reason: Option<String>) -> Result<String, Refusal> {
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn checked_reason(reason: Option<String>) -> Result<String, &'static str> {
     let reason = checked_note(reason)?.filter(|reason| !reason.trim().is_empty());
-    reason.ok_or(Refusal::Unusable(
-        "expected a reason, a text that is not blank",
-    ))
+    reason.ok_or("expected a reason, a text that is not blank")
 }
 
 /// Checks an end: a time to come, not too far away.
-fn checked_until(until: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn checked_until(until: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
     let latest = now.saturating_add(Span::from_secs(limit::SNOOZE_S_MAX));
     let until = Timestamp::parse_rfc3339(until).ok();
     until
         .filter(|until| *until > now && *until <= latest)
-        .ok_or({
-            Refusal::Unusable("expected until to be a time to come within 90 days, as RFC 3339")
-        })
+        .ok_or("expected until to be a time to come within 90 days, as RFC 3339")
 }

@@ -1,4 +1,4 @@
-//! Integrity over HTTP: counts, listing, and the ledger of one anomaly.
+//! Integrity over HTTP: counts, the list, and the ledger of one anomaly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,15 @@ use monsys_core::id::{AgentId, AnomalyId, TenantId};
 use monsys_core::ledger::LedgerEntry;
 use monsys_core::limit;
 use monsys_core::severity::Severity;
-use monsys_core::store::{AnomalyFilter, AnomalyRow, AnomalyState, KindCount};
+use monsys_core::store::{
+    AnomalyCursor, AnomalyFilter, AnomalyRow, AnomalyState, Attention, KindCount,
+};
 use monsys_core::time::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::export::{self, Format};
 use super::problem;
 use crate::app::App;
 use crate::security::session::ApiSession;
@@ -68,29 +71,29 @@ fn by_kind(counts: &[&KindCount]) -> serde_json::Map<String, serde_json::Value> 
 
 #[derive(Serialize)]
 pub(super) struct ShownAnomaly<'a> {
-    id: String,
-    agent_id: String,
-    agent_name: &'a str,
-    kind: &'static str,
-    severity: &'static str,
-    summary: &'a str,
-    detail: Option<&'a RawValue>,
-    evidence: Option<&'a RawValue>,
-    detected_at: String,
-    last_seen_at: String,
-    occurrences: u64,
-    resolved_at: Option<String>,
-    resolved_by: Option<&'a str>,
-    resolution: Option<&'static str>,
-    note: Option<&'a str>,
-    label: &'static str,
-    previous_id: Option<String>,
-    last: Option<&'a RawValue>,
-    acknowledged_at: Option<String>,
-    acknowledged_until: Option<String>,
-    acknowledged_reason: Option<&'a str>,
-    snoozed_until: Option<String>,
-    snoozed_reason: Option<&'a str>,
+    pub(super) id: String,
+    pub(super) agent_id: String,
+    pub(super) agent_name: &'a str,
+    pub(super) kind: &'static str,
+    pub(super) severity: &'static str,
+    pub(super) summary: &'a str,
+    pub(super) detail: Option<&'a RawValue>,
+    pub(super) evidence: Option<&'a RawValue>,
+    pub(super) detected_at: String,
+    pub(super) last_seen_at: String,
+    pub(super) occurrences: u64,
+    pub(super) resolved_at: Option<String>,
+    pub(super) resolved_by: Option<&'a str>,
+    pub(super) resolution: Option<&'static str>,
+    pub(super) note: Option<&'a str>,
+    pub(super) label: &'static str,
+    pub(super) previous_id: Option<String>,
+    pub(super) last: Option<&'a RawValue>,
+    pub(super) acknowledged_at: Option<String>,
+    pub(super) acknowledged_until: Option<String>,
+    pub(super) acknowledged_reason: Option<&'a str>,
+    pub(super) snoozed_until: Option<String>,
+    pub(super) snoozed_reason: Option<&'a str>,
 }
 
 impl<'a> ShownAnomaly<'a> {
@@ -128,48 +131,79 @@ impl<'a> ShownAnomaly<'a> {
     }
 }
 
-/// `GET /api/v1/integrity/anomalies`: worst first, newest first.
+/// `GET /api/v1/integrity/anomalies`: a page of what is open, worst first, and then of what is
+/// resolved, newest first; with a format, all of it as a file.
 pub(crate) async fn anomalies(
     State(app): State<Arc<App>>,
     ApiSession(session): ApiSession,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let (filter, n_rows) = match parse_query(&query) {
-        Ok(parsed) => parsed,
+    let wanted = match Wanted::parse(&query) {
+        Ok(wanted) => wanted,
         Err(expected) => return problem::unprocessable(expected),
     };
+    let tenant = session.user.tenant;
+    if let Some(format) = wanted.format {
+        return export::answer(&app, tenant, wanted.filter, wanted.n_rows, format).await;
+    }
     let now = app.clock.now();
     match app
         .store
-        .anomalies(session.user.tenant, filter, n_rows, now)
+        .anomalies(tenant, wanted.filter, wanted.n_rows, now)
         .await
     {
-        Ok(page) => {
-            let shown = page.rows.iter().map(|row| ShownAnomaly::new(row, now));
-            let items: Vec<_> = shown.collect();
-            let next_cursor = page.next.map(|id| id.to_string());
-            super::json(&Listing { items, next_cursor })
-        }
+        Ok(page) => super::json(&Listing::new(&page.rows, page.next, now)),
         Err(error) => problem::of_store(&error),
     }
 }
 
+/// Rows, and where the next ones begin.
 #[derive(Serialize)]
-struct Listing<'a> {
+pub(super) struct Listing<'a> {
     items: Vec<ShownAnomaly<'a>>,
     next_cursor: Option<String>,
 }
 
-/// Reads the filters of a listing; an unknown or unusable one is refused by what it should be.
-pub(crate) fn parse_query(
-    query: &BTreeMap<String, String>,
-) -> Result<(AnomalyFilter, u32), &'static str> {
-    let mut filter = AnomalyFilter::default();
-    let mut n_rows = PAGE_ROWS;
-    for (name, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
-        match name.as_str() {
+impl<'a> Listing<'a> {
+    pub(super) fn new(rows: &'a [AnomalyRow], next: Option<AnomalyCursor>, now: Timestamp) -> Self {
+        let shown = rows.iter().map(|row| ShownAnomaly::new(row, now));
+        Self {
+            items: shown.collect(),
+            next_cursor: next.map(|cursor| cursor.to_string()),
+        }
+    }
+}
+
+/// What somebody asks of the list.
+#[derive(Debug)]
+struct Wanted {
+    filter: AnomalyFilter,
+    n_rows: u32,
+    format: Option<Format>,
+}
+
+impl Wanted {
+    /// Reads the parameters; an unknown or unusable one is refused by what it should be. An empty
+    /// one is as if it were absent.
+    fn parse(query: &BTreeMap<String, String>) -> Result<Self, &'static str> {
+        let format = query.get("format").filter(|format| !format.is_empty());
+        let format = format.map(|format| Format::parse(format)).transpose()?;
+        let mut wanted = Self {
+            filter: AnomalyFilter::default(),
+            n_rows: format.map_or(PAGE_ROWS, |_| limit::EXPORT_ROWS_MAX),
+            format,
+        };
+        for (name, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
+            wanted.take(name, value)?;
+        }
+        Ok(wanted)
+    }
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
+        let filter = &mut self.filter;
+        match name {
             "state" => {
-                filter.state = match value.as_str() {
+                filter.state = match value {
                     "open" => Some(AnomalyState::Open),
                     "resolved" => Some(AnomalyState::Resolved),
                     "all" => None,
@@ -177,39 +211,52 @@ pub(crate) fn parse_query(
                 };
             }
             "kind" => {
-                let kind = AnomalyKind::parse(value);
-                filter.kind =
-                    Some(kind.map_err(|_| "expected kind to be one of the kinds of anomalies")?);
+                let expected = "expected kind to be one of the kinds of anomalies";
+                filter.kind = Some(AnomalyKind::parse(value).map_err(|_| expected)?);
             }
             "severity" => {
-                let severity = Severity::parse(value);
-                filter.severity =
-                    Some(severity.map_err(
-                        |_| "expected severity to be info, low, medium, high or critical",
-                    )?);
+                let expected = "expected severity to be info, low, medium, high or critical";
+                filter.severity = Some(Severity::parse(value).map_err(|_| expected)?);
             }
             "agent_id" => {
-                let agent = AgentId::parse(value);
-                filter.agent = Some(agent.map_err(|_| "expected agent_id to be an identifier")?);
+                let expected = "expected agent_id to be an identifier";
+                filter.agent = Some(AgentId::parse(value).map_err(|_| expected)?);
+            }
+            "attention" => {
+                let expected = "expected attention to be needed, acknowledged or snoozed";
+                filter.attention = Some(Attention::parse(value).ok_or(expected)?);
             }
             "cursor" => {
-                let after = AnomalyId::parse(value);
-                filter.after = Some(after.map_err(|_| "expected cursor to be a next_cursor")?);
+                let expected = "expected cursor to be a next_cursor";
+                filter.after = Some(AnomalyCursor::parse(value).map_err(|_| expected)?);
             }
-            "limit" => {
-                n_rows = value.parse().unwrap_or(0);
-                if !(1..=limit::PAGE_ROWS_MAX).contains(&n_rows) {
-                    return Err("expected limit to be 1 to 200");
-                }
-            }
+            "limit" => self.n_rows = self.limit(value)?,
+            "format" => {}
             _ => {
                 return Err(
-                    "expected the parameters state, kind, severity, agent_id, cursor, limit",
+                    "expected the parameters state, kind, severity, agent_id, attention, \
+                            cursor, limit, format",
                 );
             }
         }
+        Ok(())
     }
-    Ok((filter, n_rows))
+
+    fn limit(&self, value: &str) -> Result<u32, &'static str> {
+        let (most, expected) = match self.format {
+            None => (limit::PAGE_ROWS_MAX, "expected limit to be 1 to 200"),
+            Some(_) => (
+                limit::EXPORT_ROWS_MAX,
+                "expected limit to be 1 to 10000 with a format",
+            ),
+        };
+        let n_rows = value.parse().unwrap_or(0);
+        if (1..=most).contains(&n_rows) {
+            Ok(n_rows)
+        } else {
+            Err(expected)
+        }
+    }
 }
 
 /// `GET /api/v1/integrity/anomalies/{id}`: one anomaly with what happened to it.

@@ -3,6 +3,7 @@
 pub(crate) mod action;
 pub(crate) mod agents;
 mod csv;
+mod export;
 pub(crate) mod health;
 pub(crate) mod insight;
 pub(crate) mod integrity;

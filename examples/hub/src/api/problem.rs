@@ -79,6 +79,16 @@ pub(crate) fn unprocessable(expected: &str) -> Response {
     problem(422, "out_of_range", "Unprocessable content", expected)
 }
 
+/// Answers a request with a body that is larger than any note or reason makes it.
+pub(crate) fn too_large() -> Response {
+    problem(
+        413,
+        "too_large",
+        "Content too large",
+        "expected a body of at most 65536 bytes, and a note in it of at most 4096",
+    )
+}
+
 /// Answers a request that took too long to arrive.
 pub(crate) fn too_slow() -> Response {
     problem(

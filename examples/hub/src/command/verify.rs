@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use monsys_core::id::{AnomalyId, TenantId};
+use monsys_core::id::TenantId;
 use monsys_core::ledger::{Broken, Digest32, Fault, LedgerHead, Verifier};
 use monsys_core::limit;
-use monsys_core::store::AnomalyFilter;
+use monsys_core::store::{AnomalyCursor, AnomalyFilter};
 use serde::{Deserialize, Serialize};
 
 use super::{existing_store_of, refuse_demo, say};
@@ -163,7 +163,7 @@ async fn read(
     let head = verifier.head();
     let is_cut = earlier.is_some_and(|known| known.seq > head.seq);
     let mut n_anomalies = 0;
-    let mut after: Option<AnomalyId> = None;
+    let mut after: Option<AnomalyCursor> = None;
     loop {
         let filter = AnomalyFilter {
             after,

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use askama::Template;
-use monsys_core::id::AnomalyId;
-use monsys_core::store::{AgentSummary, AnomalyPage, KeyState};
+use monsys_core::store::{AgentSummary, AnomalyCursor, AnomalyPage, KeyState};
 use monsys_core::time::Timestamp;
 use monsys_signals::Category;
 use monsys_signals::trust::Explanation;
 
 use super::chart::{self, Chart};
+use super::filter::Origin;
 use super::frame::{Access, Frame, Place, Viewer};
-use super::row::{self, Row};
+use super::row::{self, Actors, Desk, Row};
 use super::trust::Trust;
 use super::waterfall::Waterfall;
 use super::when::When;
@@ -28,10 +28,14 @@ pub(crate) struct AgentView<'a> {
     pub(crate) standing: &'a Standing,
     /// Its score, explained from that.
     pub(crate) explained: &'a Explanation<'a>,
-    /// Its anomalies, open and resolved.
+    /// Its anomalies, those that are open first.
     pub(crate) page: &'a AnomalyPage,
+    /// Who did things with them.
+    pub(crate) actors: &'a Actors,
     /// The last anomaly of the page before, if this is not the first.
-    pub(crate) after: Option<AnomalyId>,
+    pub(crate) after: Option<AnomalyCursor>,
+    /// Whether every box is ticked.
+    pub(crate) is_ticked: bool,
     /// When the values were read.
     pub(crate) now: Timestamp,
 }
@@ -42,8 +46,8 @@ pub(crate) struct AgentView<'a> {
 /// Only when formatting fails, which the values of a view cannot cause.
 pub(crate) fn agent(view: &AgentView<'_>) -> Result<String, askama::Error> {
     let agent = view.agent;
-    let path = format!("/agents/{}", agent.agent);
-    let rows = row::rows(&view.page.rows, view.now);
+    let here = |after| Origin::Agent(agent.agent, after);
+    let rows = row::rows(&view.page.rows, view.actors, view.now);
     let score = view.explained.trust();
     let page = AgentPage {
         frame: Frame::new(view.viewer, Place::Agent, view.now),
@@ -66,9 +70,11 @@ pub(crate) fn agent(view: &AgentView<'_>) -> Result<String, askama::Error> {
         n_unknown: view.explained.unknown().len(),
         chart: Chart::new(&agent.recent_cpu, CHART),
         open: row::open_among(&rows),
+        desk: Desk::new(here(view.after), &rows, view.is_ticked),
         rows,
-        next: view.page.next.map(|id| format!("{path}?after={id}")),
-        first: view.after.map(|_| path),
+        n_of: None,
+        next: view.page.next.map(|after| here(Some(after)).page()),
+        first: view.after.map(|_| here(None).page()),
         may_resolve: view.viewer.access == Access::Admin,
         is_agent_shown: false,
         state: "all",
@@ -107,7 +113,9 @@ struct AgentPage<'a> {
     n_unknown: usize,
     chart: Option<Chart>,
     open: String,
+    desk: Desk,
     rows: Vec<Row<'a>>,
+    n_of: Option<u64>,
     next: Option<String>,
     first: Option<String>,
     may_resolve: bool,

@@ -7,7 +7,7 @@
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, AnomalyId};
 use monsys_core::severity::Severity;
-use monsys_core::store::{AnomalyFilter, AnomalyState};
+use monsys_core::store::{AnomalyCursor, AnomalyFilter, AnomalyState, Attention};
 use thiserror::Error;
 
 /// The words of the query string; an empty or absent word means "any", for `state` it means open.
@@ -21,7 +21,9 @@ pub(crate) struct FilterWords<'a> {
     pub(crate) severity: &'a str,
     /// `agent_id`: the identifier of an agent.
     pub(crate) agent: &'a str,
-    /// The identifier of the anomaly the page before ended with.
+    /// `needed`, `acknowledged` or `snoozed`.
+    pub(crate) attention: &'a str,
+    /// The place where the page before ended.
     pub(crate) after: &'a str,
 }
 
@@ -50,7 +52,8 @@ impl FilterWords<'_> {
             kind: word("kind", self.kind, |w| AnomalyKind::parse(w).ok())?,
             severity: word("severity", self.severity, |w| Severity::parse(w).ok())?,
             agent: word("agent_id", self.agent, |w| AgentId::parse(w).ok())?,
-            after: word("after", self.after, |w| AnomalyId::parse(w).ok())?,
+            attention: word("attention", self.attention, Attention::parse)?,
+            after: word("after", self.after, |w| AnomalyCursor::parse(w).ok())?,
         })
     }
 }
@@ -58,14 +61,70 @@ impl FilterWords<'_> {
 /// Returns the word of a state, `all` for any.
 pub(super) const fn state_word(state: Option<AnomalyState>) -> &'static str {
     match state {
-        Some(AnomalyState::Open) => "open",
-        Some(AnomalyState::Resolved) => "resolved",
+        Some(state) => state.as_str(),
         None => "all",
+    }
+}
+
+/// What is open, which the integrity page shows when nothing else is asked for.
+pub(crate) const OPEN: AnomalyFilter = AnomalyFilter {
+    state: Some(AnomalyState::Open),
+    kind: None,
+    severity: None,
+    agent: None,
+    attention: None,
+    after: None,
+};
+
+/// Where a form stands, and where its answer goes back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A list of anomalies.
+    List(AnomalyFilter),
+    /// The page of an agent, from a place of its list on.
+    Agent(AgentId, Option<AnomalyCursor>),
+    /// The page of an anomaly.
+    Anomaly(AnomalyId),
+}
+
+impl Origin {
+    /// Writes the address of the page.
+    pub(crate) fn page(&self) -> String {
+        match self {
+            Self::List(filter) => href(filter),
+            Self::Agent(agent, None) => format!("/agents/{agent}"),
+            Self::Agent(agent, Some(after)) => format!("/agents/{agent}?after={after}"),
+            Self::Anomaly(id) => format!("/integrity/{id}"),
+        }
+    }
+
+    /// Writes what the address of a form adds to say where it stands.
+    pub(super) fn query(&self) -> String {
+        match self {
+            Self::List(filter) => query(filter),
+            Self::Agent(agent, None) => format!("?from=agent&agent_id={agent}"),
+            Self::Agent(agent, Some(after)) => {
+                format!("?from=agent&agent_id={agent}&after={after}")
+            }
+            Self::Anomaly(_) => String::from("?from=anomaly"),
+        }
+    }
+
+    /// Writes the address of the same page with every box ticked.
+    pub(super) fn ticked(&self) -> String {
+        let page = self.page();
+        let gap = if page.contains('?') { '&' } else { '?' };
+        format!("{page}{gap}tick=all")
     }
 }
 
 /// Writes the link to the integrity page that shows a filter.
 pub(super) fn href(filter: &AnomalyFilter) -> String {
+    format!("/integrity{}", query(filter))
+}
+
+/// Writes the query string of a filter; none for what is open.
+pub(super) fn query(filter: &AnomalyFilter) -> String {
     let state = match filter.state {
         Some(AnomalyState::Open) => None,
         other => Some(state_word(other).to_owned()),
@@ -75,19 +134,18 @@ pub(super) fn href(filter: &AnomalyFilter) -> String {
         ("kind", filter.kind.map(|w| w.to_string())),
         ("severity", filter.severity.map(|w| w.to_string())),
         ("agent_id", filter.agent.map(|w| w.to_string())),
+        ("attention", filter.attention.map(|w| w.as_str().to_owned())),
         ("after", filter.after.map(|w| w.to_string())),
     ];
-    let mut link = String::from("/integrity");
-    let mut gap = '?';
+    let mut text = String::new();
     for (name, word) in words {
         let Some(word) = word else { continue };
-        link.push(gap);
-        link.push_str(name);
-        link.push('=');
-        link.push_str(&word);
-        gap = '&';
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text.push_str(name);
+        text.push('=');
+        text.push_str(&word);
     }
-    link
+    text
 }
 
 fn word<T>(
@@ -115,13 +173,17 @@ mod tests {
                     kind,
                     severity: kind.map(|_| Severity::High),
                     agent: Some(AgentId::from_random_bytes([3; 16])),
-                    after: Some(AnomalyId::from_random_bytes([4; 16])),
+                    attention: kind.map(|_| Attention::Snoozed),
+                    after: Some(AnomalyCursor {
+                        state: AnomalyState::Open,
+                        id: AnomalyId::from_random_bytes([4; 16]),
+                    }),
                 };
                 assert_eq!(read(&href(&filter)).parse(), Ok(filter));
             }
         }
         let open = FilterWords::default().parse().unwrap();
-        assert_eq!(href(&open), "/integrity");
+        assert_eq!((open, href(&open).as_str()), (OPEN, "/integrity"));
     }
 
     #[test]
@@ -158,6 +220,13 @@ mod tests {
             ),
             (
                 FilterWords {
+                    attention: "now",
+                    ..FilterWords::default()
+                },
+                "attention",
+            ),
+            (
+                FilterWords {
                     after: "1",
                     ..FilterWords::default()
                 },
@@ -177,6 +246,7 @@ mod tests {
                 "kind" => words.kind = value,
                 "severity" => words.severity = value,
                 "agent_id" => words.agent = value,
+                "attention" => words.attention = value,
                 "after" => words.after = value,
                 _ => panic!("{name}"),
             }

@@ -40,6 +40,8 @@ pub(super) enum Place {
     Insights,
     /// The integrity page itself.
     Integrity,
+    /// A page below the integrity page.
+    Anomaly,
     /// A page below the overview.
     Agent,
 }

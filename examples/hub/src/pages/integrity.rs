@@ -1,15 +1,19 @@
-//! The integrity page: six cards, filters, and the table of anomalies.
+//! The integrity page: six cards, filters, the table of anomalies, and how the last cycle went.
 
 use askama::Template;
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::severity::Severity;
-use monsys_core::store::{AnomalyFilter, AnomalyPage, AnomalyState, KindCount};
+use monsys_core::store::{
+    AnomalyFilter, AnomalyPage, AnomalyState, Attention, CycleRecord, KindCount,
+};
 use monsys_core::time::Timestamp;
 
-use super::filter;
+use super::cycle::{self, CycleLine, RunningLine};
+use super::filter::{self, OPEN, Origin};
 use super::frame::{Access, Frame, Place, Viewer};
 use super::kind::{self, KindCard};
-use super::row::{self, Row};
+use super::row::{self, Actors, Desk, Row};
+use crate::worker::Progress;
 
 /// What the integrity page shows.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +24,18 @@ pub(crate) struct Integrity<'a> {
     pub(crate) counts: &'a [KindCount],
     /// What the page lists.
     pub(crate) filter: AnomalyFilter,
-    /// The anomalies the filter found.
+    /// The anomalies that the filter found.
     pub(crate) page: &'a AnomalyPage,
+    /// Who did things with them.
+    pub(crate) actors: &'a Actors,
+    /// How the newest cycle went, if there was one.
+    pub(crate) cycle: Option<&'a CycleRecord>,
+    /// How far the cycle is that this hub runs at the moment, if it runs one.
+    pub(crate) running: Option<Progress>,
+    /// The word of what came of asking for a cycle.
+    pub(crate) asked: &'a str,
+    /// Whether every box is ticked.
+    pub(crate) is_ticked: bool,
     /// When the values were read.
     pub(crate) now: Timestamp,
 }
@@ -32,45 +46,84 @@ pub(crate) struct Integrity<'a> {
 /// Only when formatting fails, which the values of a view cannot cause.
 pub(crate) fn integrity(view: &Integrity<'_>) -> Result<String, askama::Error> {
     let cards = kind::cards(view.counts, view.filter.kind);
+    let further = kind::further(view.counts);
+    let all_cards = || cards.iter().chain(&further);
     let first = AnomalyFilter {
         after: None,
         ..view.filter
     };
+    let rows = row::rows(&view.page.rows, view.actors, view.now);
     let page = IntegrityPage {
         frame: Frame::new(view.viewer, Place::Integrity, view.now),
-        open: kind::open_words(cards.iter().map(|card| {
-            (
-                card.kind.as_str(),
-                card.n_open,
-                card.worst.unwrap_or_default(),
-            )
+        open: kind::open_words(all_cards().map(|card| {
+            let worst = card.worst.unwrap_or_default();
+            (card.kind.as_str(), card.n_open, worst)
         })),
-        n_open: cards.iter().map(|card| card.n_open).sum(),
-        cards,
-        states: choices(&STATES, filter::state_word(view.filter.state)),
-        kinds: choices(
-            &AnomalyKind::DOCUMENTED.map(AnomalyKind::as_str),
-            view.filter.kind.map_or("", AnomalyKind::as_str),
-        ),
-        severities: choices(
-            &["critical", "high", "medium", "low", "info"],
-            view.filter.severity.map_or("", Severity::as_str),
-        ),
-        agent: view.filter.agent.map(|id| id.to_string()),
+        n_open: all_cards().map(|card| card.n_open).sum(),
+        choices: choices(&view.filter),
+        agent: agent_word(view),
         state: filter::state_word(view.filter.state),
         is_narrowed: first != OPEN,
+        n_of: n_of(view),
         first: view.filter.after.map(|_| filter::href(&first)),
-        next: view.page.next.map(|id| {
+        next: view.page.next.map(|after| {
             filter::href(&AnomalyFilter {
-                after: Some(id),
+                after: Some(after),
                 ..view.filter
             })
         }),
-        rows: row::rows(&view.page.rows, view.now),
+        export: export(&first),
+        desk: Desk::new(Origin::List(view.filter), &rows, view.is_ticked),
+        rows,
+        cards,
+        further,
+        cycle: view.cycle.map(|record| CycleLine::new(record, view.now)),
+        running: view
+            .running
+            .map(|progress| RunningLine::new(&progress, view.now)),
+        answer: cycle::answer_to(view.asked),
         may_resolve: view.viewer.access == Access::Admin,
         is_agent_shown: true,
     };
     page.render()
+}
+
+/// What people call the agent of the filter, as far as a row tells.
+fn agent_word(view: &Integrity<'_>) -> String {
+    let Some(agent) = view.filter.agent else {
+        return String::new();
+    };
+    let row = view.page.rows.first();
+    row.map_or_else(|| agent.to_string(), |row| row.agent_name.clone())
+}
+
+/// How many the filter finds in all, where the counts tell.
+fn n_of(view: &Integrity<'_>) -> Option<u64> {
+    let filter = view.filter;
+    let of_kind = AnomalyFilter {
+        kind: filter.kind,
+        after: filter.after,
+        ..OPEN
+    };
+    if filter != of_kind {
+        return None;
+    }
+    let counts = view.counts.iter();
+    let counted = counts.filter(|count| filter.kind.is_none_or(|kind| kind == count.kind));
+    Some(counted.map(|count| count.n_open).sum())
+}
+
+/// The address of the whole list as a file, without the format, which is added.
+fn export(filter: &AnomalyFilter) -> String {
+    let query = filter::query(filter);
+    let gap = if query.is_empty() { '?' } else { '&' };
+    // Pages show what is open unless asked; the API shows all.
+    let state = if filter.state == Some(AnomalyState::Open) {
+        "state=open&"
+    } else {
+        ""
+    };
+    format!("/api/v1/integrity/anomalies{query}{gap}{state}format=")
 }
 
 #[derive(Template)]
@@ -78,43 +131,83 @@ pub(crate) fn integrity(view: &Integrity<'_>) -> Result<String, askama::Error> {
 struct IntegrityPage<'a> {
     frame: Frame<'a>,
     cards: Vec<KindCard>,
+    further: Vec<KindCard>,
     n_open: u64,
     open: String,
-    states: Vec<Choice>,
-    kinds: Vec<Choice>,
-    severities: Vec<Choice>,
-    agent: Option<String>,
+    choices: [Choices; 4],
+    agent: String,
     state: &'static str,
     is_narrowed: bool,
+    n_of: Option<u64>,
     first: Option<String>,
     next: Option<String>,
+    export: String,
+    desk: Desk,
     rows: Vec<Row<'a>>,
+    cycle: Option<CycleLine<'a>>,
+    running: Option<RunningLine>,
+    answer: Option<&'static str>,
     may_resolve: bool,
     is_agent_shown: bool,
+}
+
+/// One selection.
+struct Choices {
+    name: &'static str,
+    label: &'static str,
+    words: Vec<Choice>,
 }
 
 /// One entry of a selection.
 struct Choice {
     word: &'static str,
+    text: &'static str,
     is_selected: bool,
 }
 
-fn choices(words: &[&'static str], selected: &str) -> Vec<Choice> {
-    words
-        .iter()
-        .map(|word| Choice {
-            word,
-            is_selected: *word == selected,
-        })
-        .collect()
+fn choices(filter: &AnomalyFilter) -> [Choices; 4] {
+    let kinds: Vec<_> = AnomalyKind::every().map(AnomalyKind::as_str).collect();
+    let mut severities = Severity::ALL.map(Severity::as_str);
+    severities.reverse();
+    let attentions = Attention::ALL.map(Attention::as_str);
+    let (any, kind) = ("", filter.kind.map_or("", AnomalyKind::as_str));
+    let severity = filter.severity.map_or("", Severity::as_str);
+    let attention = filter.attention.map_or("", Attention::as_str);
+    let with_any = |words: &[&'static str], selected: &str| {
+        let words = [&[any], words].concat();
+        entries(&words, selected)
+    };
+    [
+        Choices {
+            name: "state",
+            label: "State",
+            words: entries(&STATES, filter::state_word(filter.state)),
+        },
+        Choices {
+            name: "attention",
+            label: "Attention",
+            words: with_any(&attentions, attention),
+        },
+        Choices {
+            name: "kind",
+            label: "Kind",
+            words: with_any(&kinds, kind),
+        },
+        Choices {
+            name: "severity",
+            label: "Severity",
+            words: with_any(&severities, severity),
+        },
+    ]
+}
+
+fn entries(words: &[&'static str], selected: &str) -> Vec<Choice> {
+    let entry = |word: &&'static str| Choice {
+        word,
+        text: if word.is_empty() { "any" } else { word },
+        is_selected: *word == selected,
+    };
+    words.iter().map(entry).collect()
 }
 
 const STATES: [&str; 3] = ["open", "resolved", "all"];
-
-const OPEN: AnomalyFilter = AnomalyFilter {
-    state: Some(AnomalyState::Open),
-    kind: None,
-    severity: None,
-    agent: None,
-    after: None,
-};

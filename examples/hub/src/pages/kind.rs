@@ -2,7 +2,7 @@
 
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::severity::Severity;
-use monsys_core::store::{AnomalyFilter, AnomalyState, KindCount};
+use monsys_core::store::{AnomalyFilter, KindCount};
 
 use super::filter;
 
@@ -20,27 +20,70 @@ pub(super) struct KindCard {
 
 /// Makes the six cards. A kind without a count has none open; a count of another kind is left out.
 pub(super) fn cards(counts: &[KindCount], selected: Option<AnomalyKind>) -> Vec<KindCard> {
-    MEANINGS
-        .iter()
-        .map(|(kind, meaning)| {
-            let count = counts.iter().find(|count| count.kind == *kind);
+    AnomalyKind::DOCUMENTED
+        .into_iter()
+        .map(|kind| {
+            let count = counts.iter().find(|count| count.kind == kind);
             let n_open = count.map_or(0, |count| count.n_open);
             let worst = count.and_then(|count| count.worst).filter(|_| n_open > 0);
             KindCard {
-                kind: *kind,
-                meaning,
+                kind,
+                meaning: meaning(kind).unwrap_or_default(),
                 n_open,
                 worst: worst.map(Severity::as_str),
                 tone: tone(n_open, worst),
                 href: filter::href(&AnomalyFilter {
-                    state: Some(AnomalyState::Open),
-                    kind: Some(*kind),
-                    ..AnomalyFilter::default()
+                    kind: Some(kind),
+                    ..filter::OPEN
                 }),
-                is_selected: selected == Some(*kind),
+                is_selected: selected == Some(kind),
             }
         })
         .collect()
+}
+
+/// Lists the counts of all other kinds of which one is open.
+pub(super) fn further(counts: &[KindCount]) -> Vec<KindCard> {
+    let others = counts
+        .iter()
+        .filter(|count| count.n_open > 0 && !AnomalyKind::DOCUMENTED.contains(&count.kind));
+    others
+        .map(|count| KindCard {
+            kind: count.kind,
+            meaning: meaning(count.kind).unwrap_or_default(),
+            n_open: count.n_open,
+            worst: count.worst.map(Severity::as_str),
+            tone: tone(count.n_open, count.worst),
+            href: filter::href(&AnomalyFilter {
+                kind: Some(count.kind),
+                ..filter::OPEN
+            }),
+            is_selected: false,
+        })
+        .collect()
+}
+
+/// Says in a few words what a kind means.
+pub(super) const fn meaning(kind: AnomalyKind) -> Option<&'static str> {
+    Some(match kind {
+        AnomalyKind::UnsignedPayload => "a payload came without a signature",
+        AnomalyKind::SignatureInvalid => "a signature did not verify",
+        AnomalyKind::ClockDrift => "the device clock is off",
+        AnomalyKind::CadenceAnomaly => "payloads come too often or too rarely",
+        AnomalyKind::FlatMetrics => "the processor use does not move",
+        AnomalyKind::VersionDowngrade => "the agent went back to an older version",
+        AnomalyKind::AgentSilent => "nothing came for many intervals",
+        AnomalyKind::AgentCloned => "two installations send as one agent",
+        AnomalyKind::SequenceRegress => "a position came again with other content",
+        AnomalyKind::ReplayedSeries => "values repeat an earlier stretch bit by bit",
+        AnomalyKind::DuplicateFeed => "two agents send the same values",
+        AnomalyKind::LoopedRecording => "values repeat with a fixed period",
+        AnomalyKind::ExactRamp => "values lie on a straight line",
+        AnomalyKind::StaleCollector => "payloads keep coming, their data does not change",
+        AnomalyKind::VersionUnparseable => "the version is no numeric triple",
+        AnomalyKind::DetectorStalled => "the hub itself missed cycles, or a check failed",
+        _ => return None,
+    })
 }
 
 /// Returns what the script compares to announce new anomalies: `kind=n=worst` joined by spaces.
@@ -64,24 +107,6 @@ const fn tone(n_open: u64, worst: Option<Severity>) -> &'static str {
     }
 }
 
-const MEANINGS: [(AnomalyKind, &str); 6] = [
-    (
-        AnomalyKind::UnsignedPayload,
-        "a payload came without a signature",
-    ),
-    (AnomalyKind::SignatureInvalid, "a signature did not verify"),
-    (AnomalyKind::ClockDrift, "the device clock is off"),
-    (
-        AnomalyKind::CadenceAnomaly,
-        "payloads come too often or too rarely",
-    ),
-    (AnomalyKind::FlatMetrics, "the processor use does not move"),
-    (
-        AnomalyKind::VersionDowngrade,
-        "the agent went back to an older version",
-    ),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +115,11 @@ mod tests {
     fn cards_are_the_six_kinds_in_the_order_of_the_document() {
         let kinds: Vec<_> = cards(&[], None).into_iter().map(|card| card.kind).collect();
         assert_eq!(kinds, AnomalyKind::DOCUMENTED);
+    }
+
+    #[test]
+    fn every_kind_has_a_meaning() {
+        assert!(AnomalyKind::every().all(|kind| meaning(kind).is_some()));
     }
 
     #[test]

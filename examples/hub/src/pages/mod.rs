@@ -6,19 +6,25 @@
 //! values first. Foreign text meets HTML only in the templates, which escape it; addresses are
 //! made of typed identifiers and words alone.
 //!
-//! Forms post to `/logout`, `/integrity/{id}/resolve` and, for the set-up page, to its own address.
-//! The first two carry the hidden field `csrf`.
+//! Forms post to `/logout`, `/integrity/run`, `/integrity/act`, `/integrity/{id}/acknowledge`,
+//! `…/snooze` and `…/resolve` and, for the set-up page, to its own address. All but the last carry
+//! the hidden field `csrf`.
 //!
 //! Cost: linear in the rows shown.
 
 mod agent;
+mod anomaly;
+#[cfg(test)]
+mod anomaly_tests;
 pub(crate) mod assets;
 mod chart;
+mod cycle;
 mod filter;
 mod frame;
 mod insights;
 mod integrity;
 mod kind;
+mod members;
 mod overview;
 mod pareto_chart;
 mod plain;
@@ -31,7 +37,8 @@ mod when;
 
 // The interface of the pages is
 pub(crate) use self::agent::{AgentView, agent};
-pub(crate) use self::filter::{FilterWords, UnknownWord};
+pub(crate) use self::anomaly::{AnomalyView, anomaly};
+pub(crate) use self::filter::{FilterWords, OPEN, Origin, UnknownWord};
 pub(crate) use self::frame::{Access, Viewer};
 pub(crate) use self::insights::{Insights, insights};
 pub(crate) use self::integrity::{Integrity, integrity};

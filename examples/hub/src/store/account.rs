@@ -2,7 +2,9 @@
 //!
 //! Secrets are stored as SHA-256 digests only. Times here are those of the wall clock.
 
-use monsys_core::id::{TenantId, UserId};
+use std::collections::BTreeMap;
+
+use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::name::DisplayName;
 use monsys_core::store::StoreFuture;
 use monsys_core::time::Timestamp;
@@ -61,6 +63,15 @@ pub struct SessionUser {
     pub role: Role,
 }
 
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A person, by login name.
+    Person(String),
+    /// The hub itself: the service user, which nobody logs in as.
+    Worker,
+}
+
 /// What a one-time link lets its holder do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginLink {
@@ -92,6 +103,16 @@ pub trait AccountStore: Send + Sync {
 
     /// Finds a person of an organisation by login name.
     fn user_by_email(&self, tenant: TenantId, email: String) -> StoreFuture<'_, Option<UserId>>;
+
+    /// Finds who some users of an organisation are; one that is not there is left out.
+    fn actors(
+        &self,
+        tenant: TenantId,
+        users: Vec<UserId>,
+    ) -> StoreFuture<'_, BTreeMap<UserId, Actor>>;
+
+    /// Finds an agent of an organisation by what people call it.
+    fn agent_by_name(&self, tenant: TenantId, name: String) -> StoreFuture<'_, Option<AgentId>>;
 
     /// Stores a one-time link by the digest of its secret.
     fn add_link(

@@ -12,7 +12,7 @@ pub mod sqlite;
 
 use monsys_core::store::Store;
 
-pub use self::account::{AccountStore, LoginLink, NewUser, Role, SessionUser};
+pub use self::account::{AccountStore, Actor, LoginLink, NewUser, Role, SessionUser};
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 

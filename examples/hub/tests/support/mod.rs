@@ -13,6 +13,7 @@
 pub(crate) mod agent;
 pub(crate) mod axe;
 pub(crate) mod browser;
+pub(crate) mod crowd;
 pub(crate) mod device;
 pub(crate) mod events;
 pub(crate) mod fleet;

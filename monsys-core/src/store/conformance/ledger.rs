@@ -11,7 +11,8 @@ use crate::ledger::{EventKind, LedgerEntry, Verifier};
 use crate::name::SubjectId;
 use crate::severity::Severity;
 use crate::store::{
-    AnomalyFilter, AnomalyRow, CycleFault, CycleRecord, Label, SignalFilter, StoreError,
+    AnomalyCursor, AnomalyFilter, AnomalyRow, AnomalyState, Attention, CycleFault, CycleRecord,
+    Label, SignalFilter, StoreError,
 };
 use crate::time::Span;
 
@@ -21,6 +22,9 @@ pub(super) fn suite<W: BlockOn>(f: &Fixture<'_, W>) {
     a_closed_anomaly_takes_no_action(f);
     what_fires_again_is_a_new_row_that_names_the_last(f);
     a_downgrade_closed_by_hand_moves_the_baseline(f);
+    a_listing_shows_what_is_open_before_what_was_closed_last(f);
+    a_page_that_is_turned_after_a_closing_misses_nothing_open(f);
+    what_waits_for_a_person_is_listed_apart(f);
     the_chain_of_each_tenant_verifies(f);
     cycles_are_kept_newest_first(f);
 }
@@ -177,6 +181,148 @@ fn a_downgrade_closed_by_hand_moves_the_baseline<W: BlockOn>(f: &Fixture<'_, W>)
     assert_eq!(last.event.data, r#"{"from":"0.3.0","to":"0.1.0"}"#);
 }
 
+fn a_listing_shows_what_is_open_before_what_was_closed_last<W: BlockOn>(f: &Fixture<'_, W>) {
+    let agent = f.enrol(0, 160);
+    let kinds = [
+        (AnomalyKind::ClockDrift, Severity::Medium),
+        (AnomalyKind::FlatMetrics, Severity::Critical),
+        (AnomalyKind::CadenceAnomaly, Severity::High),
+        (AnomalyKind::UnsignedPayload, Severity::Low),
+    ];
+    for (kind, severity) in kinds {
+        f.record(0, agent, kind, severity, "found");
+    }
+    let kinds_of = |rows: &[AnomalyRow]| -> Vec<_> {
+        let kinds = rows.iter().map(|row| row.anomaly.finding.kind);
+        kinds.collect()
+    };
+    let rows = f.listed(0, agent);
+    // The worst is closed first, so that neither severity nor detection orders what is closed.
+    for (row, at) in rows.iter().take(2).zip(1..) {
+        let later = now().saturating_add(Span::from_secs(at));
+        let close = Action::Resolve { note: None };
+        let ids = [row.anomaly.id];
+        let closed = f.store.act(f.tenants[0], &ids, f.user, &close, later);
+        assert!(f.wait.block_on(closed).is_ok());
+    }
+    let expected = [
+        AnomalyKind::ClockDrift,
+        AnomalyKind::UnsignedPayload,
+        AnomalyKind::CadenceAnomaly,
+        AnomalyKind::FlatMetrics,
+    ];
+    assert_eq!(kinds_of(&f.listed(0, agent)), expected);
+    for n_rows in 1..=4 {
+        let all = AnomalyFilter {
+            agent: Some(agent),
+            ..AnomalyFilter::default()
+        };
+        assert_eq!(
+            kinds_of(&f.paged(0, all, n_rows)),
+            expected,
+            "{n_rows} a page"
+        );
+    }
+    let closed = AnomalyFilter {
+        state: Some(AnomalyState::Resolved),
+        agent: Some(agent),
+        ..AnomalyFilter::default()
+    };
+    assert_eq!(kinds_of(&f.paged(0, closed, 1)), expected[2..]);
+    let high = AnomalyFilter {
+        severity: Some(Severity::High),
+        ..closed
+    };
+    assert_eq!(kinds_of(&f.paged(0, high, 1)), expected[2..3]);
+}
+
+fn a_page_that_is_turned_after_a_closing_misses_nothing_open<W: BlockOn>(f: &Fixture<'_, W>) {
+    let kind = AnomalyKind::AgentSilent;
+    for number in 161..=164 {
+        f.record(0, f.enrol(0, number), kind, Severity::High, "silent");
+    }
+    let all = AnomalyFilter {
+        kind: Some(kind),
+        ..AnomalyFilter::default()
+    };
+    let page = |filter| {
+        let page = f.store.anomalies(f.tenants[0], filter, 2, now());
+        f.wait.block_on(page).expect("a page")
+    };
+    let first = page(all);
+    let ids: Vec<_> = first.rows.iter().map(|row| row.anomaly.id).collect();
+    let closed = f.act(0, &ids, &Action::Resolve { note: None });
+    assert!(closed.is_ok());
+    let next = page(AnomalyFilter {
+        after: first.next,
+        ..all
+    });
+    let is_new = |row: &AnomalyRow| row.anomaly.is_open() && !ids.contains(&row.anomaly.id);
+    assert!(next.rows.len() == 2 && next.rows.iter().all(is_new));
+    let nowhere = |state, id| AnomalyFilter {
+        after: Some(AnomalyCursor { state, id }),
+        ..all
+    };
+    let unknown = AnomalyId::from_random_bytes([99; 16]);
+    let open = next.rows[0].anomaly.id;
+    for nowhere in [
+        nowhere(AnomalyState::Open, unknown),
+        nowhere(AnomalyState::Resolved, unknown),
+        nowhere(AnomalyState::Resolved, open),
+    ] {
+        let page = page(nowhere);
+        assert!(page.rows.is_empty() && page.next.is_none(), "{nowhere:?}");
+    }
+}
+
+fn what_waits_for_a_person_is_listed_apart<W: BlockOn>(f: &Fixture<'_, W>) {
+    let agent = f.enrol(0, 165);
+    let kinds = [
+        AnomalyKind::ClockDrift,
+        AnomalyKind::FlatMetrics,
+        AnomalyKind::CadenceAnomaly,
+    ];
+    for kind in kinds {
+        f.record(0, agent, kind, Severity::High, "found");
+    }
+    let rows = f.listed(0, agent);
+    let id_of = |kind| {
+        let row = rows.iter().find(|row| row.anomaly.finding.kind == kind);
+        row.expect("a row").anomaly.id
+    };
+    let until = now().saturating_add(Span::from_secs(60));
+    let reason = || "because".into();
+    let snooze = Action::Snooze {
+        reason: reason(),
+        until,
+    };
+    let acknowledge = Action::Acknowledge {
+        reason: reason(),
+        until: Some(until),
+    };
+    assert!(f.act(0, &[id_of(kinds[0])], &snooze).is_ok());
+    assert!(f.act(0, &[id_of(kinds[1])], &acknowledge).is_ok());
+    let listed = |attention, at| {
+        let filter = AnomalyFilter {
+            agent: Some(agent),
+            attention: Some(attention),
+            ..AnomalyFilter::default()
+        };
+        let page = f.store.anomalies(f.tenants[0], filter, 9, at);
+        let rows = f.wait.block_on(page).expect("a page").rows;
+        let mut kinds: Vec<_> = rows.iter().map(|row| row.anomaly.finding.kind).collect();
+        kinds.sort_unstable();
+        kinds
+    };
+    assert_eq!(listed(Attention::Snoozed, now()), kinds[..1]);
+    assert_eq!(listed(Attention::Acknowledged, now()), kinds[1..2]);
+    assert_eq!(listed(Attention::Needed, now()), kinds[2..]);
+    let mut all = kinds.to_vec();
+    all.sort_unstable();
+    assert_eq!(listed(Attention::Needed, until), all, "from then on");
+    assert_eq!(listed(Attention::Snoozed, until), []);
+}
+
 fn the_chain_of_each_tenant_verifies<W: BlockOn>(f: &Fixture<'_, W>) {
     for tenant in [0, 1] {
         let entries = f.entries_of(tenant, None);
@@ -248,6 +394,22 @@ fn actions() -> [Action; 3] {
 }
 
 impl<W: BlockOn> Fixture<'_, W> {
+    /// All rows of a filter, read in pages.
+    fn paged(&self, tenant: usize, mut filter: AnomalyFilter, n_rows: u32) -> Vec<AnomalyRow> {
+        let mut found = Vec::new();
+        loop {
+            let page = self
+                .store
+                .anomalies(self.tenants[tenant], filter, n_rows, now());
+            let page = self.wait.block_on(page).expect("a page");
+            found.extend(page.rows);
+            filter.after = page.next;
+            if filter.after.is_none() {
+                return found;
+            }
+        }
+    }
+
     fn listed(&self, tenant: usize, agent: AgentId) -> Vec<AnomalyRow> {
         let filter = AnomalyFilter {
             agent: Some(agent),

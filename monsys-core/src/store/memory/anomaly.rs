@@ -11,10 +11,11 @@ use crate::anomaly::{
 use crate::id::{AgentId, AnomalyId, TenantId, UserId};
 use crate::ledger::{EventDraft, LedgerEntry, LedgerHead, is_sampled};
 use crate::limit;
+use crate::severity::Severity;
 use crate::signal::Signal;
 use crate::store::{
-    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount, StoreError,
-    StoreFuture,
+    AnomalyCursor, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, Attention,
+    KindCount, StoreError, StoreFuture,
 };
 use crate::time::Timestamp;
 
@@ -58,29 +59,25 @@ impl AnomalyStore for InMemory {
         now: Timestamp,
     ) -> StoreFuture<'_, AnomalyPage> {
         let state = self.lock();
-        let mut found: Vec<_> = state
-            .anomalies
-            .iter()
-            .filter(|a| a.tenant == tenant && filter.admits(a))
-            .collect();
-        found.sort_by(|a, b| {
-            let key = |a: &Anomaly| (a.finding.severity, a.detected_at, a.id);
-            key(b).cmp(&key(a))
-        });
-        let start = filter.after.map_or(0, |after| {
-            let at = found.iter().position(|a| a.id == after);
-            at.map_or(found.len(), |at| at + 1)
-        });
-        let n_rows = usize::try_from(n_rows).unwrap_or(usize::MAX);
-        let rest = found.get(start..).unwrap_or_default();
-        let rows = rest.iter().take(n_rows).map(|a| state.row(a, now));
-        let rows: Vec<_> = rows.collect();
-        let has_more = rest.len() > rows.len();
-        let last = rows.last().map(|row| row.anomaly.id);
-        ready(Ok(AnomalyPage {
-            rows,
-            next: last.filter(|_| has_more),
-        }))
+        let mut found = Vec::new();
+        for (part, after) in filter.parts() {
+            let anomaly = after.and_then(|id| state.found(tenant, id).ok());
+            let from = anomaly.and_then(|anomaly| place(anomaly, part));
+            if after.is_some() && from.is_none() {
+                break;
+            }
+            let admitted = state.anomalies.iter();
+            let admitted = admitted.filter(|a| a.tenant == tenant && filter.admits(a, now));
+            // In another state it has no place in this part.
+            let of_part = admitted.filter(|a| AnomalyCursor::behind(a).state == part);
+            let mut of_part: Vec<_> = of_part.filter_map(|a| Some((place(a, part)?, a))).collect();
+            of_part.retain(|(at, _)| from.is_none_or(|from| *at < from));
+            of_part.sort_by(|(a, _), (b, _)| b.cmp(a));
+            found.extend(of_part.into_iter().map(|(_, a)| state.row(a, now)));
+        }
+        let n_rows_more = usize::try_from(n_rows).unwrap_or(usize::MAX - 1) + 1;
+        found.truncate(n_rows_more);
+        ready(Ok(AnomalyPage::cut(found, n_rows)))
     }
 
     fn anomaly(
@@ -147,9 +144,9 @@ impl AnomalyStore for InMemory {
 }
 
 impl AnomalyFilter {
-    /// Tells whether an anomaly is of the wanted state, kind, severity and agent; `after` is not
-    /// looked at.
-    pub fn admits(&self, anomaly: &Anomaly) -> bool {
+    /// Tells whether an anomaly is of the wanted state, kind, severity, agent and attention at
+    /// `now`; `after` is not looked at.
+    pub fn admits(&self, anomaly: &Anomaly, now: Timestamp) -> bool {
         let is_wanted_state = match self.state {
             None => true,
             Some(AnomalyState::Open) => anomaly.is_open(),
@@ -161,6 +158,23 @@ impl AnomalyFilter {
                 .severity
                 .is_none_or(|severity| severity == anomaly.finding.severity)
             && self.agent.is_none_or(|agent| agent == anomaly.agent)
+            && (self.attention)
+                .is_none_or(|attention| Attention::of(anomaly, now) == Some(attention))
+    }
+}
+
+/// Where an anomaly stands in a part of a listing: what is higher comes first.
+fn place(
+    anomaly: &Anomaly,
+    part: AnomalyState,
+) -> Option<(Option<Severity>, Timestamp, AnomalyId)> {
+    match part {
+        AnomalyState::Open => Some((
+            Some(anomaly.finding.severity),
+            anomaly.detected_at,
+            anomaly.id,
+        )),
+        AnomalyState::Resolved => Some((None, anomaly.closed.as_ref()?.at, anomaly.id)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Organisations and people, and what belongs to the hub itself.
 
-use monsys_core::id::{TenantId, UserId};
+use std::collections::BTreeMap;
+
+use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::ledger::LedgerHead;
 use monsys_core::name::DisplayName;
 use monsys_core::position::PositionSet;
@@ -14,7 +16,7 @@ use super::session;
 use super::transaction::{Plan, Tx};
 use crate::clock::wall_now;
 use crate::random::random_bytes;
-use crate::store::{AccountStore, LoginLink, NewUser, SessionUser};
+use crate::store::{AccountStore, Actor, LoginLink, NewUser, SessionUser};
 
 impl AccountStore for PostgresStore {
     fn meta(&self, name: &'static str) -> StoreFuture<'_, Option<String>> {
@@ -74,6 +76,42 @@ impl AccountStore for PostgresStore {
                 let sql = "SELECT id FROM users \
                            WHERE tenant_id = $1 AND email = $2 AND role <> 'service'";
                 let found = tx.first(sql, &[&tenant, &email]).await?;
+                Ok(found.map(|row| row.try_get(0)).transpose()?)
+            })
+        })
+    }
+
+    fn actors(
+        &self,
+        tenant: TenantId,
+        users: Vec<UserId>,
+    ) -> StoreFuture<'_, BTreeMap<UserId, Actor>> {
+        self.run(Plan::read("actors", tenant), move |tx| {
+            let users = users.clone();
+            Box::pin(async move {
+                let sql = "SELECT id, email, role = 'service' FROM users \
+                           WHERE tenant_id = $1 AND id = ANY ($2)";
+                let mut found = BTreeMap::new();
+                for row in tx.rows(sql, &[&tenant, &users]).await? {
+                    let person = Actor::Person(row.try_get(1)?);
+                    let actor = if row.try_get(2)? {
+                        Actor::Worker
+                    } else {
+                        person
+                    };
+                    found.insert(row.try_get(0)?, actor);
+                }
+                Ok(found)
+            })
+        })
+    }
+
+    fn agent_by_name(&self, tenant: TenantId, name: String) -> StoreFuture<'_, Option<AgentId>> {
+        self.run(Plan::read("agent by name", tenant), move |tx| {
+            let name = name.clone();
+            Box::pin(async move {
+                let sql = "SELECT id FROM agents WHERE tenant_id = $1 AND name = $2";
+                let found = tx.first(sql, &[&tenant, &name]).await?;
                 Ok(found.map(|row| row.try_get(0)).transpose()?)
             })
         })

@@ -7,15 +7,15 @@ use monsys_core::limit;
 use monsys_core::severity::Severity;
 use monsys_core::signal::Signal;
 use monsys_core::store::{
-    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount, StoreError,
-    StoreFuture,
+    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, Attention, KindCount,
+    StoreError, StoreFuture,
 };
 use monsys_core::time::{Span, Timestamp};
 use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::action::{act, slices_of};
-use super::column::{severity_of_rank, word};
+use super::column::{rank_of_severity, severity_of_rank, word};
 use super::fault::Fault;
 use super::ledger::{self, Ledger};
 use super::signal::store_signals;
@@ -132,40 +132,129 @@ async fn page(
     n_rows: u32,
     now: Timestamp,
 ) -> Result<AnomalyPage, Fault> {
-    let sql = LISTED.to_owned()
-        + " WHERE i.tenant_id = $1 \
-           AND ($4::boolean IS NULL OR (i.resolved_at IS NULL) = $4) \
-           AND ($5::text IS NULL OR i.kind = $5) \
-           AND ($6::text IS NULL OR i.severity = $6) \
-           AND ($7::uuid IS NULL OR i.agent_id = $7) \
-           AND ($8::uuid IS NULL OR EXISTS (SELECT 1 FROM integrity_anomalies p \
-               WHERE p.tenant_id = $1 AND p.id = $8 \
-               AND (i.severity_rank > p.severity_rank OR (i.severity_rank = p.severity_rank \
-               AND (i.detected_at < p.detected_at \
-               OR (i.detected_at = p.detected_at AND i.id < p.id)))))) \
-           ORDER BY i.severity_rank, i.detected_at DESC, i.id DESC LIMIT $9";
-    let found = tx
+    let n_wanted = usize::try_from(n_rows).unwrap_or(usize::MAX);
+    let n_wanted = n_wanted.saturating_add(1);
+    let mut found = Vec::new();
+    for (part, after) in filter.parts() {
+        let place = match after {
+            None => None,
+            Some(id) => place(tx, tenant, part, id).await?,
+        };
+        if after.is_some() && place.is_none() {
+            break;
+        }
+        let n_missing = n_wanted - found.len();
+        if n_missing == 0 {
+            break;
+        }
+        let list = (tenant, part, &filter);
+        found.extend(list_part(tx, list, place, n_missing, now).await?);
+    }
+    Ok(AnomalyPage::cut(found, n_rows))
+}
+
+/// Where an anomaly stands in a part of a listing.
+struct Place {
+    id: AnomalyId,
+    rank: i16,
+    at: Timestamp,
+}
+
+async fn place(
+    tx: &Tx,
+    tenant: TenantId,
+    part: AnomalyState,
+    id: AnomalyId,
+) -> Result<Option<Place>, Fault> {
+    let sql = "SELECT severity_rank, detected_at, resolved_at FROM integrity_anomalies \
+               WHERE tenant_id = $1 AND id = $2";
+    let Some(row) = tx.first(sql, &[&tenant, &id]).await? else {
+        return Ok(None);
+    };
+    let at: Option<Timestamp> = match part {
+        AnomalyState::Open => row.try_get(1)?,
+        AnomalyState::Resolved => row.try_get(2)?,
+    };
+    let rank = row.try_get(0)?;
+    Ok(at.map(|at| Place { id, rank, at }))
+}
+
+/// Lists one part, from a place on. Each has an index in its order, which an unused filter must not
+/// take away; so a filter that is not used is written down as a constant.
+async fn list_part(
+    tx: &Tx,
+    (tenant, part, filter): (TenantId, AnomalyState, &AnomalyFilter),
+    place: Option<Place>,
+    n_rows: usize,
+    now: Timestamp,
+) -> Result<Vec<AnomalyRow>, Fault> {
+    let mut sql = LISTED.to_owned() + " WHERE i.tenant_id = $1 ";
+    sql += match filter.kind {
+        Some(_) => "AND i.kind = $4 ",
+        None => "AND $4::text IS NULL ",
+    };
+    sql += match filter.severity {
+        Some(_) => "AND i.severity_rank = $5 ",
+        None => "AND $5::smallint IS NULL ",
+    };
+    sql += match filter.agent {
+        Some(_) => "AND i.agent_id = $6 ",
+        None => "AND $6::uuid IS NULL ",
+    };
+    sql += filter.attention.map_or("", clause_of);
+    sql += match (part, &place) {
+        (_, None) => "AND $7::smallint IS NULL AND $8::timestamptz IS NULL AND $9::uuid IS NULL ",
+        (AnomalyState::Open, Some(_)) => {
+            "AND i.severity_rank >= $7 \
+             AND (i.severity_rank > $7 OR (i.detected_at, i.id) < ($8, $9)) "
+        }
+        (AnomalyState::Resolved, Some(_)) => {
+            "AND $7::smallint IS NOT NULL AND (i.resolved_at, i.id) < ($8, $9) "
+        }
+    };
+    sql += match part {
+        AnomalyState::Open => {
+            "AND i.resolved_at IS NULL \
+             ORDER BY i.severity_rank, i.detected_at DESC, i.id DESC LIMIT $10"
+        }
+        AnomalyState::Resolved => {
+            "AND i.resolved_at IS NOT NULL ORDER BY i.resolved_at DESC, i.id DESC LIMIT $10"
+        }
+    };
+    let rows = tx
         .rows(
             &sql,
             &[
                 &tenant,
                 &since(now),
                 &now,
-                &filter.state.map(|state| state == AnomalyState::Open),
                 &filter.kind.map(AnomalyKind::as_str),
-                &filter.severity.map(Severity::as_str),
+                &filter.severity.map(rank_of_severity),
                 &filter.agent,
-                &filter.after,
-                &(i64::from(n_rows) + 1),
+                &place.as_ref().map(|place| place.rank),
+                &place.as_ref().map(|place| place.at),
+                &place.as_ref().map(|place| place.id),
+                &i64::try_from(n_rows).unwrap_or(i64::MAX),
             ],
         )
         .await?;
-    let n_rows = usize::try_from(n_rows).unwrap_or(usize::MAX);
-    let has_more = found.len() > n_rows;
-    let rows = found.iter().take(n_rows).map(|row| listed(row, tenant));
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    let next = rows.last().filter(|_| has_more).map(|row| row.anomaly.id);
-    Ok(AnomalyPage { rows, next })
+    rows.iter().map(|row| listed(row, tenant)).collect()
+}
+
+/// What is acknowledged holds until its end, or for as long as it is open. `$3` is now.
+const fn clause_of(attention: Attention) -> &'static str {
+    match attention {
+        Attention::Snoozed => "AND i.snoozed_until > $3 ",
+        Attention::Acknowledged => {
+            "AND (i.snoozed_until IS NULL OR i.snoozed_until <= $3) \
+             AND i.acknowledged_at IS NOT NULL \
+             AND (i.acknowledged_until IS NULL OR i.acknowledged_until > $3) "
+        }
+        Attention::Needed => {
+            "AND (i.snoozed_until IS NULL OR i.snoozed_until <= $3) \
+             AND (i.acknowledged_at IS NULL OR i.acknowledged_until <= $3) "
+        }
+    }
 }
 
 /// Reads anomalies in the order of their identifiers; those that are not there are left out.

@@ -71,3 +71,14 @@ pub(super) fn severity_of_rank(rank: i16) -> Severity {
         _ => Severity::Info,
     }
 }
+
+/// The rank under which a severity is ordered.
+pub(super) const fn rank_of_severity(severity: Severity) -> i16 {
+    match severity {
+        Severity::Critical => 1,
+        Severity::High => 2,
+        Severity::Medium => 3,
+        Severity::Low => 4,
+        Severity::Info => 5,
+    }
+}

@@ -1,5 +1,7 @@
 //! Organisations, people, login links and sessions.
 
+use std::collections::BTreeMap;
+
 use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::name::DisplayName;
 use monsys_core::position::PositionSet;
@@ -11,7 +13,7 @@ use super::SqliteStore;
 use super::column::{OrStoreError, TextColumn, first, optional, rows, text};
 use crate::clock::wall_now;
 use crate::random::random_bytes;
-use crate::store::{AccountStore, LoginLink, NewUser, Role, SessionUser};
+use crate::store::{AccountStore, Actor, LoginLink, NewUser, Role, SessionUser};
 
 impl TextColumn for Role {
     fn from_text(text: &str) -> Option<Self> {
@@ -67,6 +69,38 @@ impl AccountStore for SqliteStore {
                        WHERE tenant_id = ?1 AND email = ?2 AND role <> 'service'";
             let mut statement = connection.prepare_cached(sql).or_store_error()?;
             first(&mut statement, params![tenant.to_string(), email], |row| {
+                text(row, 0)
+            })
+        })
+    }
+
+    fn actors(
+        &self,
+        tenant: TenantId,
+        users: Vec<UserId>,
+    ) -> StoreFuture<'_, BTreeMap<UserId, Actor>> {
+        self.read(move |connection| {
+            let sql = "SELECT email, role = 'service' FROM users WHERE tenant_id = ?1 AND id = ?2";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let mut found = BTreeMap::new();
+            for user in users {
+                let ids = [tenant.to_string(), user.to_string()];
+                let actor = first(&mut statement, ids, |row| {
+                    let is_service: bool = row.get(1).or_store_error()?;
+                    let person = Actor::Person(text(row, 0)?);
+                    Ok(if is_service { Actor::Worker } else { person })
+                })?;
+                found.extend(actor.map(|actor| (user, actor)));
+            }
+            Ok(found)
+        })
+    }
+
+    fn agent_by_name(&self, tenant: TenantId, name: String) -> StoreFuture<'_, Option<AgentId>> {
+        self.read(move |connection| {
+            let sql = "SELECT id FROM agents WHERE tenant_id = ?1 AND name = ?2";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            first(&mut statement, params![tenant.to_string(), name], |row| {
                 text(row, 0)
             })
         })

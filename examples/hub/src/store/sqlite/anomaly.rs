@@ -9,13 +9,13 @@ use monsys_core::limit;
 use monsys_core::severity::Severity;
 use monsys_core::signal::Signal;
 use monsys_core::store::{
-    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, KindCount, StoreError,
-    StoreFuture,
+    AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, AnomalyStore, Attention, KindCount,
+    StoreError, StoreFuture,
 };
 use monsys_core::time::{Span, Timestamp};
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, Row, ToSql, named_params, params};
 
-use super::agent::severity_of_rank;
+use super::agent::{rank_of_severity, severity_of_rank};
 use super::column::{OrStoreError, TextColumn, first, optional, rows, text};
 use super::ledger::{append, service_user};
 use super::signal::put_signal;
@@ -25,9 +25,7 @@ use crate::random::random_bytes;
 impl AnomalyStore for SqliteStore {
     fn open_counts(&self, tenant: TenantId) -> StoreFuture<'_, Vec<KindCount>> {
         self.read(move |connection| {
-            let sql = "SELECT kind, count(*), min(severity_rank) FROM integrity_anomalies \
-                       WHERE tenant_id = ?1 AND resolved_at IS NULL GROUP BY kind";
-            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let mut statement = connection.prepare_cached(COUNTS).or_store_error()?;
             let found = rows(&mut statement, [tenant.to_string()], |row| {
                 let n_open: i64 = row.get(1).or_store_error()?;
                 Ok(KindCount {
@@ -59,36 +57,26 @@ impl AnomalyStore for SqliteStore {
         now: Timestamp,
     ) -> StoreFuture<'_, AnomalyPage> {
         self.read(move |connection| {
-            let sql = LISTED.to_owned()
-                + "WHERE i.tenant_id = :tenant \
-                 AND (:is_open IS NULL OR (i.resolved_at IS NULL) = :is_open) \
-                 AND (:kind IS NULL OR i.kind = :kind) \
-                 AND (:severity IS NULL OR i.severity = :severity) \
-                 AND (:agent IS NULL OR i.agent_id = :agent) \
-                 AND (:after IS NULL OR EXISTS (SELECT 1 FROM integrity_anomalies p \
-                     WHERE p.tenant_id = :tenant AND p.id = :after \
-                     AND (i.severity_rank > p.severity_rank OR (i.severity_rank = p.severity_rank \
-                     AND (i.detected_at < p.detected_at \
-                     OR (i.detected_at = p.detected_at AND i.id < p.id)))))) \
-                 ORDER BY i.severity_rank, i.detected_at DESC, i.id DESC LIMIT :limit";
-            let mut statement = connection.prepare_cached(&sql).or_store_error()?;
-            let parameters = named_params! {
-                ":tenant": tenant.to_string(),
-                ":is_open": filter.state.map(|state| state == AnomalyState::Open),
-                ":kind": filter.kind.map(AnomalyKind::as_str),
-                ":severity": filter.severity.map(Severity::as_str),
-                ":agent": filter.agent.map(|agent| agent.to_string()),
-                ":after": filter.after.map(|after| after.to_string()),
-                ":limit": i64::from(n_rows) + 1,
-                ":since": lately_since(now),
-                ":now": now.to_rfc3339(),
-            };
-            let mut found = rows(&mut statement, parameters, |row| listed(row, tenant))?;
-            let n_rows = usize::try_from(n_rows).unwrap_or(usize::MAX);
-            let has_more = found.len() > n_rows;
-            found.truncate(n_rows);
-            let next = found.last().filter(|_| has_more).map(|row| row.anomaly.id);
-            Ok(AnomalyPage { rows: found, next })
+            let n_wanted = usize::try_from(n_rows)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1);
+            let mut found = Vec::new();
+            for (part, after) in filter.parts() {
+                let place = match after {
+                    None => None,
+                    Some(id) => place(connection, tenant, part, id)?,
+                };
+                if after.is_some() && place.is_none() {
+                    break;
+                }
+                let n_missing = n_wanted - found.len();
+                if n_missing == 0 {
+                    break;
+                }
+                let list = (tenant, part, &filter);
+                found.extend(list_part(connection, list, place, n_missing, now)?);
+            }
+            Ok(AnomalyPage::cut(found, n_rows))
         })
     }
 
@@ -140,6 +128,124 @@ impl AnomalyStore for SqliteStore {
 
     fn ledger_head(&self, tenant: TenantId) -> StoreFuture<'_, LedgerHead> {
         self.read(move |connection| ledger::head(connection, tenant))
+    }
+}
+
+/// Where an anomaly stands in a part of a listing.
+struct Place {
+    id: AnomalyId,
+    rank: u8,
+    at: Timestamp,
+}
+
+fn place(
+    connection: &Connection,
+    tenant: TenantId,
+    part: AnomalyState,
+    id: AnomalyId,
+) -> Result<Option<Place>, StoreError> {
+    let sql = "SELECT severity_rank, detected_at, resolved_at FROM integrity_anomalies \
+               WHERE tenant_id = ?1 AND id = ?2";
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let ids = [tenant.to_string(), id.to_string()];
+    let found = first(&mut statement, ids, |row| {
+        let at = match part {
+            AnomalyState::Open => Some(text(row, 1)?),
+            AnomalyState::Resolved => optional(row, 2)?,
+        };
+        Ok((row.get(0).or_store_error()?, at))
+    })?;
+    Ok(found.and_then(|(rank, at)| Some(Place { id, rank, at: at? })))
+}
+
+/// Lists one part, from a place on.
+fn list_part(
+    connection: &Connection,
+    (tenant, part, filter): (TenantId, AnomalyState, &AnomalyFilter),
+    place: Option<Place>,
+    n_rows: usize,
+    now: Timestamp,
+) -> Result<Vec<AnomalyRow>, StoreError> {
+    let (tenant_text, since, at) = (tenant.to_string(), lately_since(now), now.to_rfc3339());
+    let n_rows = i64::try_from(n_rows).unwrap_or(i64::MAX);
+    let kind = filter.kind.map(AnomalyKind::as_str);
+    let rank = filter.severity.map(rank_of_severity);
+    let agent = filter.agent.map(|agent| agent.to_string());
+    let place = place.map(|place| (place.rank, place.at.to_rfc3339(), place.id.to_string()));
+    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![
+        (":tenant", &tenant_text),
+        (":since", &since),
+        (":now", &at),
+        (":limit", &n_rows),
+    ];
+    parameters.extend(kind.iter().map(|kind| (":kind", kind as &dyn ToSql)));
+    parameters.extend(rank.iter().map(|rank| (":rank", rank as &dyn ToSql)));
+    parameters.extend(agent.iter().map(|agent| (":agent", agent as &dyn ToSql)));
+    if let Some((after_rank, after_at, after)) = &place {
+        parameters.push((":after_at", after_at));
+        parameters.push((":after", after));
+        if part == AnomalyState::Open {
+            parameters.push((":after_rank", after_rank));
+        }
+    }
+    let sql = sql_of_part(part, filter, place.is_some());
+    let mut statement = connection.prepare_cached(&sql).or_store_error()?;
+    rows(&mut statement, &*parameters, |row| listed(row, tenant))
+}
+
+/// Each part has an index in its order, which an unused filter must not take away; so only those
+/// that are used are written down. What is of one agent is found by the index of the agent and
+/// sorted, which the plus signs ask for: they take a column from the indexes.
+fn sql_of_part(part: AnomalyState, filter: &AnomalyFilter, is_behind: bool) -> String {
+    let mut sql = LISTED.to_owned() + "WHERE i.tenant_id = :tenant ";
+    if filter.kind.is_some() {
+        sql += "AND i.kind = :kind ";
+    }
+    if filter.severity.is_some() {
+        sql += "AND i.severity_rank = :rank ";
+    }
+    if filter.agent.is_some() {
+        sql += "AND i.agent_id = :agent ";
+    }
+    sql += filter.attention.map_or("", clause_of);
+    let free = if filter.agent.is_some() { "+" } else { "" };
+    if is_behind {
+        sql += &match part {
+            AnomalyState::Open => format!(
+                "AND {free}i.severity_rank >= :after_rank AND (i.severity_rank > :after_rank \
+                 OR (i.detected_at, i.id) < (:after_at, :after)) "
+            ),
+            AnomalyState::Resolved => {
+                format!("AND ({free}i.resolved_at, i.id) < (:after_at, :after) ")
+            }
+        };
+    }
+    sql += &match part {
+        AnomalyState::Open => format!(
+            "AND i.resolved_at IS NULL \
+             ORDER BY {free}i.severity_rank, i.detected_at DESC, i.id DESC LIMIT :limit"
+        ),
+        AnomalyState::Resolved => format!(
+            "AND {free}i.resolved_at IS NOT NULL \
+             ORDER BY {free}i.resolved_at DESC, i.id DESC LIMIT :limit"
+        ),
+    };
+    sql
+}
+
+/// What is acknowledged holds until its end, or for as long as it is open.
+const fn clause_of(attention: Attention) -> &'static str {
+    match attention {
+        Attention::Snoozed => "AND i.snoozed_until > :now ",
+        Attention::Acknowledged => {
+            "AND (i.snoozed_until IS NULL OR i.snoozed_until <= :now) \
+             AND i.acknowledged_at IS NOT NULL \
+             AND (i.acknowledged_until IS NULL OR i.acknowledged_until > :now) "
+        }
+        Attention::Needed => {
+            "AND (i.snoozed_until IS NULL OR i.snoozed_until <= :now) \
+             AND (i.acknowledged_at IS NULL OR i.acknowledged_until <= :now) "
+        }
     }
 }
 
@@ -372,6 +478,10 @@ fn count(
     append(connection, tenant, event)
 }
 
+/// Cost: the open ones, in an index of their own.
+const COUNTS: &str = "SELECT kind, count(*), min(severity_rank) FROM integrity_anomalies \
+    WHERE tenant_id = ?1 AND resolved_at IS NULL GROUP BY kind";
+
 /// What a listing reads of an anomaly, in the order in which [`listed`] reads it; `:since` and
 /// `:now` are the ends of lately.
 const LISTED: &str = "SELECT i.id, i.agent_id, a.name, i.kind, i.severity, i.summary, i.detail, \
@@ -387,3 +497,54 @@ const LISTED: &str = "SELECT i.id, i.agent_id, a.name, i.kind, i.severity, i.sum
     FROM integrity_anomalies i \
     JOIN agents a ON a.tenant_id = i.tenant_id AND a.id = i.agent_id \
     LEFT JOIN users u ON u.tenant_id = i.tenant_id AND u.id = i.resolved_by ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_listing_and_the_counts_have_an_index_of_their_own() {
+        let connection = Connection::open_in_memory().unwrap();
+        let schema = include_str!("migrations/0001_start.sql");
+        connection.execute_batch(schema).unwrap();
+        let plan = |sql: &str| -> String {
+            let sql = format!("EXPLAIN QUERY PLAN {sql}");
+            let mut statement = connection.prepare(&sql).unwrap();
+            let (mut rows, mut plan) = (statement.raw_query(), String::new());
+            while let Some(row) = rows.next().unwrap() {
+                plan += &(row.get::<_, String>(3).unwrap() + "\n");
+            }
+            plan
+        };
+        let of_agent = AnomalyFilter {
+            agent: Some(AgentId::from_random_bytes([1; 16])),
+            ..AnomalyFilter::default()
+        };
+        let of_kind = AnomalyFilter {
+            kind: Some(AnomalyKind::FlatMetrics),
+            attention: Some(Attention::Needed),
+            ..AnomalyFilter::default()
+        };
+        let (open, resolved) = (AnomalyState::Open, AnomalyState::Resolved);
+        for is_behind in [false, true] {
+            for (part, filter, index) in [
+                (open, AnomalyFilter::default(), "integrity_anomalies_listed"),
+                (open, of_kind, "integrity_anomalies_listed"),
+                (open, of_agent, "one_open_anomaly_per_kind"),
+                (
+                    resolved,
+                    AnomalyFilter::default(),
+                    "integrity_anomalies_resolved",
+                ),
+                (resolved, of_agent, "integrity_anomalies_by_kind"),
+            ] {
+                let plan = plan(&sql_of_part(part, &filter, is_behind));
+                assert!(plan.contains(&format!("i USING INDEX {index} (")), "{plan}");
+                let is_sorted = plan.contains("USE TEMP B-TREE FOR ORDER BY");
+                assert_eq!(is_sorted, filter.agent.is_some(), "{plan}");
+            }
+        }
+        let plan = plan(COUNTS);
+        assert!(plan.contains("INDEX integrity_anomalies_counted"), "{plan}");
+    }
+}

@@ -309,8 +309,18 @@ CREATE TABLE integrity_anomalies (
 CREATE UNIQUE INDEX one_open_anomaly_per_kind
     ON integrity_anomalies (tenant_id, agent_id, kind) WHERE resolved_at IS NULL;
 
+-- What is open, in the order of its listing.
 CREATE INDEX integrity_anomalies_listed
-    ON integrity_anomalies (tenant_id, severity_rank, detected_at DESC, id DESC);
+    ON integrity_anomalies (tenant_id, severity_rank, detected_at DESC, id DESC)
+    WHERE resolved_at IS NULL;
+
+-- How much of each kind is open, which every page says.
+CREATE INDEX integrity_anomalies_counted
+    ON integrity_anomalies (tenant_id, kind, severity_rank) WHERE resolved_at IS NULL;
+
+-- What is resolved, in the order of its listing.
+CREATE INDEX integrity_anomalies_resolved
+    ON integrity_anomalies (tenant_id, resolved_at DESC, id DESC) WHERE resolved_at IS NOT NULL;
 
 -- The anomaly before, and what was opened or closed lately.
 CREATE INDEX integrity_anomalies_by_kind
