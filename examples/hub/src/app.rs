@@ -11,7 +11,9 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
 use monsys_core::id::{AgentId, TenantId};
+use monsys_core::limit;
 use monsys_core::store::{AgentRecord, DeviceRecord, IngestFinding, StoreError, TokenDigest};
+use monsys_integrity::detect::duplicate_feed::FeedIndex;
 use monsys_integrity::finding_signal;
 use monsys_wire::envelope::Scratch;
 use monsys_wire::{Audience, Reject, VerifyingKey};
@@ -49,6 +51,8 @@ pub(crate) struct App {
     pub(crate) gate: FindingGate,
     /// Whose positions are refused and accepted by turns.
     pub(crate) clones: CloneWatch,
+    /// What agents sent lately, to find those that send the same.
+    pub(crate) feeds: Mutex<FeedIndex>,
     /// Bounds payloads of an organisation.
     pub(crate) org_limit: Limiter<TenantId>,
     /// Bounds unauthenticated requests of an address.
@@ -124,6 +128,7 @@ impl App {
             worker: CycleBoard::default(),
             gate: FindingGate::default(),
             clones: CloneWatch::default(),
+            feeds: Mutex::new(FeedIndex::new(limit::FEED_STRETCHES_MAX, clock.now())),
             org_limit: Limiter::new(Rate::per_second(config.org_rate)),
             address_limit: Limiter::new(Rate::per_second(config.address_rate)),
             bodies_of_agents: InFlight::new(),

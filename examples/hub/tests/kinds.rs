@@ -170,6 +170,35 @@ fn a_recording_in_a_loop_is_found_by_the_strict_rules_alone() {
 }
 
 #[test]
+fn of_two_agents_that_send_the_same_values_one_is_found_and_the_other_named() {
+    let scene = Scene::strict();
+    let [copy, honest] = ["beta", "gamma"].map(|name| scene.data.enrol("acme", name));
+    for seq in 1..=120_i64 {
+        let place = f64::from(i32::try_from(seq).unwrap());
+        let (cpu, other) = (
+            50.0 + 17.3 * (place * 0.7).sin(),
+            30.0 + (place * 1.3).cos(),
+        );
+        for (agent, cpu) in [(&scene.agent, cpu), (&copy, cpu), (&honest, other)] {
+            agent.report(&scene.hub, (1, seq), cpu, "0.1.0");
+        }
+    }
+    scene.cycle_by(&["--integrity-kinds", "duplicate_feed"]);
+    let found = [&scene.agent, &copy, &honest]
+        .map(|agent| anomalies_of(&scene.data, agent, "duplicate_feed"));
+    let [of_agent, of_copy, of_honest] = found;
+    assert_eq!(of_honest, []);
+    let (row, other) = match (&of_agent[..], &of_copy[..]) {
+        ([row], []) => (row, &copy),
+        ([], [row]) => (row, &scene.agent),
+        found => panic!("one of the two: {found:?}"),
+    };
+    assert_eq!(row.severity, "high");
+    let named = format!(r#""other_agent": "{}""#, other.id);
+    assert!(row.evidence.contains(&named), "{}", row.evidence);
+}
+
+#[test]
 fn a_word_that_is_no_kind_is_refused_with_those_that_are() {
     let data = DataDir::new();
     data.add_org("acme");

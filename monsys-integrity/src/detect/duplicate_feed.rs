@@ -20,9 +20,8 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
-use monsys_core::anomaly::{Finding, Transition};
+use monsys_core::anomaly::Finding;
 use monsys_core::facts::Facts;
 use monsys_core::json::ObjectText;
 use monsys_core::time::{Span, Timestamp};
@@ -33,9 +32,15 @@ use super::replayed_series::has_distinct;
 use super::{RULES_VERSION, bounds};
 use crate::config::Config;
 use crate::cycle::Cycle;
-use crate::{lifecycle, number};
+use crate::number;
 
 /// The stretches that agents sent lately, and who sent them first.
+///
+/// ```
+/// use monsys_core::Timestamp;
+/// use monsys_integrity::detect::duplicate_feed::FeedIndex;
+/// assert!(FeedIndex::new(1_000, Timestamp::MIN).is_empty());
+/// ```
 #[derive(Debug)]
 pub struct FeedIndex {
     young: Stretches,
@@ -72,26 +77,6 @@ impl FeedIndex {
             n_half: n_stretches_max / 2,
             began_at: now,
         }
-    }
-
-    /// Judges a page of agents of one organisation after those before, and remembers what they sent.
-    pub fn reconcile<'a, F: Into<Facts<'a>>>(
-        &mut self,
-        tenant: TenantId,
-        page: impl IntoIterator<Item = F>,
-        config: &Config,
-        cycle: Cycle,
-    ) -> Vec<Transition> {
-        let mut steps = Vec::new();
-        for facts in page {
-            let facts = facts.into();
-            let verdict = self.judge(tenant, &facts, config, cycle);
-            let kind = AnomalyKind::DuplicateFeed;
-            steps.extend(lifecycle::transition(
-                &facts, kind, verdict, config, cycle.now,
-            ));
-        }
-        steps
     }
 
     /// Judges whether an agent sent what another sent, and remembers what it sent.
@@ -249,12 +234,13 @@ const WHOLE_AFTER: Span = Span::from_secs(monsys_core::limit::WINDOW_S);
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use alloc::vec::Vec;
 
     use monsys_core::facts::AgentFacts;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fixture::{NOW, at, cycle, failed, unknown, window_of};
+    use crate::fixture::{at, cycle, failed, unknown, window_of};
 
     const TENANT: TenantId = TenantId::from_bytes([1; 16]);
     const OTHER: TenantId = TenantId::from_bytes([2; 16]);
@@ -349,22 +335,6 @@ mod tests {
         let _ = failed(judge(&mut index, TENANT, &facts(99, &lasting)));
         let gone = moving(2, 240);
         assert_eq!(judge(&mut index, TENANT, &facts(98, &gone)), Verdict::Pass);
-    }
-
-    #[test]
-    fn a_page_opens_and_closes_by_the_rules_of_all_kinds() {
-        let mut index = index(10_000);
-        let one = moving(1, 240);
-        let config = Config::strict();
-        let mut page = vec![facts(1, &one), facts(2, &one)];
-        let steps = index.reconcile(TENANT, &page, &config, cycle());
-        assert!(
-            matches!(&steps[..], [Transition::Record { agent, .. }] if *agent == page[1].agent)
-        );
-        page[1].open = vec![crate::fixture::open(AnomalyKind::DuplicateFeed, NOW)];
-        page[1].window = window_of(&moving(7, 240));
-        let steps = index.reconcile(TENANT, &page, &config, cycle());
-        assert!(matches!(&steps[..], [Transition::Resolve { .. }]));
     }
 
     proptest! {
