@@ -180,7 +180,7 @@ fn chosen<'v>(
     let distinct_min = config.replay_distinct_min;
     let is_chosen = move |(_, stretch): &(usize, &[f64])| {
         let first = stretch.first().map_or(0, |value| mix(value.to_bits()));
-        first % ONE_IN == 0 && has_distinct(stretch, distinct_min)
+        first.is_multiple_of(ONE_IN) && has_distinct(stretch, distinct_min)
     };
     values.windows(block).enumerate().filter(is_chosen)
 }
@@ -355,7 +355,7 @@ mod tests {
                 let values: Vec<f64> = values.iter().map(|v| f64::from(*v) * 0.37).collect();
                 let stretches = values.windows(block).filter(|stretch| {
                     let distinct: std::collections::BTreeSet<_> = bits_of(stretch).collect();
-                    mix(stretch[0].to_bits()) % ONE_IN == 0 && distinct.len() >= distinct_min
+                    mix(stretch[0].to_bits()).is_multiple_of(ONE_IN) && distinct.len() >= distinct_min
                 });
                 let own: Vec<Vec<u64>> = stretches.map(|s| bits_of(s).collect()).collect();
                 let is_shared = own.iter().any(|s| before.iter().any(|(_, b)| b == s));
