@@ -85,6 +85,29 @@ fn a_day_in_the_strict_preset_opens_what_was_written_down_and_nothing_else() {
 }
 
 #[test]
+fn a_day_with_silence_and_positions_opens_what_was_written_down_and_nothing_else() {
+    let mut config = strict();
+    for kind in [
+        AnomalyKind::AgentSilent,
+        AnomalyKind::SequenceRegress,
+        AnomalyKind::AgentCloned,
+    ] {
+        config.opt_in = config.opt_in.with(kind);
+    }
+    let plan = Plan {
+        config,
+        keeps_reports: true,
+        ..plan(50, 1)
+    };
+    let on_rings = timed("day with events", || run(&plan, &mut RingHub::new(TENANT)));
+    verdict::assert_exactly(&plan, &on_rings.anomalies, expected::strict_with_events);
+
+    let mut hub = MemoryHub::new(TENANT);
+    let on_store = timed("day with events in memory", || run(&plan, &mut hub));
+    assert_same(&on_rings, &on_store);
+}
+
+#[test]
 fn a_24_h_outage_followed_by_a_drain_raises_nothing() {
     let script = Script {
         role: Role::CutOff24h,

@@ -9,8 +9,9 @@ use monsys_core::{AnomalyKind, Severity};
 
 use crate::script::{DAY, Role, hm};
 use AnomalyKind::{
-    CadenceAnomaly, ClockDrift, DetectorStalled, ExactRamp, FlatMetrics, LoopedRecording,
-    ReplayedSeries, SignatureInvalid, UnsignedPayload, VersionDowngrade, VersionUnparseable,
+    AgentCloned, AgentSilent, CadenceAnomaly, ClockDrift, DetectorStalled, ExactRamp, FlatMetrics,
+    LoopedRecording, ReplayedSeries, SequenceRegress, SignatureInvalid, UnsignedPayload,
+    VersionDowngrade, VersionUnparseable,
 };
 
 /// One anomaly. Times are of the day of the incident.
@@ -151,6 +152,67 @@ pub(crate) fn strict(role: Role) -> Vec<Expected> {
         _ => {}
     }
     expected
+}
+
+/// The anomalies of a role with silence and positions looked at too.
+pub(crate) fn strict_with_events(role: Role) -> Vec<Expected> {
+    let mut expected = strict(role);
+    expected.extend(silence(role));
+    expected.extend(positions(role));
+    expected.sort_by_key(|e| e.opened);
+    expected
+}
+
+/// Nothing for more than 5 min at the time of a cycle. When the hub was away it is everybody, and so
+/// nobody.
+fn silence(role: Role) -> Vec<Expected> {
+    let medium = |at, end| by_cycle((AgentSilent, Severity::Medium), at, end);
+    match role {
+        // 05:05 is 4 min later, 05:15 is 14 min later; and so for 06:31 and 04:31.
+        Role::Silent => vec![medium(hm(5, 15), End::Open)],
+        Role::ForgerFallsSilent => vec![medium(hm(6, 45), End::Open)],
+        Role::StolenTokenOfSilent => vec![medium(hm(4, 45), End::Open)],
+        // The last payload came before 03:30:00, more than 5 min before 03:35:00. Awake at 11:30.
+        Role::Suspended => vec![medium(hm(3, 35), End::Auto(hm(11, 35)))],
+        // Cut off at 02:00. Back at 02:00, it tries again within 5 min: 02:10.
+        Role::CutOff24h => vec![medium(hm(2, 10), End::Auto(DAY + hm(2, 10)))],
+        // Awake 05:01 to 05:04, 05:16 to 05:19 and so on: silent at 05:15 and 05:25 (6 min), heard at
+        // 05:35, and the same every half hour until 11:01.
+        Role::Standby => (0..12)
+            .map(|turn| hm(5, 15 + 30 * turn))
+            .map(|at| medium(at, End::Auto(at + hm(0, 20))))
+            .collect(),
+        _ => vec![],
+    }
+}
+
+/// Refused positions, at ingest; the second cycle after the last one is clean.
+fn positions(role: Role) -> Vec<Expected> {
+    let at_ingest = |kind, severity, (from, to), end| Expected {
+        kind,
+        severity,
+        opened: (from, to),
+        end,
+    };
+    let regress = |opened, end| at_ingest(SequenceRegress, Severity::Critical, opened, end);
+    match role {
+        // The first payload of the old spool is refused, and 05:05 saw it.
+        Role::BackupRestored => {
+            vec![regress((hm(5, 1), hm(5, 1) + 16), End::Auto(hm(5, 15)))]
+        }
+        // The copy begins within 23 s with a position of the first; 15:10 saw it. From then on they
+        // take each other's epoch every 7.5 or 5 s: the fourth refusal is within a minute. The last
+        // is after 18:01, 18:10 saw it.
+        Role::TwoClones | Role::ThreeClones => {
+            let begin = hm(15, 1);
+            let cloned = (begin, begin + 60);
+            vec![
+                regress((begin, begin + 31), End::Auto(hm(15, 20))),
+                at_ingest(AgentCloned, Severity::High, cloned, End::Auto(hm(18, 20))),
+            ]
+        }
+        _ => vec![],
+    }
 }
 
 /// The first payload after 05:01:00 is there by 05:01:16 and says the lower version: 05:05.

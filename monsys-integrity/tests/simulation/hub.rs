@@ -2,10 +2,11 @@
 
 use monsys_core::anomaly::{Anomaly, OpenAnomaly, Transition};
 use monsys_core::facts::Facts;
-use monsys_core::store::{IngestBatch, IngestFinding, IngestOutcome};
+use monsys_core::store::{FleetPresence, IngestBatch, IngestFinding, IngestOutcome};
 use monsys_core::time::Timestamp;
 use monsys_core::verdict::Verdict;
 use monsys_core::{AgentId, AnomalyKind};
+use monsys_integrity::detect::agent_silent;
 use monsys_integrity::stalled::Omissions;
 use monsys_integrity::{Config, Cycle, Report, reconcile, run_all, stalled};
 
@@ -43,6 +44,13 @@ pub(crate) struct Judged {
     pub(crate) n_undecided_open: u64,
     /// Other verdicts that said nothing.
     pub(crate) n_undecided: u64,
+}
+
+/// Leaves silence out of a cycle in which the fleet is silent, as the worker does.
+pub(crate) fn heeding(config: &Config, presence: FleetPresence) -> Config {
+    let mut config = config.clone();
+    agent_silent::heed_fleet(&mut config, presence);
+    config
 }
 
 /// Decides what the hub finds of itself: the cycles that nobody ran.

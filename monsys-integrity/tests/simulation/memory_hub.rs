@@ -15,9 +15,10 @@ use monsys_core::store::{
 };
 use monsys_core::time::{Span, Timestamp};
 use monsys_core::{AgentId, AnomalyKind};
+use monsys_integrity::detect::agent_silent::fleet_bounds;
 use monsys_integrity::{Config, Cycle};
 
-use crate::hub::{Hub, ITSELF, Judged, judge, judge_itself};
+use crate::hub::{Hub, ITSELF, Judged, heeding, judge, judge_itself};
 use crate::ring_hub::PERSON;
 
 /// The hub.
@@ -115,6 +116,9 @@ impl Hub for MemoryHub {
             .take_lease(HOLDER, cycle.now, Span::from_secs(300));
         let lease = answer(lease).expect("a free lease");
         assert_eq!(lease.previous_cycle, cycle.previous);
+        let (heard, silent) = fleet_bounds(config, cycle.now);
+        let presence = answer(self.store.presence(self.tenant, heard, silent));
+        let config = &heeding(config, presence);
         let read = || {
             let page = self
                 .store

@@ -6,13 +6,16 @@ use monsys_core::anomaly::{Anomaly, Closed, OpenAnomaly, Resolution, Transition}
 use monsys_core::facts::{ClockReading, Facts, Version, VersionFacts};
 use monsys_core::id::{AnomalyId, TenantId, UserId};
 use monsys_core::position::{Admission, ContentHash, Position, PositionSet};
-use monsys_core::store::{IngestBatch, IngestFinding, IngestOutcome, Payload, SignatureStatus};
+use monsys_core::store::{
+    FleetPresence, IngestBatch, IngestFinding, IngestOutcome, Payload, SignatureStatus,
+};
 use monsys_core::time::{Span, Timestamp};
 use monsys_core::{AgentId, AnomalyKind};
+use monsys_integrity::detect::agent_silent::fleet_bounds;
 use monsys_integrity::ring::Ring;
 use monsys_integrity::{Config, Cycle};
 
-use crate::hub::{Hub, ITSELF, Judged, judge, judge_itself};
+use crate::hub::{Hub, ITSELF, Judged, heeding, judge, judge_itself};
 
 /// The hub.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ struct Agent {
     contents: BTreeMap<Position, (Timestamp, u64)>,
     ring: Ring,
     version: VersionFacts,
+    last_seen_at: Option<Timestamp>,
     last_verified_at: Option<Timestamp>,
     open: Vec<OpenAnomaly>,
 }
@@ -49,6 +53,16 @@ impl RingHub {
 
     fn agent(&mut self, agent: AgentId) -> &mut Agent {
         self.agents.get_mut(&agent).expect("an enrolled agent")
+    }
+
+    fn presence(&self, config: &Config, now: Timestamp) -> FleetPresence {
+        let (heard_since, silent_since) = fleet_bounds(config, now);
+        let seen = self.agents.values().filter_map(|agent| agent.last_seen_at);
+        let heard = seen.filter(|at| *at > heard_since);
+        FleetPresence {
+            n_heard: heard.clone().count() as u64,
+            n_silent: heard.filter(|at| *at <= silent_since).count() as u64,
+        }
     }
 
     fn open(&mut self, agent: AgentId) -> &mut Vec<OpenAnomaly> {
@@ -147,6 +161,7 @@ impl Hub for RingHub {
             contents: BTreeMap::new(),
             ring: Ring::new(),
             version: VersionFacts::default(),
+            last_seen_at: None,
             last_verified_at: None,
             open: Vec::new(),
         };
@@ -172,6 +187,7 @@ impl Hub for RingHub {
         };
         let kept = (batch.received_at, number(batch.content));
         agent.contents.insert(batch.position, kept);
+        agent.last_seen_at = Some(batch.received_at);
         if batch.signature == SignatureStatus::Verified {
             agent.last_verified_at = Some(batch.received_at);
             agent.note_version(batch, fills_gap);
@@ -216,6 +232,7 @@ impl Hub for RingHub {
                 agent.contents.retain(|_, (at, _)| *at >= since);
             }
         }
+        let config = &heeding(config, self.presence(config, cycle.now));
         let page: Vec<Facts<'_>> = self
             .agents
             .iter_mut()

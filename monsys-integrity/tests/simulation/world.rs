@@ -1,13 +1,15 @@
 //! The run: one queue of events in the order of the hub's clock.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
-use monsys_core::anomaly::Anomaly;
+use monsys_core::anomaly::{Anomaly, Finding};
 use monsys_core::id::TenantId;
+use monsys_core::position::Position;
 use monsys_core::store::{IngestFinding, IngestOutcome};
 use monsys_core::{AgentId, AnomalyKind, Timestamp};
-use monsys_integrity::detect::{signature_invalid, unsigned_payload};
+use monsys_integrity::detect::agent_cloned::{self, Interleaving};
+use monsys_integrity::detect::{sequence_regress, signature_invalid, unsigned_payload};
 use monsys_integrity::{Config, Cycle, Report, finding_signal};
 
 use crate::draw::Draw;
@@ -102,6 +104,8 @@ struct World<'a, H> {
     n_queued: u64,
     now_us: i64,
     previous: Option<Timestamp>,
+    /// Agents of which positions were refused lately.
+    refused: BTreeMap<AgentId, Interleaving>,
     counts: Counts,
     reports: Vec<Report>,
 }
@@ -116,6 +120,7 @@ impl<'a, H: Hub> World<'a, H> {
             n_queued: 0,
             now_us: 0,
             previous: None,
+            refused: BTreeMap::new(),
             counts: Counts::default(),
             reports: Vec::new(),
         };
@@ -205,6 +210,7 @@ impl<'a, H: Hub> World<'a, H> {
         let batch = own.request(record, sent_us, now_us);
         let outcome = self.hub.commit(batch);
         self.counts.count(outcome);
+        let position = (batch.position, batch.sent_at);
         if outcome == IngestOutcome::Accepted {
             self.counts.n_late += u64::from(batch.is_late());
             if is_kept {
@@ -212,6 +218,9 @@ impl<'a, H: Hub> World<'a, H> {
                 own.recorded.push(copy);
             }
         }
+        let agent = own.agent;
+        self.heed_position(agent, position, outcome);
+        let own = &mut self.installed[n];
         if is_lost {
             // The hub has it, and the agent does not know.
             self.counts.n_lost += 1;
@@ -223,6 +232,56 @@ impl<'a, H: Hub> World<'a, H> {
             self.push(now_us + 2 * SECOND, Event::Again(n));
         }
         self.wait(n, wait_us);
+    }
+
+    /// Records what a refused position reveals, as the hub does at ingest.
+    fn heed_position(
+        &mut self,
+        agent: AgentId,
+        (position, sent_at): (Position, Timestamp),
+        outcome: IngestOutcome,
+    ) {
+        let (config, now) = (&self.plan.config, at(self.now_us));
+        let is_replay = outcome == IngestOutcome::Replay;
+        if is_replay && config.is_on(AnomalyKind::SequenceRegress) {
+            self.record(agent, sequence_regress::finding(position));
+        }
+        if !config.is_on(AnomalyKind::AgentCloned) {
+            return;
+        }
+        let turns = self.refused.get_mut(&agent);
+        if outcome == IngestOutcome::Accepted {
+            turns.into_iter().for_each(Interleaving::accepted);
+            return;
+        }
+        let is_refused = is_replay || matches!(outcome, IngestOutcome::StaleEpoch { .. });
+        if !is_refused || !agent_cloned::is_fresh(config, sent_at, now) {
+            return;
+        }
+        match turns {
+            Some(turns) => {
+                let found = turns.refused(config, now);
+                found
+                    .into_iter()
+                    .for_each(|found| self.record(agent, found));
+            }
+            None => {
+                self.refused.insert(agent, Interleaving::begin(now));
+            }
+        }
+    }
+
+    fn record(&mut self, agent: AgentId, finding: Finding) {
+        let now = at(self.now_us);
+        let signal = finding_signal(agent, &finding, now);
+        self.hub.record(&IngestFinding {
+            tenant: TENANT,
+            agent,
+            at: now,
+            occurrences: 1,
+            finding,
+            signal,
+        });
     }
 
     fn wait(&mut self, n: usize, wait_us: i64) {
@@ -269,16 +328,9 @@ impl<'a, H: Hub> World<'a, H> {
                 return self.next_turn(n, turn, (from_s, to_s));
             }
         };
-        let signal = finding_signal(own.agent, &finding, now);
+        let agent = own.agent;
         self.counts.n_forged += 1;
-        self.hub.record(&IngestFinding {
-            tenant: TENANT,
-            agent: own.agent,
-            at: now,
-            occurrences: 1,
-            finding,
-            signal,
-        });
+        self.record(agent, finding);
         self.next_turn(n, turn, (from_s, to_s));
     }
 
