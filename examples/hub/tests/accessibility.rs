@@ -20,11 +20,14 @@ fn axe_core_finds_nothing_serious_on_any_page() {
     browser.log_in(&data, &hub);
     close_one(&data, &hub, &browser);
     let agent_page = format!("/agents/{}", agent.id);
+    let anomaly_page = format!("/integrity/{}", id_of(&data, "signature_invalid"));
     let pages = [
         "/overview",
         "/insights",
         "/integrity",
         "/integrity?state=resolved",
+        "/integrity?tick=all",
+        &anomaly_page,
         "/integrity?kind=cadence_anomaly",
         &agent_page,
         "/login?notice=logged-out",
@@ -130,11 +133,16 @@ fn fleet_with_findings() -> (DataDir, Hub, TestAgent) {
 /// Whoever is logged in resolves a finding.
 fn close_one(data: &DataDir, hub: &Hub, browser: &Browser) {
     let person = Person::with_cookie("monsys", &browser.cookie("monsys"));
-    let sql = "SELECT id FROM integrity_anomalies WHERE kind = 'version_downgrade'";
-    let id: String = support::store::rows(data, sql, [], |row| row.get(0)).remove(0);
+    let id = id_of(data, "version_downgrade");
     let path = format!("/api/v1/integrity/anomalies/{id}/resolve");
     let note = json!({"note": "the key was changed"}).to_string();
     assert_eq!(person.post(hub, &path, &note, &[]).status, 200);
+}
+
+/// The identifier of the anomaly of a kind.
+fn id_of(data: &DataDir, kind: &str) -> String {
+    let sql = "SELECT id FROM integrity_anomalies WHERE kind = ?1";
+    support::store::rows(data, sql, [kind], |row| row.get(0)).remove(0)
 }
 
 fn emit_signals(data: &DataDir, agent: &TestAgent) {
