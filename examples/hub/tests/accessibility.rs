@@ -3,6 +3,7 @@
 
 mod support;
 
+use monsys_core::time::Span;
 use serde_json::{Value, json};
 
 use support::axe::{Axe, Verdict};
@@ -18,17 +19,18 @@ fn axe_core_finds_nothing_serious_on_any_page() {
     };
     let (data, hub, agent) = fleet_with_findings();
     browser.log_in(&data, &hub);
-    close_one(&data, &hub, &browser);
+    let [closed, held] = close_one_and_hold_one(&data, &hub, &browser);
     let agent_page = format!("/agents/{}", agent.id);
-    let anomaly_page = format!("/integrity/{}", id_of(&data, "signature_invalid"));
     let pages = [
         "/overview",
         "/insights",
         "/integrity",
         "/integrity?state=resolved",
-        "/integrity?tick=all",
-        &anomaly_page,
         "/integrity?kind=cadence_anomaly",
+        "/integrity?tick=all",
+        "/integrity?tick=all&attention=snoozed",
+        &closed,
+        &held,
         &agent_page,
         "/login?notice=logged-out",
         "/nowhere",
@@ -130,19 +132,27 @@ fn fleet_with_findings() -> (DataDir, Hub, TestAgent) {
     (data, hub, agent)
 }
 
-/// Whoever is logged in resolves a finding.
-fn close_one(data: &DataDir, hub: &Hub, browser: &Browser) {
+/// Whoever is logged in resolves one finding, and acknowledges and snoozes another. Returns their
+/// pages.
+fn close_one_and_hold_one(data: &DataDir, hub: &Hub, browser: &Browser) -> [String; 2] {
     let person = Person::with_cookie("monsys", &browser.cookie("monsys"));
-    let id = id_of(data, "version_downgrade");
-    let path = format!("/api/v1/integrity/anomalies/{id}/resolve");
-    let note = json!({"note": "the key was changed"}).to_string();
-    assert_eq!(person.post(hub, &path, &note, &[]).status, 200);
-}
-
-/// The identifier of the anomaly of a kind.
-fn id_of(data: &DataDir, kind: &str) -> String {
-    let sql = "SELECT id FROM integrity_anomalies WHERE kind = ?1";
-    support::store::rows(data, sql, [kind], |row| row.get(0)).remove(0)
+    let id_of = |kind: &str| -> String {
+        let sql = format!("SELECT id FROM integrity_anomalies WHERE kind = '{kind}'");
+        support::store::rows(data, &sql, [], |row| row.get(0)).remove(0)
+    };
+    let act = |id: &str, what: &str, body: &Value| {
+        let path = format!("/api/v1/integrity/anomalies/{id}/{what}");
+        let answer = person.post(hub, &path, &body.to_string(), &[]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let closed = id_of("version_downgrade");
+    act(&closed, "resolve", &json!({"note": "the key was changed"}));
+    let held = id_of("signature_invalid");
+    act(&held, "acknowledge", &json!({"reason": "the old disk"}));
+    let until = support::now().saturating_add(Span::from_secs(3_600));
+    let snooze = json!({"reason": "until Monday", "until": until.to_rfc3339()});
+    act(&held, "snooze", &snooze);
+    [closed, held].map(|id| format!("/integrity/{id}"))
 }
 
 fn emit_signals(data: &DataDir, agent: &TestAgent) {
