@@ -176,6 +176,21 @@ fn what_went_wrong_in_the_last_cycle_is_shown() {
 }
 
 #[test]
+fn what_the_hub_says_of_itself_leads_to_a_page_that_is_there() {
+    let mut own = row(1, "monsys-hub", false);
+    own.anomaly.agent = AgentId::of_hub(own.anomaly.tenant);
+    let hub = own.anomaly.agent;
+    for html in [
+        list(std::slice::from_ref(&own), OPEN, Access::Admin),
+        alone(&own, &[], Access::Admin),
+    ] {
+        let link = format!("href=\"/integrity?state=all&#38;agent_id={hub}\">monsys-hub</a>");
+        assert!(html.contains(&link), "{html}");
+        assert!(!html.contains(&format!("/agents/{hub}")));
+    }
+}
+
+#[test]
 fn a_cycle_that_runs_and_what_came_of_asking_for_one_are_told() {
     let page = AnomalyPage {
         rows: Vec::new(),
