@@ -250,6 +250,20 @@ pub struct WindowView<'a> {
     pub n_not_finite: usize,
 }
 
+impl From<WindowView<'_>> for MetricWindow {
+    /// Copies the columns. What a view only repeats or has counted is left out, so that a window is
+    /// the same wherever it was kept.
+    fn from(view: WindowView<'_>) -> Self {
+        Self {
+            bounds: view.bounds,
+            arrivals: view.arrivals,
+            cpu_usage_percent: view.cpu_usage_percent.into(),
+            gaps_us: view.gaps_us.into(),
+            n_not_finite: view.n_not_finite,
+        }
+    }
+}
+
 /// The newest readings of a device clock, in receive order, however old.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClockFacts {
@@ -284,6 +298,16 @@ pub struct ClockView<'a> {
     pub offsets_ms: &'a [i64],
     /// How many of them came from a known backlog.
     pub n_spooled: usize,
+}
+
+impl From<ClockView<'_>> for ClockFacts {
+    /// Copies the column.
+    fn from(view: ClockView<'_>) -> Self {
+        Self {
+            offsets_ms: view.offsets_ms.into(),
+            n_spooled: view.n_spooled,
+        }
+    }
 }
 
 /// A version as sent, and what could be read of it. It is read once, when it is loaded.

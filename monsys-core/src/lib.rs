@@ -39,6 +39,7 @@ pub mod endpoint;
 pub mod facts;
 pub mod id;
 pub mod json;
+pub mod kind_set;
 pub mod ledger;
 pub mod limit;
 pub mod manual;

@@ -139,6 +139,11 @@ fn every_pure_crate_says_what_it_does_not_know() {
 }
 
 #[test]
+fn each_of_the_32_decisions_about_the_integrity_document_has_a_test_named_after_it() {
+    tree::none(layout::decision_findings(&tree::rust_files()));
+}
+
+#[test]
 fn unsafe_code_is_forbidden_everywhere() {
     let mut findings = layout::workspace_lint_findings(&file("Cargo.toml"));
     for (folder, text) in member_manifests() {

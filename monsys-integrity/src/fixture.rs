@@ -50,7 +50,9 @@ pub(crate) fn unknown() -> AgentFacts {
 
 /// An agent that measured, signed and sent every 15 s for an hour.
 pub(crate) fn honest() -> AgentFacts {
-    let cpu: Vec<f64> = (0..240_i32).map(|i| 4.2 + f64::from(i * i % 17)).collect();
+    // No value comes twice, as with real ones that are not rounded.
+    let cpu = (0..240_i32).map(|i| 4.2 + f64::from(i * i % 17) + f64::from(i) * 0.013);
+    let cpu: Vec<f64> = cpu.collect();
     AgentFacts {
         window: window_of(&cpu),
         clock: ClockFacts::from_readings(clock_of(&[-120; 20])),

@@ -2,7 +2,7 @@
 //!
 //! What: a failure is recorded, which opens an anomaly or counts on the open one; a pass resolves
 //! the open one; "not enough to say" changes nothing, so that missing data never opens and never
-//! resolves (decision 12). What not: carrying the step out; a store does that, and closes nothing
+//! resolves (decision 12). What latches is left open by a pass ([`Config::is_latched`]). What not: carrying the step out; a store does that, and closes nothing
 //! that was seen since the facts were read. Cost: a look at the few open anomalies.
 
 use monsys_core::AnomalyKind;
@@ -11,6 +11,7 @@ use monsys_core::facts::Facts;
 use monsys_core::time::Timestamp;
 use monsys_core::verdict::Verdict;
 
+use crate::config::Config;
 use crate::signal::{finding_signal, resolved_signal};
 
 /// Decides what follows from the verdict of one detector.
@@ -18,6 +19,7 @@ pub fn transition(
     facts: &Facts<'_>,
     kind: AnomalyKind,
     verdict: Verdict,
+    config: &Config,
     now: Timestamp,
 ) -> Option<Transition> {
     match verdict {
@@ -32,6 +34,9 @@ pub fn transition(
         }
         Verdict::Pass => {
             let open = facts.open.iter().find(|a| a.kind == kind)?;
+            if config.is_latched(open) {
+                return None;
+            }
             let signal = resolved_signal(facts.agent, kind, now);
             Some(Transition::Resolve {
                 id: open.id,
@@ -76,7 +81,7 @@ mod tests {
             };
             let verdict = Verdict::Fail(unsigned_payload::pinned_but_absent());
             assert_eq!(
-                transition(&facts.view(), KIND, verdict, NOW),
+                transition(&facts.view(), KIND, verdict, &Config::standard(), NOW),
                 Some(expected)
             );
         }
@@ -91,12 +96,44 @@ mod tests {
             signal: resolved_signal(facts.agent, KIND, NOW),
         };
         assert_eq!(
-            transition(&facts.view(), KIND, Verdict::Pass, NOW),
+            transition(&facts.view(), KIND, Verdict::Pass, &Config::standard(), NOW),
             Some(expected)
         );
-        assert_eq!(transition(&honest().view(), KIND, Verdict::Pass, NOW), None);
+        assert_eq!(
+            transition(
+                &honest().view(),
+                KIND,
+                Verdict::Pass,
+                &Config::standard(),
+                NOW
+            ),
+            None
+        );
         let other = with_open(AnomalyKind::ClockDrift);
-        assert_eq!(transition(&other.view(), KIND, Verdict::Pass, NOW), None);
+        assert_eq!(
+            transition(&other.view(), KIND, Verdict::Pass, &Config::standard(), NOW),
+            None
+        );
+    }
+
+    #[test]
+    fn a_pass_leaves_open_what_latches() {
+        let strict = Config::strict();
+        for (kind, is_latched) in [
+            (AnomalyKind::SignatureInvalid, true),
+            (AnomalyKind::UnsignedPayload, true),
+            (AnomalyKind::VersionDowngrade, true),
+            (AnomalyKind::ClockDrift, false),
+            (AnomalyKind::AgentSilent, false),
+        ] {
+            let facts = with_open(kind);
+            let step = transition(&facts.view(), kind, Verdict::Pass, &strict, NOW);
+            assert_eq!(step.is_none(), is_latched, "{kind}");
+        }
+        let mut medium = with_open(KIND);
+        medium.open[0].severity = monsys_core::Severity::Medium;
+        let step = transition(&medium.view(), KIND, Verdict::Pass, &strict, NOW);
+        assert!(step.is_some(), "no key was pinned, and nothing to protect");
     }
 
     #[test]
@@ -110,7 +147,13 @@ mod tests {
         ] {
             for facts in [honest(), with_open(KIND)] {
                 assert_eq!(
-                    transition(&facts.view(), KIND, Verdict::Insufficient(reason), NOW),
+                    transition(
+                        &facts.view(),
+                        KIND,
+                        Verdict::Insufficient(reason),
+                        &Config::standard(),
+                        NOW
+                    ),
                     None
                 );
             }

@@ -5,6 +5,9 @@
 //! come in the order of the page and, within an agent, of the integrity document. What not: reading
 //! the page and writing the steps. Cost: linear in the page.
 //!
+//! Kinds that are off ([`Config::is_on`]) are not looked for and have no line in the report. What is
+//! open of them is left open: whether it would pass, nobody has looked.
+//!
 //! A detector that panics is an outcome of its own: it opens nothing, resolves nothing, is counted
 //! and named, and the other detectors of that agent still run. Catching a panic needs `std`, which
 //! this crate has not, so the caller brings it ([`reconcile_guarded`]).
@@ -83,7 +86,7 @@ impl Tally {
     }
 }
 
-/// Judges a page of agents with the detectors of the integrity document.
+/// Judges a page of agents with every detector that is on.
 ///
 /// A detector that panics takes the caller with it; [`reconcile_guarded`] is for programs that must
 /// go on.
@@ -118,21 +121,22 @@ pub fn reconcile_guarded<'a, F: Into<Facts<'a>>>(
     cycle: Cycle,
     mut guard: impl FnMut(&dyn Fn() -> Verdict) -> Result<Verdict, String>,
 ) -> Report {
+    let on = || table.iter().filter(|d| config.is_on(d.kind));
     let mut report = Report {
         transitions: Vec::new(),
         n_evaluated: 0,
-        tallies: table.iter().map(|d| Tally::of(d.kind)).collect(),
+        tallies: on().map(|d| Tally::of(d.kind)).collect(),
         errors: Vec::new(),
     };
     for facts in page {
         let facts = facts.into();
         report.n_evaluated += 1;
-        for (tally, detector) in report.tallies.iter_mut().zip(table) {
+        for (tally, detector) in report.tallies.iter_mut().zip(on()) {
             let kind = detector.kind;
             match guard(&|| (detector.check)(&facts, config, cycle)) {
                 Ok(verdict) => {
                     tally.count(&verdict);
-                    let step = lifecycle::transition(&facts, kind, verdict, cycle.now);
+                    let step = lifecycle::transition(&facts, kind, verdict, config, cycle.now);
                     report.transitions.extend(step);
                 }
                 Err(message) => {

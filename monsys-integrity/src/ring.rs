@@ -64,6 +64,8 @@ pub struct Ring {
     n_offsets: usize,
     first_at: Timestamp,
     last_at: Timestamp,
+    /// What was received until then has left for its age; an earlier hour would hold some of it.
+    aged_until: Timestamp,
     is_last_spooled: bool,
     is_ordered: bool,
 }
@@ -103,6 +105,7 @@ impl Ring {
             n_offsets: 0,
             first_at: Timestamp::MIN,
             last_at: Timestamp::MIN,
+            aged_until: Timestamp::MIN,
             is_last_spooled: false,
             is_ordered: true,
         }
@@ -149,13 +152,19 @@ impl Ring {
 
     /// Lets go what lies outside (now − 1 h, now] and borrows the rest.
     ///
-    /// `None` when a metric came out of order or after `now`: the hub's clock went back.
+    /// `None` when a metric came out of order or after `now`, or what the hour before `now` holds was
+    /// let go for a later one: the hub's clock went back. An agent of which nothing is left gives its
+    /// memory back.
     pub fn view(&mut self, now: Timestamp) -> Option<View<'_>> {
-        if !self.is_ordered || self.last_at > now {
+        let bounds = WindowBounds::hour_before(now);
+        if !self.is_ordered || self.last_at > now || bounds.from < self.aged_until {
             return None;
         }
-        let bounds = WindowBounds::hour_before(now);
         self.evict_outside(bounds);
+        if self.is_empty() && self.start > 0 {
+            (self.cpu_usage_percent, self.gaps_us) = (Vec::new(), Vec::new());
+            self.start = 0;
+        }
         let arrivals = (!self.is_empty()).then_some(Arrivals {
             first: self.first_at,
             last: self.last_at,
@@ -198,6 +207,7 @@ impl Ring {
 
     fn evict_outside(&mut self, bounds: WindowBounds) {
         while !self.is_empty() && self.first_at <= bounds.from {
+            self.aged_until = bounds.from;
             self.evict_first();
         }
     }

@@ -106,6 +106,26 @@ fn a_ring_says_nothing_once_the_clock_of_the_hub_went_back() {
 }
 
 #[test]
+fn a_ring_says_nothing_of_an_hour_before_the_one_it_showed() {
+    let metrics: Vec<Metric> = (0..300)
+        .map(|i| metric(T0 - (300 - i) * 15_000_000, 4.20))
+        .collect();
+    let mut ring = assert_same(&metrics, at(T0));
+    assert!(ring.view(at(T0 - 1)).is_none());
+    assert_eq!(
+        ring.view(at(T0)).map(shown),
+        Some(shown_by_rows(&metrics, at(T0)))
+    );
+    // Where the later hour let nothing go, the one before is still there.
+    let mut ring = assert_same(&metrics[61..], at(T0));
+    let before = at(T0 - 14_000_000);
+    assert_eq!(
+        ring.view(before).map(shown),
+        Some(shown_by_rows(&metrics[61..], before))
+    );
+}
+
+#[test]
 fn silence_empties_the_window_and_keeps_the_clock() {
     let metrics: Vec<Metric> = (0..60)
         .map(|i| metric(T0 - (60 - i) * 15_000_000, 4.20))

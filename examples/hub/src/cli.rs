@@ -313,7 +313,7 @@ pub(crate) enum IntegrityCommand {
     /// of the cycle, which is then not run. With --json one object: `at` (when it began),
     /// `took_ms`, `evaluated` (agents judged), `transitions` (verdicts stored), `opened` and
     /// `resolved` (anomalies), `missed` (cycles that should have run before and did not),
-    /// `failed_agents`, `failed_pages`, `lost_lease` (another hub took over), and `faults`, the
+    /// `failed_agents`, `failed_pages`, `lost_lease` (before the end), and `faults`, the
     /// first of what failed: `agent_id`, `kind` (null: not judged at all), `message`.
     Run {
         #[command(flatten)]

@@ -149,12 +149,12 @@ fn an_agent_whose_facts_cannot_be_read_hides_nobody() {
     let (data, _hub, agents) = fallen_back(&["a", "b", "c", "d", "e"]);
     let bad = &agents[2];
     let garbage = data.database().map_or("nonsense", |_| "infinity");
+    // In its own row and in those of its metrics.
     let spoil = |at: &str| {
         let id = bad.id;
-        change(
-            &data,
-            &format!("UPDATE metrics SET captured_at = '{at}' WHERE agent_id = '{id}'"),
-        );
+        let own = format!("UPDATE agents SET last_verified_at = '{at}' WHERE id = '{id}'");
+        let metrics = format!("UPDATE metrics SET captured_at = '{at}' WHERE agent_id = '{id}'");
+        change(&data, &format!("{own}; {metrics}"));
     };
     spoil(garbage);
     let report = incomplete_cycle(&data);
@@ -200,6 +200,46 @@ fn an_agent_whose_facts_cannot_be_read_hides_nobody() {
     );
     assert_eq!(n_downgrades(&data, bad), 1);
     assert_eq!(stalls(&data)[0].resolution.as_deref(), Some("auto"));
+}
+
+/// What a damaged block of the disk does, which nobody can order: reading the metrics of one agent
+/// ends with an internal error, which is told as if the database were away.
+#[test]
+fn an_agent_whose_rows_are_damaged_on_the_disk_hides_nobody() {
+    let Some(data) = DataDir::on_postgres() else {
+        return;
+    };
+    data.add_org("acme");
+    let hub = Hub::start(&data);
+    add_silent_agents(&data, 600);
+    let agents: Vec<_> = ["a", "b", "c"].map(|name| data.enrol("acme", name)).into();
+    for agent in &agents {
+        agent.report(&hub, (1, 1), 1.0, "0.2.0");
+        agent.report(&hub, (1, 2), 2.0, "0.1.9");
+    }
+    let bad = &agents[1];
+    change(
+        &data,
+        &format!(
+            "CREATE FUNCTION damaged(agent uuid) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
+             IF agent = '{}' THEN RAISE EXCEPTION 'invalid page' USING ERRCODE = 'XX001'; END IF; \
+             RETURN true; END $$; \
+             CREATE POLICY damaged ON metrics AS RESTRICTIVE FOR SELECT USING (damaged(agent_id))",
+            bad.id
+        ),
+    );
+    let report = incomplete_cycle(&data);
+    assert_eq!(
+        (&report["evaluated"], &report["failed_agents"]),
+        (&json!(602), &json!(1)),
+        "{report}"
+    );
+    assert_eq!(report["failed_pages"], 0);
+    assert_eq!(report["faults"][0]["agent_id"], bad.id.to_string());
+    for agent in &agents {
+        let expected = usize::from(agent.id != bad.id);
+        assert_eq!(n_downgrades(&data, agent), expected, "{}", agent.name);
+    }
 }
 
 #[test]
@@ -272,12 +312,15 @@ fn a_hub_that_slept_three_hours_says_so_once_and_the_next_cycle_resolves_it() {
     assert_eq!(listed["items"][0]["summary"], stall.summary.as_str());
     let page = admin.get(&hub, "/integrity");
     assert!(page.body.contains(&stall.summary), "{}", page.body);
-    let of_hub = format!(
-        "/api/v1/signals?key=integrity.detector_stalled&subject_id={}",
-        listed["items"][0]["agent_id"].as_str().unwrap()
-    );
+    let of_hub = listed["items"][0]["agent_id"].as_str().unwrap();
+    let followed = admin.get(&hub, &format!("/agents/{of_hub}"));
+    let to_listing = followed.header("location").unwrap();
+    let listing = admin.get(&hub, to_listing);
+    assert!(listing.body.contains(&stall.summary), "{to_listing}");
+    let of_hub = format!("/api/v1/signals?key=integrity.detector_stalled&subject_id={of_hub}");
     let signals = admin.get(&hub, &of_hub).json();
     assert_eq!(signals["items"][0]["severity"], "medium", "{signals}");
+    await_end(&hub, &admin);
     data.cycle();
     let [resolved] = <[Stall; 1]>::try_from(stalls(&data)).unwrap();
     assert_eq!(
@@ -421,6 +464,14 @@ fn press(hub: &Hub, who: &Person) -> Pressed {
     Pressed(who.post_form(hub, "/integrity/run", &form))
 }
 
+/// Waits until the hub runs no cycle.
+fn await_end(hub: &Hub, who: &Person) {
+    poll("the end of the cycle", PATIENCE, || {
+        let summary = who.get(hub, "/api/v1/integrity/summary").json();
+        summary["running_cycle"].is_null().then_some(())
+    });
+}
+
 #[test]
 fn an_administrator_runs_a_cycle_from_the_page() {
     let (data, hub, agents) = fallen_back(&["a"]);
@@ -430,10 +481,7 @@ fn an_administrator_runs_a_cycle_from_the_page() {
     poll("the finding", PATIENCE, || {
         (n_downgrades(&data, &agents[0]) == 1).then_some(())
     });
-    poll("the end", PATIENCE, || {
-        let summary = admin.get(&hub, "/api/v1/integrity/summary").json();
-        summary["running_cycle"].is_null().then_some(())
-    });
+    await_end(&hub, &admin);
     assert_eq!(n_cycles(&data), 1);
     assert_eq!(
         press(&hub, &admin).word(),

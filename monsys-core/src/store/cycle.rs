@@ -21,8 +21,19 @@ pub struct Lease {
 pub struct FactsPage {
     /// The agents in order of their identifiers.
     pub agents: Vec<AgentFacts>,
-    /// Where the next page begins; `None` when this was the last.
+    /// Where the next page begins; `None` when this was the last. After a full one it may be empty.
     pub next: Option<AgentId>,
+}
+
+impl FactsPage {
+    /// Makes the page of at most `n_agents` that holds these. A store does not look at the agent
+    /// after the last to find out whether there is one: what is wrong with that one would hide the
+    /// last.
+    pub fn of(agents: Vec<AgentFacts>, n_agents: u32) -> Self {
+        let is_full = u32::try_from(agents.len()).is_ok_and(|n| n >= n_agents);
+        let next = agents.last().filter(|_| is_full).map(|facts| facts.agent);
+        Self { agents, next }
+    }
 }
 
 /// What a cycle writes for one page.

@@ -18,6 +18,12 @@ const TOP_LEVEL: [&str; 12] = [
     "monsys-wire",
 ];
 
+/// Where most of them are tested.
+const DECISIONS: &str = "monsys-integrity/tests/decisions.rs";
+
+/// How many decisions the notes about the integrity document list.
+const N_DECISIONS: u32 = 32;
+
 const SECTION: &str = "//! # What this crate does not know";
 
 /// Names at the top that are not on the list, and names of the list that are not there.
@@ -104,6 +110,21 @@ pub(crate) fn clock_lint_findings(config: &File) -> Vec<Finding> {
         .collect()
 }
 
+/// A decision about the integrity document without a test whose name begins with its number.
+pub(crate) fn decision_findings(files: &[File]) -> Vec<Finding> {
+    let is_tested = |number: u32| {
+        let name = format!("#[test]\nfn decision_{number:02}_");
+        let tests = files.iter().filter(|file| file.is_test());
+        tests.into_iter().any(|file| file.text.contains(&name))
+    };
+    let missing = (1..=N_DECISIONS).filter(|number| !is_tested(*number));
+    let finding = |number| {
+        let text = format!("decision {number} has no test named `decision_{number:02}_…`");
+        Finding::new(DECISIONS, 1, "decisions", text)
+    };
+    missing.map(finding).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +143,23 @@ mod tests {
         names.push("docs".to_owned());
         assert_eq!(top_level_findings(&names)[0].path, "docs");
         assert_eq!(top_level_findings(&names[1..12])[0].path, "Cargo.lock");
+    }
+
+    #[test]
+    fn a_decision_without_a_test_of_its_own_is_caught() {
+        let test = |number: u32| format!("#[test]\nfn decision_{number:02}_holds() {{}}\n");
+        let all: String = (1..=32).map(test).collect();
+        let of = |path: &str, text: &str| decision_findings(&[File::new(path, text)]).len();
+        assert_eq!(of("a/tests/decisions.rs", &all), 0);
+        assert_eq!(of("a/src/decisions.rs", &all), 32, "no test of the outside");
+        assert_eq!(of("a/tests/a.rs", &all.replace("_17_", "_seventeen_")), 1);
+        assert_eq!(
+            of(
+                "a/tests/a.rs",
+                &all.replace("#[test]\nfn decision_04", "fn decision_04")
+            ),
+            1
+        );
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! A detector is a function of the facts of one agent, the thresholds and the cycle. It keeps
 //! nothing between calls. Four decide from measurements; the two about signatures are events that
 //! the hub records at ingest, and in the cycle they only say whether a whole cycle went by clean.
-//! Adding a kind is one file here and one line in [`DETECTORS`].
+//! After the kinds of the document come those that an operator turns on
+//! ([`Config::opt_in`](crate::Config::opt_in)). Adding a kind is one file here and one line in
+//! [`DETECTORS`].
 //!
 //! Each file says what an honest agent can do to trip it and what an attacker can do to pass it.
 
@@ -18,10 +20,14 @@ use crate::cycle::Cycle;
 pub mod cadence_anomaly;
 pub mod clock_drift;
 mod event;
+pub mod exact_ramp;
 pub mod flat_metrics;
+pub mod looped_recording;
+pub mod replayed_series;
 pub mod signature_invalid;
 pub mod unsigned_payload;
 pub mod version_downgrade;
+pub mod version_unparseable;
 
 /// One row of the table: a kind and the function that judges it.
 #[derive(Debug, Clone, Copy)]
@@ -40,39 +46,25 @@ impl Detector {
     }
 }
 
-/// All detectors, in the order of the integrity document.
+/// All detectors: those of the integrity document in its order, then the opt-in ones.
 pub const DETECTORS: &[Detector] = &[
-    Detector {
-        kind: AnomalyKind::UnsignedPayload,
-        check: unsigned_payload::check,
-    },
-    Detector {
-        kind: AnomalyKind::SignatureInvalid,
-        check: signature_invalid::check,
-    },
-    Detector {
-        kind: AnomalyKind::ClockDrift,
-        check: clock_drift::check,
-    },
-    Detector {
-        kind: AnomalyKind::CadenceAnomaly,
-        check: cadence_anomaly::check,
-    },
-    Detector {
-        kind: AnomalyKind::FlatMetrics,
-        check: flat_metrics::check,
-    },
-    Detector {
-        kind: AnomalyKind::VersionDowngrade,
-        check: version_downgrade::check,
-    },
+    Detector::new(AnomalyKind::UnsignedPayload, unsigned_payload::check),
+    Detector::new(AnomalyKind::SignatureInvalid, signature_invalid::check),
+    Detector::new(AnomalyKind::ClockDrift, clock_drift::check),
+    Detector::new(AnomalyKind::CadenceAnomaly, cadence_anomaly::check),
+    Detector::new(AnomalyKind::FlatMetrics, flat_metrics::check),
+    Detector::new(AnomalyKind::VersionDowngrade, version_downgrade::check),
+    Detector::new(AnomalyKind::ReplayedSeries, replayed_series::check),
+    Detector::new(AnomalyKind::LoopedRecording, looped_recording::check),
+    Detector::new(AnomalyKind::ExactRamp, exact_ramp::check),
+    Detector::new(AnomalyKind::VersionUnparseable, version_unparseable::check),
 ];
 
 /// The version of the rules, in the evidence of every finding they make. Whoever changes a rule
 /// raises it, so that an old finding can be read by the rule that made it.
 pub const RULES_VERSION: u32 = 1;
 
-/// Runs every detector over one agent, in the order of the integrity document.
+/// Runs every detector that is on over one agent, in the order of the table.
 ///
 /// ```
 /// # use monsys_core::facts::{AgentFacts, ClockFacts, MetricWindow, VersionFacts, WindowBounds};
@@ -94,6 +86,7 @@ pub fn run_all<'a>(
 ) -> impl Iterator<Item = (AnomalyKind, Verdict)> + 'a {
     DETECTORS
         .iter()
+        .filter(|d| config.is_on(d.kind))
         .map(move |d| (d.kind, (d.check)(facts, config, cycle)))
 }
 
@@ -123,13 +116,33 @@ mod tests {
     use monsys_core::time::Timestamp;
 
     #[test]
-    fn the_table_has_every_kind_once_and_in_order() {
-        assert!(DETECTORS.iter().map(|d| d.kind).eq(AnomalyKind::DOCUMENTED));
+    fn the_table_has_the_documented_kinds_in_order_and_no_kind_twice() {
+        let kinds = || DETECTORS.iter().map(|d| d.kind);
+        assert!(kinds().take(6).eq(AnomalyKind::DOCUMENTED));
+        for (i, kind) in kinds().enumerate() {
+            assert!(kinds().skip(i + 1).all(|later| later != kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_off_is_not_run() {
+        let facts = honest();
+        let facts = facts.view();
+        let kinds = |config: &Config| {
+            let judged = run_all(&facts, config, cycle());
+            judged.map(|(kind, _)| kind).collect::<alloc::vec::Vec<_>>()
+        };
+        assert_eq!(kinds(&Config::standard()), AnomalyKind::DOCUMENTED);
+        assert_eq!(kinds(&Config::strict()).len(), DETECTORS.len());
+        let mut config = Config::standard();
+        config.opt_in = config.opt_in.with(AnomalyKind::ExactRamp);
+        let on = kinds(&config);
+        assert_eq!((on.len(), on.last()), (7, Some(&AnomalyKind::ExactRamp)));
     }
 
     #[test]
     fn an_honest_agent_passes_everything() {
-        for (kind, verdict) in run_all(&honest().view(), &Config::standard(), cycle()) {
+        for (kind, verdict) in run_all(&honest().view(), &Config::strict(), cycle()) {
             assert_eq!(verdict, Verdict::Pass, "{kind}");
         }
     }
@@ -212,7 +225,7 @@ mod tests {
             previous in prop::option::of(any_time()),
             now in any_time(),
         ) {
-            for (kind, verdict) in run_all(&facts.view(), &Config::standard(), Cycle { previous, now }) {
+            for (kind, verdict) in run_all(&facts.view(), &Config::strict(), Cycle { previous, now }) {
                 if let Verdict::Fail(finding) = verdict {
                     prop_assert_eq!(finding.kind, kind);
                 }
@@ -221,12 +234,19 @@ mod tests {
 
         #[test]
         fn no_thresholds_panic(bits: u64, number: i64, count: usize) {
-            let mut config = Config::standard();
+            let mut config = Config::strict();
             config.flat_deviation_min = f64::from_bits(bits);
             config.clock_drift_ms_max = number;
             config.clock_readings = count;
             config.cadence_gaps_min = count;
             config.flat_samples_min = count;
+            config.replay_block = count % 300;
+            config.replay_distinct_min = count % 300;
+            config.loop_period_max = count;
+            config.loop_samples_min = count;
+            config.ramp_samples_min = count;
+            config.ramp_bend_max = f64::from_bits(bits);
+            config.ramp_residual_min = f64::from_bits(bits.rotate_left(17));
             config.cadence_gap_low = monsys_core::time::Span::from_micros(number);
             config.cadence_gap_high = config.cadence_gap_low;
             for (_, verdict) in run_all(&honest().view(), &config, cycle()) {

@@ -50,7 +50,7 @@ pub struct Pace {
     n_replays: u32,
     /// A payload that something on the way refused, and how often.
     foreign: Option<(u64, u32)>,
-    /// The highest number with which the sender is done.
+    /// The highest number with which the sender is done in this epoch.
     settled: u64,
 }
 
@@ -88,10 +88,9 @@ impl Pace {
                 },
             ),
             Answer::Replay => self.after_replay(number, epoch),
-            Answer::StaleEpoch { min_epoch } if min_epoch > epoch => (
-                Fate::Renumber { epoch: min_epoch },
-                self.next_failure(random),
-            ),
+            Answer::StaleEpoch { min_epoch } if min_epoch > epoch => {
+                (self.renumber(min_epoch), self.next_failure(random))
+            }
             Answer::StaleEpoch { .. } => (Fate::Kept, self.next_failure(random)),
             Answer::Denied(_) => (Fate::Kept, Pause::Clock(DENIED_PAUSE)),
             Answer::RetryAfter(Some(wait)) => (Fate::Kept, Pause::Wall(wait)),
@@ -130,12 +129,14 @@ impl Pace {
             return self.settle(number, Fate::SetAside { reason: "replay" });
         }
         self.n_replays += 1;
-        (
-            Fate::Renumber {
-                epoch: epoch.saturating_add(1),
-            },
-            Pause::None,
-        )
+        (self.renumber(epoch.saturating_add(1)), Pause::None)
+    }
+
+    /// In a new epoch nothing is settled: the freshest goes first again. A backlog payload that came
+    /// first would lie in no gap, count as live, and look like a wrong clock.
+    const fn renumber(&mut self, epoch: u64) -> Fate {
+        self.settled = 0;
+        Fate::Renumber { epoch }
     }
 
     /// A proxy's refusal is retried like silence; one that meets the same payload again and again
@@ -210,6 +211,22 @@ mod tests {
             }
         }
         assert_eq!(sent, [5, 1, 2, 6, 3, 4]);
+    }
+
+    #[test]
+    fn in_a_new_epoch_the_freshest_goes_first_again() {
+        for answer in [Answer::Replay, Answer::StaleEpoch { min_epoch: 2 }] {
+            let mut pace = Pace::default();
+            assert_eq!(pace.choose(Some(1), Some(9)), Some(9));
+            let _ = pace.decide(9, 1, Answer::Accepted, 0);
+            assert_eq!(pace.choose(Some(1), Some(8)), Some(1));
+            let (fate, _) = pace.decide(1, 1, answer, 0);
+            assert_eq!(fate, Fate::Renumber { epoch: 2 });
+            assert_eq!(pace.choose(Some(1), Some(8)), Some(8));
+            assert!(pace.is_ahead(8), "it waits for a fresh one if it is old");
+            let _ = pace.decide(8, 2, Answer::Accepted, 0);
+            assert_eq!(pace.choose(Some(1), Some(7)), Some(1));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use monsys_core::id::AgentId;
 use monsys_core::store::{AnomalyFilter, StoreError};
 use monsys_signals::{Catalog, trust};
@@ -39,6 +39,11 @@ pub(super) async fn show(
         Err(unknown) => return unusable_address(&unknown),
     };
     let (tenant, now) = (session.user.tenant, app.clock.now());
+    if id == AgentId::of_hub(tenant) {
+        // The hub sends nothing that such a page shows; what it found about itself is a listing.
+        let found = format!("/integrity?state=all&agent_id={id}");
+        return Redirect::to(&found).into_response();
+    }
     let store = app.store.as_ref();
     let read = async {
         let agent = store.agent(tenant, id, CHART_READINGS, now).await?;

@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep};
 
 use self::order::{Order, answer};
-use self::run::{LEASE_S, Run, interval};
+use self::run::{LEASE_S, Run};
 use self::upkeep::{forget_what_is_old, name_unmapped};
 use crate::app::App;
 use crate::random::random_bytes;
@@ -38,6 +38,7 @@ use crate::random::random_bytes;
 pub(crate) use self::order::Asked;
 pub(crate) use self::progress::{CycleBoard, Progress, Totals};
 pub(crate) use self::report::CycleReport;
+pub(crate) use self::run::interval;
 pub(crate) use self::upkeep::write_findings;
 
 /// Runs cycles until told to stop: those that are due, and those that are asked for.

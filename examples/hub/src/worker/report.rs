@@ -37,7 +37,7 @@ pub(crate) struct CycleReport {
     pub(crate) failed_agents: usize,
     /// Pages that could not be read or written.
     pub(crate) failed_pages: usize,
-    /// Whether another hub took the lease before the end, and runs the cycle.
+    /// Whether the lease was lost before the end; whoever has it judges all agents.
     pub(crate) lost_lease: bool,
     /// Which evaluations failed, the first ones: `{agent_id, kind, message}` each; `kind` is null
     /// where the agent was not judged at all.
@@ -119,7 +119,7 @@ impl fmt::Display for CycleReport {
             write!(f, "; not judged: {agents} agents and {pages} pages")?;
         }
         if self.lost_lease {
-            write!(f, "; another hub took the lease and goes on")?;
+            write!(f, "; the lease was lost, and whoever has it goes on")?;
         }
         for fault in &self.faults {
             let kind = fault.kind.map_or("every kind", AnomalyKind::as_str);

@@ -43,7 +43,7 @@ impl<'a> Run<'a> {
     /// Takes the lease; `None` while another hub has it.
     ///
     /// # Errors
-    /// When the lease cannot be taken or another cycle runs in this hub.
+    /// When the store does not tell who has it.
     pub(super) async fn begin(
         app: &'a App,
         holder: [u8; 16],
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
             let halt = self.judge_tenant(tenant, &mut own).await;
             report.add(&own);
             if halt == Err(Halt::LeaseLost) {
-                tracing::error!("another hub took the lease of the integrity cycle; it goes on");
+                tracing::error!("the lease of the integrity cycle is lost; whoever has it goes on");
                 report.lost_lease = true;
                 break;
             }
@@ -251,7 +251,7 @@ impl<'a> Run<'a> {
 }
 
 /// How often agents are judged.
-pub(super) const fn interval() -> Span {
+pub(crate) const fn interval() -> Span {
     Config::standard().cycle_interval
 }
 

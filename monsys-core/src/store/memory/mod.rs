@@ -329,18 +329,10 @@ impl CycleStore for InMemory {
         now: Timestamp,
     ) -> StoreFuture<'_, FactsPage> {
         let state = self.lock();
-        let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
-        let mut active = state.active_after(tenant, after);
-        let agents: Vec<_> = active
-            .by_ref()
-            .take(n_agents)
-            .map(|agent| state.facts(agent, now))
-            .collect();
-        let last = agents.last().map(|facts| facts.agent);
-        ready(Ok(FactsPage {
-            agents,
-            next: active.next().and(last),
-        }))
+        let n_most = usize::try_from(n_agents).unwrap_or(usize::MAX);
+        let active = state.active_after(tenant, after).take(n_most);
+        let agents = active.map(|agent| state.facts(agent, now)).collect();
+        ready(Ok(FactsPage::of(agents, n_agents)))
     }
 
     fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, CycleChanges> {

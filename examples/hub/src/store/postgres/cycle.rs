@@ -198,7 +198,7 @@ async fn page(
     let bounds = WindowBounds::hour_before(now);
     let clock_start = now.saturating_sub(Span::from_secs(CLOCK_READINGS_S));
     let most = i64::try_from(limit::WINDOW_SAMPLES_MAX).unwrap_or(i64::MAX);
-    let limit = i64::from(n_agents) + 1;
+    let limit = i64::from(n_agents);
     let facts: Parameters<'_> = &[
         &tenant,
         &after,
@@ -212,12 +212,9 @@ async fn page(
         .all_rows(&[(PLAN_FOR_TIMES, &[]), (FACTS, facts)])
         .await?;
     let rows = answers.into_iter().next_back().unwrap_or_default();
-    let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
-    let has_more = rows.len() > n_agents;
-    let agents = rows.iter().take(n_agents).map(|row| facts_of(row, bounds));
+    let agents = rows.iter().map(|row| facts_of(row, bounds));
     let agents = agents.collect::<Result<Vec<_>, _>>()?;
-    let next = agents.last().filter(|_| has_more).map(|facts| facts.agent);
-    Ok(FactsPage { agents, next })
+    Ok(FactsPage::of(agents, n_agents))
 }
 
 fn facts_of(row: &Row, bounds: WindowBounds) -> Result<AgentFacts, Fault> {

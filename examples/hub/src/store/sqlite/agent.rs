@@ -13,6 +13,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
 use super::column::{OrStoreError, TextColumn, bytes32, first, optional, rows, text};
+use super::rings::MetricChange;
 
 impl TextColumn for DisplayName {
     fn from_text(text: &str) -> Option<Self> {
@@ -104,7 +105,7 @@ impl AgentStore for SqliteStore {
     }
 
     fn revoke(&self, tenant: TenantId, agent: AgentId) -> StoreFuture<'_, ()> {
-        self.write(move |connection| {
+        self.write_metrics(move |connection, metrics| {
             let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, ?3) \
                        WHERE tenant_id = ?1 AND id = ?2 AND id <> tenant_id";
             let at = crate::clock::wall_now().to_rfc3339();
@@ -112,10 +113,11 @@ impl AgentStore for SqliteStore {
                 .execute(sql, params![tenant.to_string(), agent.to_string(), at])
                 .or_store_error()?;
             if changed == 0 {
-                Err(StoreError::NotFound)
-            } else {
-                Ok(())
+                return Err(StoreError::NotFound);
             }
+            let of = (tenant, agent);
+            metrics.push(MetricChange::Revoked { of });
+            Ok(())
         })
     }
 

@@ -1,5 +1,7 @@
 //! What the integrity cycle reads and writes.
 
+use std::sync::Arc;
+
 use monsys_core::anomaly::{Closed, OpenAnomaly, Resolution, Transition};
 use monsys_core::facts::{
     AgentFacts, ClockFacts, ClockReading, MetricRow, MetricWindow, VersionFacts, WindowBounds,
@@ -10,6 +12,7 @@ use monsys_core::store::{
     CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, Lease, StoreError, StoreFuture,
 };
 use monsys_core::time::{Span, Timestamp};
+use monsys_integrity::ring::Ring;
 use monsys_integrity::version;
 use rusqlite::{Connection, Row, params};
 
@@ -20,6 +23,7 @@ use super::column::{OrStoreError, first, optional, rows, text};
 use super::cycle_record::{put_record, records};
 use super::ledger::service_user;
 use super::nonce::forget_nonces;
+use super::rings::{Rings, ring_of};
 use super::signal::put_signal;
 
 impl CycleStore for SqliteStore {
@@ -112,30 +116,14 @@ impl CycleStore for SqliteStore {
         n_agents: u32,
         now: Timestamp,
     ) -> StoreFuture<'_, FactsPage> {
-        self.read(move |connection| {
-            // One read transaction: the page is a picture of one moment.
-            let snapshot = connection.unchecked_transaction().or_store_error()?;
-            let sql = "SELECT id, version, version_highest, last_verified_at FROM agents \
-                       WHERE tenant_id = ?1 AND id > ?2 AND revoked_at IS NULL \
-                       AND id <> tenant_id ORDER BY id LIMIT ?3";
-            let mut statement = snapshot.prepare_cached(sql).or_store_error()?;
-            let after = after.map(|after| after.to_string()).unwrap_or_default();
-            let parameters = params![tenant.to_string(), after, i64::from(n_agents) + 1];
-            let bounds = WindowBounds::hour_before(now);
-            let start = |row: &Row<'_>| start_of_facts(row, bounds);
-            let mut agents = rows(&mut statement, parameters, start)?;
-            let n_agents = usize::try_from(n_agents).unwrap_or(usize::MAX);
-            let has_more = agents.len() > n_agents;
-            agents.truncate(n_agents);
-            for facts in &mut agents {
-                let agent = facts.agent;
-                facts.window = window(&snapshot, tenant, agent, bounds)?;
-                facts.clock = clock_readings(&snapshot, tenant, agent, now)?;
-                facts.open = open_anomalies(&snapshot, tenant, agent)?;
-            }
-            let next = agents.last().filter(|_| has_more).map(|facts| facts.agent);
-            Ok(FactsPage { agents, next })
-        })
+        let rings = Arc::clone(&self.rings);
+        let page = Page {
+            tenant,
+            after,
+            n_agents,
+            now,
+        };
+        self.read(move |connection| page.facts(connection, Some(&rings)))
     }
 
     fn commit_cycle<'a>(&'a self, commit: &'a CycleCommit) -> StoreFuture<'a, CycleChanges> {
@@ -172,6 +160,128 @@ impl CycleStore for SqliteStore {
     }
 }
 
+/// A page of agents of which the facts are asked.
+#[derive(Clone, Copy)]
+pub(super) struct Page {
+    pub(super) tenant: TenantId,
+    pub(super) after: Option<AgentId>,
+    pub(super) n_agents: u32,
+    pub(super) now: Timestamp,
+}
+
+impl Page {
+    /// Reads the facts in one transaction, so that they are a picture of one moment; the metrics
+    /// only of agents without a ring, which get one. Without rings all is read.
+    pub(super) fn facts(
+        self,
+        connection: &Connection,
+        rings: Option<&Rings>,
+    ) -> Result<FactsPage, StoreError> {
+        let snapshot = connection.unchecked_transaction().or_store_error()?;
+        let mut held = rings.map(Rings::hold);
+        let mut agents = self.agents(&snapshot)?;
+        let mut unknown = Vec::new();
+        let is_current = held.as_mut().is_some_and(|held| held.is_current());
+        for (index, facts) in agents.iter_mut().enumerate() {
+            let of = (self.tenant, facts.agent);
+            let Some(held) = held.as_mut().filter(|_| is_current) else {
+                unknown.push((index, None));
+                continue;
+            };
+            match held.columns(of, self.now) {
+                Some(columns) => (facts.window, facts.clock) = columns,
+                None => unknown.push((index, Some(held.start_filling(of)))),
+            }
+        }
+        drop(held);
+        self.add_open(&snapshot, &mut agents)?;
+        for (index, filling) in unknown {
+            let Some(facts) = agents.get_mut(index) else {
+                continue;
+            };
+            let ring = self.read_metrics(&snapshot, facts)?;
+            if let (Some(rings), Some(filling)) = (rings, filling) {
+                rings.hold().fill((self.tenant, facts.agent), filling, ring);
+            }
+        }
+        Ok(FactsPage::of(agents, self.n_agents))
+    }
+
+    /// Reads what the table of agents says.
+    fn agents(self, snapshot: &Connection) -> Result<Vec<AgentFacts>, StoreError> {
+        let sql = "SELECT id, version, version_highest, last_verified_at FROM agents \
+                   WHERE tenant_id = ?1 AND id > ?2 AND revoked_at IS NULL \
+                   AND id <> tenant_id ORDER BY id LIMIT ?3";
+        let mut statement = snapshot.prepare_cached(sql).or_store_error()?;
+        let after = self.after.map(|after| after.to_string());
+        let parameters = params![
+            self.tenant.to_string(),
+            after.unwrap_or_default(),
+            self.n_agents
+        ];
+        let bounds = WindowBounds::hour_before(self.now);
+        let start = |row: &Row<'_>| start_of_facts(row, bounds);
+        rows(&mut statement, parameters, start)
+    }
+
+    /// Adds the open anomalies of all agents of the page.
+    fn add_open(self, snapshot: &Connection, agents: &mut [AgentFacts]) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (agents.first(), agents.last()) else {
+            return Ok(());
+        };
+        let sql = "SELECT agent_id, id, kind, severity, last_seen_at FROM integrity_anomalies \
+                   WHERE tenant_id = ?1 AND agent_id >= ?2 AND agent_id <= ?3 \
+                   AND resolved_at IS NULL ORDER BY agent_id, kind";
+        let mut statement = snapshot.prepare_cached(sql).or_store_error()?;
+        let ids = [
+            self.tenant.to_string(),
+            first.agent.to_string(),
+            last.agent.to_string(),
+        ];
+        let open = rows(&mut statement, ids, |row| {
+            let open = OpenAnomaly {
+                id: text(row, 1)?,
+                kind: text(row, 2)?,
+                severity: text(row, 3)?,
+                last_seen_at: text(row, 4)?,
+            };
+            Ok((text::<AgentId>(row, 0)?, open))
+        })?;
+        let mut agents = agents.iter_mut().peekable();
+        for (agent, open) in open {
+            // Both are in order of the agent; what is open of a revoked one is nobody's here.
+            while agents.next_if(|facts| facts.agent < agent).is_some() {}
+            if let Some(facts) = agents.peek_mut().filter(|facts| facts.agent == agent) {
+                facts.open.push(open);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the metrics of an agent, and makes a ring of them unless one came after the moment
+    /// that is asked for: its place is later.
+    fn read_metrics(
+        self,
+        snapshot: &Connection,
+        facts: &mut AgentFacts,
+    ) -> Result<Option<(Ring, Timestamp)>, StoreError> {
+        let (of, bounds) = (
+            (self.tenant, facts.agent),
+            WindowBounds::hour_before(self.now),
+        );
+        let window = window(snapshot, of, bounds)?;
+        let newest = newest(snapshot, of, self.now)?;
+        let ring = if is_after(snapshot, of, self.now)? {
+            None
+        } else {
+            Some(ring_of(&window, &newest))
+        };
+        facts.window = MetricWindow::from_rows(bounds, window);
+        facts.clock = ClockFacts::from_readings(newest.into_iter().map(|(reading, _)| reading));
+        Ok(ring)
+    }
+}
+
 fn start_of_facts(row: &Row<'_>, bounds: WindowBounds) -> Result<AgentFacts, StoreError> {
     Ok(AgentFacts {
         agent: text(row, 0)?,
@@ -186,12 +296,12 @@ fn start_of_facts(row: &Row<'_>, bounds: WindowBounds) -> Result<AgentFacts, Sto
     })
 }
 
+/// The metrics of a window, in receive order.
 fn window(
     connection: &Connection,
-    tenant: TenantId,
-    agent: AgentId,
+    (tenant, agent): (TenantId, AgentId),
     bounds: WindowBounds,
-) -> Result<MetricWindow, StoreError> {
+) -> Result<Vec<MetricRow>, StoreError> {
     let sql = "SELECT time, cpu_usage_percent, is_spooled FROM metrics \
                WHERE tenant_id = ?1 AND agent_id = ?2 AND time > ?3 AND time <= ?4 \
                ORDER BY time DESC, id DESC LIMIT ?5";
@@ -204,59 +314,54 @@ fn window(
         bounds.to.to_rfc3339(),
         most
     ];
-    let newest_first = rows(&mut statement, parameters, |row| {
+    let mut found = rows(&mut statement, parameters, |row| {
         Ok(MetricRow {
             received_at: text(row, 0)?,
             cpu_usage_percent: row.get(1).or_store_error()?,
             is_spooled: row.get(2).or_store_error()?,
         })
     })?;
-    let rows = newest_first.into_iter().rev();
-    Ok(MetricWindow::from_rows(bounds, rows))
+    found.reverse();
+    Ok(found)
 }
 
-fn clock_readings(
+/// The newest readings of a clock with the processor use beside them, in receive order.
+fn newest(
     connection: &Connection,
-    tenant: TenantId,
-    agent: AgentId,
+    (tenant, agent): (TenantId, AgentId),
     now: Timestamp,
-) -> Result<ClockFacts, StoreError> {
-    let sql = "SELECT captured_at, sent_at, time, is_spooled FROM metrics \
+) -> Result<Vec<(ClockReading, f64)>, StoreError> {
+    let sql = "SELECT captured_at, sent_at, time, is_spooled, cpu_usage_percent FROM metrics \
                WHERE tenant_id = ?1 AND agent_id = ?2 AND time <= ?3 \
                ORDER BY time DESC, id DESC LIMIT 20";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let parameters = params![tenant.to_string(), agent.to_string(), now.to_rfc3339()];
-    let newest_first = rows(&mut statement, parameters, |row| {
-        Ok(ClockReading {
+    let mut found = rows(&mut statement, parameters, |row| {
+        let reading = ClockReading {
             captured_at: text(row, 0)?,
             sent_at: text(row, 1)?,
             received_at: text(row, 2)?,
             is_spooled: row.get(3).or_store_error()?,
-        })
+        };
+        Ok((reading, row.get(4).or_store_error()?))
     })?;
-    Ok(ClockFacts::from_readings(newest_first.into_iter().rev()))
+    found.reverse();
+    Ok(found)
 }
 
-fn open_anomalies(
+/// Whether a metric was received after a time: then the clock of the hub went back.
+fn is_after(
     connection: &Connection,
-    tenant: TenantId,
-    agent: AgentId,
-) -> Result<Vec<OpenAnomaly>, StoreError> {
-    let sql = "SELECT id, kind, severity, last_seen_at FROM integrity_anomalies \
-               WHERE tenant_id = ?1 AND agent_id = ?2 AND resolved_at IS NULL ORDER BY kind";
+    (tenant, agent): (TenantId, AgentId),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM metrics \
+               WHERE tenant_id = ?1 AND agent_id = ?2 AND time > ?3)";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    rows(
-        &mut statement,
-        [tenant.to_string(), agent.to_string()],
-        |row| {
-            Ok(OpenAnomaly {
-                id: text(row, 0)?,
-                kind: text(row, 1)?,
-                severity: text(row, 2)?,
-                last_seen_at: text(row, 3)?,
-            })
-        },
-    )
+    let parameters = params![tenant.to_string(), agent.to_string(), now.to_rfc3339()];
+    statement
+        .query_row(parameters, |row| row.get(0))
+        .or_store_error()
 }
 
 fn apply(

@@ -54,5 +54,5 @@ const KEPT: [&str; 4] = [
     "audit_log",
 ];
 
-/// What the writer says when it ends.
-const PRAGMAS: [&str; 1] = ["wal_checkpoint"];
+/// What the writer says when it ends, and what tells whether another connection wrote.
+const PRAGMAS: [&str; 2] = ["wal_checkpoint", "data_version"];

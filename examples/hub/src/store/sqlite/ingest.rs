@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use monsys_core::endpoint::{EndpointSnapshot, EndpointText};
+use monsys_core::facts::ClockReading;
 use monsys_core::json::ObjectText;
 use monsys_core::limit;
 use monsys_core::position::{Admission, ContentHash, PositionSet};
@@ -18,15 +19,16 @@ use super::SqliteStore;
 use super::anomaly::record;
 use super::column::{OrStoreError, bytes32, first, rows, text};
 use super::nonce::{check_profile, spend, use_nonce};
+use super::rings::MetricChange;
 use super::signal::put_signal;
 
 impl IngestStore for SqliteStore {
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>> {
         let batches = batches.to_vec();
-        self.write(move |connection| {
+        self.write_metrics(move |connection, metrics| {
             batches
                 .iter()
-                .map(|batch| commit_one(connection, batch))
+                .map(|batch| commit_one(connection, batch, metrics))
                 .collect()
         })
     }
@@ -46,7 +48,11 @@ impl IngestStore for SqliteStore {
     }
 }
 
-fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutcome, StoreError> {
+fn commit_one(
+    connection: &Connection,
+    batch: &IngestBatch,
+    metrics: &mut Vec<MetricChange>,
+) -> Result<IngestOutcome, StoreError> {
     let mut positions = positions_of(connection, batch)?;
     if let Some(nonce) = batch.nonce {
         let of = (batch.tenant, batch.agent);
@@ -75,7 +81,10 @@ fn commit_one(connection: &Connection, batch: &IngestBatch) -> Result<IngestOutc
     keep_content(connection, batch)?;
     update_agent(connection, batch, &positions, fills_gap)?;
     match &batch.payload {
-        Payload::Metrics(sample) => insert_metrics(connection, batch, sample, is_spooled)?,
+        Payload::Metrics(sample) => {
+            insert_metrics(connection, batch, sample, is_spooled)?;
+            metrics.push(received(batch, sample, is_spooled));
+        }
         Payload::Signals(signals) => {
             for signal in signals {
                 put_signal(connection, batch.tenant, signal)?;
@@ -259,6 +268,20 @@ fn insert_metrics(
             }))),
     ]);
     inserted.or_store_error().map(drop)
+}
+
+/// What the rings make of a metric.
+const fn received(batch: &IngestBatch, sample: &MetricSample, is_spooled: bool) -> MetricChange {
+    MetricChange::Received {
+        of: (batch.tenant, batch.agent),
+        reading: ClockReading {
+            captured_at: batch.captured_at,
+            sent_at: batch.sent_at,
+            received_at: batch.received_at,
+            is_spooled,
+        },
+        cpu_usage_percent: sample.cpu_usage_percent.get(),
+    }
 }
 
 fn insert_endpoint(

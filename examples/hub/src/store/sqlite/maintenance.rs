@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::SqliteStore;
 use super::column::OrStoreError;
+use super::rings::MetricChange;
 
 impl Maintenance for SqliteStore {
     fn count_due(&self, retention: Retention, now: Timestamp) -> StoreFuture<'_, Swept> {
@@ -33,8 +34,15 @@ impl Maintenance for SqliteStore {
                 let parameters = (task.since)(retention, now);
                 loop {
                     let parameters = parameters.clone();
-                    let step = move |connection: &Connection| step(connection, task, &parameters);
-                    let n_rows = self.write(step).await?;
+                    let before = retention.cutoffs(now).metrics;
+                    let step = move |connection: &Connection, metrics: &mut Vec<MetricChange>| {
+                        let n_rows = step(connection, task, &parameters)?;
+                        if n_rows > 0 && task.is_of_metrics {
+                            metrics.push(MetricChange::Swept { before });
+                        }
+                        Ok(n_rows)
+                    };
+                    let n_rows = self.write_metrics(step).await?;
                     *(task.figure)(&mut swept) += n_rows;
                     if n_rows < STEP_ROWS {
                         break;
@@ -59,6 +67,8 @@ struct Task {
     count: &'static str,
     delete: &'static str,
     figure: fn(&mut Swept) -> &mut u64,
+    /// Whether rings may hold what is forgotten.
+    is_of_metrics: bool,
 }
 
 /// Rows of one step: some milliseconds of the one writer.
@@ -71,6 +81,7 @@ const TASKS: &[Task] = &[
         delete: "DELETE FROM signal_streams WHERE id IN (SELECT id FROM signal_streams \
                  WHERE observed_at < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
         figure: |swept| &mut swept.signals,
+        is_of_metrics: false,
     },
     Task {
         since: |retention, now| times(retention.cutoffs(now).signals, now),
@@ -82,6 +93,7 @@ const TASKS: &[Task] = &[
                  FROM signal_current WHERE observed_at < ?1 \
                  AND expires_at IS NOT NULL AND expires_at <= ?2 LIMIT 1000)",
         figure: |swept| &mut swept.current,
+        is_of_metrics: false,
     },
     Task {
         since: |retention, now| times(retention.cutoffs(now).metrics, now),
@@ -89,6 +101,7 @@ const TASKS: &[Task] = &[
         delete: "DELETE FROM metrics WHERE id IN (SELECT id FROM metrics \
                  WHERE time < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
         figure: |swept| &mut swept.metrics,
+        is_of_metrics: true,
     },
     Task {
         since: |retention, now| times(retention.cutoffs(now).metrics, now),
@@ -96,6 +109,7 @@ const TASKS: &[Task] = &[
         delete: "DELETE FROM endpoint_snapshots WHERE id IN (SELECT id FROM endpoint_snapshots \
                  WHERE time < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
         figure: |swept| &mut swept.endpoints,
+        is_of_metrics: false,
     },
     Task {
         since: |retention, now| times(retention.cutoffs(now).contents, now),
@@ -104,6 +118,7 @@ const TASKS: &[Task] = &[
                  (SELECT tenant_id, agent_id, epoch, seq FROM ingest_contents \
                  WHERE received_at < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
         figure: |swept| &mut swept.contents,
+        is_of_metrics: false,
     },
     Task {
         since: |retention, now| times(retention.cutoffs(now).nonces, now),
@@ -112,6 +127,7 @@ const TASKS: &[Task] = &[
                  (SELECT tenant_id, agent_id, nonce FROM ingest_nonces \
                  WHERE used_at < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
         figure: |swept| &mut swept.nonces,
+        is_of_metrics: false,
     },
 ];
 

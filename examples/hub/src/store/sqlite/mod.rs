@@ -3,7 +3,7 @@
 //! What: the storage contract of `monsys-core`, and the hub's own accounts. What not: decisions.
 //! Writes queue up for one thread, which runs as many as are waiting in one transaction, each in a
 //! savepoint of its own, and answers them after the commit is durable. Reads run beside it on a few
-//! connections that cannot write. None of them can change the schema or lose a row of the ledger.
+//! connections that cannot write. The last hour of metrics is kept in memory for the cycle. None of them can change the schema or lose a row of the ledger.
 
 mod account;
 mod action;
@@ -21,6 +21,9 @@ mod ledger_tests;
 mod maintenance;
 mod migrate;
 mod nonce;
+mod rings;
+#[cfg(test)]
+mod rings_tests;
 mod signal;
 mod writer;
 
@@ -32,6 +35,7 @@ use monsys_core::store::{StoreError, StoreFuture};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use self::migrate::OpenError;
+use self::rings::{MetricChange, Rings};
 use self::writer::Writer;
 
 /// One SQLite file, shared by all of a hub.
@@ -39,6 +43,7 @@ use self::writer::Writer;
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
+    rings: Arc<Rings>,
 }
 
 struct Readers {
@@ -63,10 +68,17 @@ impl SqliteStore {
             file: file.to_owned(),
             idle: Mutex::new(Vec::new()),
         };
+        let rings = Arc::new(Rings::new(readers.open()?));
         Ok(Self {
-            writer: Writer::start(connection)?,
+            writer: Writer::start(connection, Arc::clone(&rings))?,
             readers: Arc::new(readers),
+            rings,
         })
+    }
+
+    /// Returns of how many agents the last hour is in memory, and how many bytes that takes.
+    pub fn windows_in_memory(&self) -> (usize, usize) {
+        self.rings.hold().size()
     }
 
     /// Runs a change in a transaction of its own or of its neighbours; the future is ready when
@@ -75,6 +87,15 @@ impl SqliteStore {
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.write_metrics(move |connection, _| change(connection))
+    }
+
+    /// Runs a change that says what it changes of metrics; the rings follow when it is committed.
+    fn write_metrics<T, F>(&self, change: F) -> StoreFuture<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &mut Vec<MetricChange>) -> Result<T, StoreError> + Send + 'static,
     {
         Box::pin(self.writer.run(change))
     }

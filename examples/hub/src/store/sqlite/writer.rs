@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::column::store_error;
 use super::migrate::OpenError;
+use super::rings::{MetricChange, Rings};
 
 /// Most changes that wait; beyond it callers are told to come back later.
 const QUEUE_MAX: usize = 1_024;
@@ -35,21 +36,24 @@ struct Shared {
 /// A change that runs in a transaction and learns how the transaction ended.
 trait Change: Send {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    /// What it changed of metrics.
+    fn take_metrics(&mut self) -> Vec<MetricChange>;
     fn finish(self: Box<Self>, is_committed: bool);
 }
 
 struct Task<T, F> {
     work: Option<F>,
     answer: Result<T, StoreError>,
+    metrics: Vec<MetricChange>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> Result<Self, OpenError> {
+    pub(super) fn start(connection: Connection, rings: Arc<Rings>) -> Result<Self, OpenError> {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || write_groups(&connection, receiver))
+            .spawn(move || write_groups(&connection, &rings, receiver))
             .map_err(OpenError::Thread)?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -65,12 +69,13 @@ impl Writer {
     ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, F>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Connection, &mut Vec<MetricChange>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let task = Task {
             work: Some(work),
             answer: Err(StoreError::Unavailable),
+            metrics: Vec::new(),
             reply,
         };
         let queue = self
@@ -114,18 +119,23 @@ impl Writer {
 impl<T, F> Change for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+    F: FnOnce(&Connection, &mut Vec<MetricChange>) -> Result<T, StoreError> + Send,
 {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let Some(work) = self.work.take() else {
             return Ok(());
         };
         connection.execute_batch("SAVEPOINT change")?;
-        self.answer = work(connection);
+        self.answer = work(connection, &mut self.metrics);
         if self.answer.is_err() {
+            self.metrics.clear();
             connection.execute_batch("ROLLBACK TO change")?;
         }
         connection.execute_batch("RELEASE change")
+    }
+
+    fn take_metrics(&mut self) -> Vec<MetricChange> {
+        std::mem::take(&mut self.metrics)
     }
 
     fn finish(self: Box<Self>, is_committed: bool) {
@@ -138,7 +148,11 @@ where
     }
 }
 
-fn write_groups(connection: &Connection, mut queue: mpsc::Receiver<Box<dyn Change>>) {
+fn write_groups(
+    connection: &Connection,
+    rings: &Rings,
+    mut queue: mpsc::Receiver<Box<dyn Change>>,
+) {
     while let Some(first) = queue.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP_MAX {
@@ -147,8 +161,9 @@ fn write_groups(connection: &Connection, mut queue: mpsc::Receiver<Box<dyn Chang
                 Err(_) => break,
             }
         }
-        let outcome = write_group(connection, &mut group);
+        let outcome = write_group(connection, rings, &mut group);
         if let Err(error) = &outcome {
+            rings.hold().forget();
             tracing::error!(error = %store_error(error), cause = %error, "a group of changes was not stored");
             if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
                 tracing::error!("the transaction could not be rolled back");
@@ -166,12 +181,20 @@ fn write_groups(connection: &Connection, mut queue: mpsc::Receiver<Box<dyn Chang
     }
 }
 
-fn write_group(connection: &Connection, group: &mut [Box<dyn Change>]) -> rusqlite::Result<()> {
+fn write_group(
+    connection: &Connection,
+    rings: &Rings,
+    group: &mut [Box<dyn Change>],
+) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
-    for change in group {
+    for change in &mut *group {
         // A panic in one change must not end the thread that all later ones need.
         let ran = catch_unwind(AssertUnwindSafe(|| change.run(connection)));
         ran.unwrap_or(Err(rusqlite::Error::UnwindingPanic))?;
     }
-    connection.execute_batch("COMMIT")
+    let mut held = rings.hold();
+    connection.execute_batch("COMMIT")?;
+    let metrics = group.iter_mut().flat_map(|change| change.take_metrics());
+    held.follow(connection, metrics);
+    Ok(())
 }
