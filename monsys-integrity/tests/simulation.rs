@@ -44,7 +44,6 @@ use std::io::Write;
 use std::time::Instant;
 
 use monsys_core::anomaly::Anomaly;
-use monsys_core::kind_set::KindSet;
 use monsys_core::{AnomalyKind, Timestamp};
 use monsys_integrity::Config;
 
@@ -72,39 +71,17 @@ fn a_day_of_fifty_agents_opens_what_was_written_down_and_nothing_else() {
 #[test]
 fn a_day_in_the_strict_preset_opens_what_was_written_down_and_nothing_else() {
     let plan = Plan {
-        config: strict(),
+        config: Config::strict(),
         keeps_reports: true,
         ..plan(50, 1)
     };
     let on_rings = timed("strict day", || run(&plan, &mut RingHub::new(TENANT)));
-    verdict::assert_exactly(&plan, &on_rings.anomalies, expected::strict);
+    verdict::assert_exactly(&plan, &on_rings.anomalies, expected::strict_with_events);
 
     let mut hub = MemoryHub::new(TENANT);
     let on_store = timed("strict day on the store in memory", || run(&plan, &mut hub));
     assert_same(&on_rings, &on_store);
-}
-
-#[test]
-fn a_day_with_silence_and_positions_opens_what_was_written_down_and_nothing_else() {
-    let mut config = strict();
-    for kind in [
-        AnomalyKind::AgentSilent,
-        AnomalyKind::SequenceRegress,
-        AnomalyKind::AgentCloned,
-    ] {
-        config.opt_in = config.opt_in.with(kind);
-    }
-    let plan = Plan {
-        config,
-        keeps_reports: true,
-        ..plan(50, 1)
-    };
-    let on_rings = timed("day with events", || run(&plan, &mut RingHub::new(TENANT)));
-    verdict::assert_exactly(&plan, &on_rings.anomalies, expected::strict_with_events);
-
-    let mut hub = MemoryHub::new(TENANT);
-    let on_store = timed("day with events in memory", || run(&plan, &mut hub));
-    assert_same(&on_rings, &on_store);
+    println!("ledger of {} entries verified", hub.verify());
 }
 
 #[test]
@@ -197,12 +174,13 @@ fn a_week_of_five_hundred_agents_opens_what_was_written_down_and_nothing_else() 
 }
 
 #[test]
-fn a_week_in_the_strict_preset_opens_what_was_written_down_and_nothing_else() {
+fn a_week_in_the_strict_preset_without_silence_and_positions_opens_what_was_written_down_and_nothing_else()
+ {
     if !is_week_asked_for() {
         return;
     }
     let plan = Plan {
-        config: strict(),
+        config: strict_without_events(),
         ..plan(500, 7)
     };
     let ran = timed("strict week", || run(&plan, &mut RingHub::new(TENANT)));
@@ -242,15 +220,18 @@ fn plan(n_agents: usize, n_days: i64) -> Plan {
     }
 }
 
-/// The strict preset with the opt-in kinds of which `expected` knows what must be found.
-fn strict() -> Config {
+/// The strict preset without the kinds that an honest agent on a bad line trips by luck: after an
+/// outage the hub gives some of its positions up, and now and then nothing gets through for minutes.
+/// No table written by hand says when.
+fn strict_without_events() -> Config {
     let mut config = Config::strict();
-    config.opt_in = KindSet::of(&[
-        AnomalyKind::ReplayedSeries,
-        AnomalyKind::LoopedRecording,
-        AnomalyKind::ExactRamp,
-        AnomalyKind::VersionUnparseable,
-    ]);
+    for kind in [
+        AnomalyKind::AgentSilent,
+        AnomalyKind::SequenceRegress,
+        AnomalyKind::AgentCloned,
+    ] {
+        config.opt_in = config.opt_in.without(kind);
+    }
     config
 }
 

@@ -112,8 +112,9 @@ pub(crate) fn standard(role: Role) -> Vec<Expected> {
     }
 }
 
-/// The anomalies of a role in the strict preset: those of the standard one, of which the worst
-/// latch, and those of the opt-in kinds.
+/// The anomalies of a role in the strict preset, without silence and positions: those of the standard
+/// one, of which the worst latch, and those of the other opt-in kinds. What two agents share is not
+/// simulated.
 pub(crate) fn strict(role: Role) -> Vec<Expected> {
     let mut expected = standard(role);
     for anomaly in &mut expected {
@@ -154,7 +155,7 @@ pub(crate) fn strict(role: Role) -> Vec<Expected> {
     expected
 }
 
-/// The anomalies of a role with silence and positions looked at too.
+/// The anomalies of a role in the strict preset.
 pub(crate) fn strict_with_events(role: Role) -> Vec<Expected> {
     let mut expected = strict(role);
     expected.extend(silence(role));
