@@ -152,6 +152,16 @@ impl AgentStore for Faulty {
         self.inner.revoke(tenant, agent)
     }
 
+    fn agent(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        n_recent: u32,
+        at: Timestamp,
+    ) -> StoreFuture<'_, AgentSummary> {
+        self.inner.agent(tenant, agent, n_recent, at)
+    }
+
     fn agents(
         &self,
         tenant: TenantId,

@@ -48,6 +48,7 @@ fn a_page_of_ten_thousand_open_anomalies_is_small_and_comes_at_once() {
         "/integrity?state=resolved",
         &format!("/integrity?agent_id={agent}"),
         "/integrity?agent_id=web-0007.example.net",
+        &format!("/agents/{agent}"),
         "/api/v1/integrity/summary",
     ] {
         let (answer, median) = timed(&admin, &hub, path);

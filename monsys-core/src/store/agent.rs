@@ -151,6 +151,19 @@ pub trait AgentStore: Send + Sync {
     /// `NotFound` when the tenant has no such agent.
     fn revoke(&self, tenant: TenantId, agent: AgentId) -> StoreFuture<'_, ()>;
 
+    /// Reads one agent, with at most `n_recent` processor readings received in the hour before
+    /// `now`. Cost: that agent, however many the tenant has.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such agent; the row of the hub itself is none.
+    fn agent(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        n_recent: u32,
+        now: Timestamp,
+    ) -> StoreFuture<'_, AgentSummary>;
+
     /// Lists the agents of a tenant by name, each with at most `n_recent` processor readings
     /// received in the hour before `now`.
     fn agents(

@@ -192,15 +192,10 @@ pub(crate) async fn one(
     };
     match app
         .store
-        .agents(session.user.tenant, RECENT_CPU, app.clock.now())
+        .agent(session.user.tenant, id, RECENT_CPU, app.clock.now())
         .await
     {
-        Ok(agents) => agents
-            .into_iter()
-            .find(|agent| agent.agent == id)
-            .map_or_else(problem::not_found, |agent| {
-                super::json(&ShownAgent::new(agent))
-            }),
+        Ok(agent) => super::json(&ShownAgent::new(agent)),
         Err(error) => problem::of_store(&error),
     }
 }

@@ -43,10 +43,8 @@ pub(crate) async fn one(
         Ok(wanted) => wanted,
         Err(expected) => return problem::unprocessable(expected),
     };
-    match app.store.agents(tenant, 0, now).await {
-        Ok(agents) if agents.iter().any(|known| known.agent == agent) => {}
-        Ok(_) => return problem::not_found(),
-        Err(error) => return problem::of_store(&error),
+    if let Err(error) = app.store.agent(tenant, agent, 0, now).await {
+        return problem::of_store(&error);
     }
     let store = app.store.as_ref();
     let read = match wanted.at {

@@ -7,7 +7,7 @@ use monsys_core::ledger::LedgerEntry;
 use monsys_core::store::AnomalyRow;
 use monsys_core::time::Timestamp;
 
-use super::filter::Origin;
+use super::filter::{Origin, agent_href};
 use super::frame::{Access, Frame, Place, Viewer};
 use super::kind;
 use super::members::Members;
@@ -56,7 +56,7 @@ pub(crate) fn anomaly(view: &AnomalyView<'_>) -> Result<String, askama::Error> {
         severity,
         kind,
         meaning: kind::meaning(finding.kind),
-        agent_id: anomaly.agent.to_string(),
+        agent_href: agent_href(anomaly),
         agent_name: &view.row.agent_name,
         label: view.row.label(now).as_str(),
         summary: &finding.summary,
@@ -115,7 +115,7 @@ struct AnomalyPage<'a> {
     severity: &'static str,
     kind: &'static str,
     meaning: Option<&'static str>,
-    agent_id: String,
+    agent_href: String,
     agent_name: &'a str,
     label: &'static str,
     summary: &'a str,

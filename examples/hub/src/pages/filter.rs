@@ -4,7 +4,7 @@
 //! not: decoding of percent signs; the router does that. Links are made of typed words and
 //! identifiers only, none of which needs encoding. Cost: one short string a link.
 
-use monsys_core::anomaly::AnomalyKind;
+use monsys_core::anomaly::{Anomaly, AnomalyKind};
 use monsys_core::id::{AgentId, AnomalyId};
 use monsys_core::severity::Severity;
 use monsys_core::store::{AnomalyCursor, AnomalyFilter, AnomalyState, Attention};
@@ -116,6 +116,18 @@ impl Origin {
         let gap = if page.contains('?') { '&' } else { '?' };
         format!("{page}{gap}tick=all")
     }
+}
+
+/// Writes the link to what is known of the agent of an anomaly. The hub itself has no page; its
+/// anomalies are all there is.
+pub(super) fn agent_href(anomaly: &Anomaly) -> String {
+    if anomaly.agent != AgentId::of_hub(anomaly.tenant) {
+        return Origin::Agent(anomaly.agent, None).page();
+    }
+    href(&AnomalyFilter {
+        agent: Some(anomaly.agent),
+        ..AnomalyFilter::default()
+    })
 }
 
 /// Writes the link to the integrity page that shows a filter.

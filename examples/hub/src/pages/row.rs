@@ -8,7 +8,7 @@ use monsys_core::id::UserId;
 use monsys_core::store::{AnomalyRow, Attention};
 use monsys_core::time::Timestamp;
 
-use super::filter::Origin;
+use super::filter::{Origin, agent_href};
 use super::kind::open_words;
 use super::when::When;
 use crate::store::Actor;
@@ -29,7 +29,7 @@ pub(super) struct Row<'a> {
     pub(super) id: String,
     pub(super) severity: &'static str,
     pub(super) kind: &'static str,
-    pub(super) agent_id: String,
+    pub(super) agent_href: String,
     pub(super) agent_name: &'a str,
     pub(super) summary: Cow<'a, str>,
     pub(super) detail: Cow<'a, str>,
@@ -96,7 +96,7 @@ impl<'a> Row<'a> {
             id: anomaly.id.to_string(),
             severity: finding.severity.as_str(),
             kind: finding.kind.as_str(),
-            agent_id: anomaly.agent.to_string(),
+            agent_href: agent_href(anomaly),
             agent_name: &row.agent_name,
             summary: cut(&finding.summary, SUMMARY_CHARS),
             detail: cut(&finding.detail, DETAIL_CHARS),

@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use monsys_core::id::AgentId;
-use monsys_core::store::AnomalyFilter;
+use monsys_core::store::{AnomalyFilter, StoreError};
 use monsys_signals::{Catalog, trust};
 
 use super::integrity::{ROWS, actors_of, read_filter, unusable_address};
@@ -46,18 +46,15 @@ pub(super) async fn show(
     }
     let store = app.store.as_ref();
     let read = async {
-        let agents = store.agents(tenant, CHART_READINGS, now).await?;
-        let Some(agent) = agents.into_iter().find(|agent| agent.agent == id) else {
-            return Ok(None);
-        };
+        let agent = store.agent(tenant, id, CHART_READINGS, now).await?;
         let found = store.anomalies(tenant, filter, ROWS, now).await?;
         let actors = actors_of(store, tenant, &found.rows).await?;
         let standing = standing::of_agent(store, tenant, id, now).await?;
-        Ok(Some((agent, found, actors, standing)))
+        Ok((agent, found, actors, standing))
     };
     let (agent, found, actors, standing) = match read.await {
-        Ok(Some(read)) => read,
-        Ok(None) => return no_such_agent(),
+        Ok(read) => read,
+        Err(StoreError::NotFound) => return no_such_agent(),
         Err(error) => return store_away(&error),
     };
     let (views, catalog) = (standing.views(), Catalog::standard());

@@ -441,6 +441,19 @@ fn tenants_do_not_see_each_other<W: BlockOn>(f: &Fixture<'_, W>) {
         .block_on(f.store.agents(f.tenants[0], 1, now()))
         .expect("a list");
     assert!(agents.iter().all(|other| other.agent != agent));
+    let one = |tenant: usize, agent| {
+        let read = f.store.agent(f.tenants[tenant], agent, 1, now());
+        f.wait.block_on(read)
+    };
+    assert_eq!(one(0, agent).err(), Some(StoreError::NotFound));
+    let hub = AgentId::of_hub(f.tenants[1]);
+    assert_eq!(one(1, hub).err(), Some(StoreError::NotFound));
+    let listed = f.store.agents(f.tenants[1], 1, now());
+    let listed = f.wait.block_on(listed).expect("a list");
+    let own = listed.iter().find(|row| row.agent == agent);
+    let own = own.expect("it is listed");
+    assert_eq!(one(1, agent).as_ref(), Ok(own), "as it is listed");
+    assert_eq!((own.n_open, own.worst_open), (1, Some(Severity::Medium)));
 }
 
 fn listings_are_ordered_and_paged<W: BlockOn>(f: &Fixture<'_, W>) {

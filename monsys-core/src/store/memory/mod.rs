@@ -204,6 +204,20 @@ impl AgentStore for InMemory {
         )
     }
 
+    fn agent(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        n_recent: u32,
+        now: Timestamp,
+    ) -> StoreFuture<'_, AgentSummary> {
+        let state = self.lock();
+        let found = state.agents.get(&agent);
+        let found = found.filter(|found| found.new.tenant == tenant);
+        let summary = found.map(|found| state.summary(found, n_recent, now));
+        ready(summary.ok_or(StoreError::NotFound))
+    }
+
     fn agents(
         &self,
         tenant: TenantId,

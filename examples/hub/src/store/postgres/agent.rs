@@ -81,6 +81,25 @@ impl AgentStore for PostgresStore {
         })
     }
 
+    fn agent(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        n_recent: u32,
+        now: Timestamp,
+    ) -> StoreFuture<'_, AgentSummary> {
+        self.run(Plan::read("agent", tenant), move |tx| {
+            Box::pin(async move {
+                let sql = SUMMARY.to_owned() + " AND a.id = $5";
+                let start = now.saturating_sub(Span::from_secs(3_600));
+                let found = tx
+                    .first(&sql, &[&tenant, &start, &now, &i64::from(n_recent), &agent])
+                    .await?;
+                summary(&found.ok_or(StoreError::NotFound)?)
+            })
+        })
+    }
+
     fn agents(
         &self,
         tenant: TenantId,
@@ -89,22 +108,10 @@ impl AgentStore for PostgresStore {
     ) -> StoreFuture<'_, Vec<AgentSummary>> {
         self.run(Plan::read("agents", tenant), move |tx| {
             Box::pin(async move {
-                let sql = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
-                           a.enrolled_at, a.last_seen_at, a.version, a.device_key IS NOT NULL, \
-                           o.n_open, o.worst, r.cpu FROM agents a \
-                           CROSS JOIN LATERAL (SELECT count(*) AS n_open, min(i.severity_rank) AS worst \
-                           FROM integrity_anomalies i WHERE i.tenant_id = $1 AND i.agent_id = a.id \
-                           AND i.resolved_at IS NULL) o \
-                           CROSS JOIN LATERAL (SELECT array_agg(n.cpu_usage_percent \
-                           ORDER BY n.time, n.epoch, n.seq) AS cpu FROM (\
-                           SELECT m.cpu_usage_percent, m.time, m.epoch, m.seq FROM metrics m \
-                           WHERE m.tenant_id = $1 AND m.agent_id = a.id \
-                           AND m.time > $2 AND m.time <= $3 \
-                           ORDER BY m.time DESC, m.epoch DESC, m.seq DESC LIMIT $4) n) r \
-                           WHERE a.tenant_id = $1 AND a.id <> $1 ORDER BY a.name";
+                let sql = SUMMARY.to_owned() + " ORDER BY a.name";
                 let start = now.saturating_sub(Span::from_secs(3_600));
                 let rows = tx
-                    .rows(sql, &[&tenant, &start, &now, &i64::from(n_recent)])
+                    .rows(&sql, &[&tenant, &start, &now, &i64::from(n_recent)])
                     .await?;
                 rows.iter().map(summary).collect()
             })
@@ -219,3 +226,19 @@ fn summary(row: &Row) -> Result<AgentSummary, Fault> {
         recent_cpu: recent_cpu.unwrap_or_default(),
     })
 }
+
+/// What is read of an agent, in the order in which [`summary`] reads it; readings after `$2` and up
+/// to `$3`, the newest `$4`.
+const SUMMARY: &str = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
+    a.enrolled_at, a.last_seen_at, a.version, a.device_key IS NOT NULL, \
+    o.n_open, o.worst, r.cpu FROM agents a \
+    CROSS JOIN LATERAL (SELECT count(*) AS n_open, min(i.severity_rank) AS worst \
+    FROM integrity_anomalies i WHERE i.tenant_id = $1 AND i.agent_id = a.id \
+    AND i.resolved_at IS NULL) o \
+    CROSS JOIN LATERAL (SELECT array_agg(n.cpu_usage_percent \
+    ORDER BY n.time, n.epoch, n.seq) AS cpu FROM (\
+    SELECT m.cpu_usage_percent, m.time, m.epoch, m.seq FROM metrics m \
+    WHERE m.tenant_id = $1 AND m.agent_id = a.id \
+    AND m.time > $2 AND m.time <= $3 \
+    ORDER BY m.time DESC, m.epoch DESC, m.seq DESC LIMIT $4) n) r \
+    WHERE a.tenant_id = $1 AND a.id <> $1";

@@ -121,6 +121,24 @@ impl AgentStore for SqliteStore {
         })
     }
 
+    fn agent(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        n_recent: u32,
+        now: Timestamp,
+    ) -> StoreFuture<'_, AgentSummary> {
+        self.read(move |connection| {
+            let sql = SUMMARY.to_owned() + "AND a.id = ?2 GROUP BY a.id";
+            let mut statement = connection.prepare_cached(&sql).or_store_error()?;
+            let ids = [tenant.to_string(), agent.to_string()];
+            let found = first(&mut statement, ids, summary)?;
+            let mut found = found.ok_or(StoreError::NotFound)?;
+            found.recent_cpu = recent_cpu(connection, tenant, agent, n_recent, now)?;
+            Ok(found)
+        })
+    }
+
     fn agents(
         &self,
         tenant: TenantId,
@@ -128,14 +146,8 @@ impl AgentStore for SqliteStore {
         now: Timestamp,
     ) -> StoreFuture<'_, Vec<AgentSummary>> {
         self.read(move |connection| {
-            let sql = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
-                       a.enrolled_at, a.last_seen_at, a.version, count(i.id), \
-                       min(i.severity_rank), a.device_key IS NOT NULL \
-                       FROM agents a LEFT JOIN integrity_anomalies i ON i.tenant_id = a.tenant_id \
-                       AND i.agent_id = a.id AND i.resolved_at IS NULL \
-                       WHERE a.tenant_id = ?1 AND a.id <> a.tenant_id \
-                       GROUP BY a.id ORDER BY a.name";
-            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let sql = SUMMARY.to_owned() + "GROUP BY a.id ORDER BY a.name";
+            let mut statement = connection.prepare_cached(&sql).or_store_error()?;
             let mut agents = rows(&mut statement, [tenant.to_string()], summary)?;
             for agent in &mut agents {
                 agent.recent_cpu = recent_cpu(connection, tenant, agent.agent, n_recent, now)?;
@@ -271,3 +283,10 @@ fn recent_cpu(
     cpu.reverse();
     Ok(cpu)
 }
+
+/// What is read of an agent, in the order in which [`summary`] reads it.
+const SUMMARY: &str = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
+    a.enrolled_at, a.last_seen_at, a.version, count(i.id), min(i.severity_rank), \
+    a.device_key IS NOT NULL FROM agents a \
+    LEFT JOIN integrity_anomalies i ON i.tenant_id = a.tenant_id AND i.agent_id = a.id \
+    AND i.resolved_at IS NULL WHERE a.tenant_id = ?1 AND a.id <> a.tenant_id ";
