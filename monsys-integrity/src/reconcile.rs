@@ -121,17 +121,22 @@ pub fn reconcile_guarded<'a, F: Into<Facts<'a>>>(
     cycle: Cycle,
     mut guard: impl FnMut(&dyn Fn() -> Verdict) -> Result<Verdict, String>,
 ) -> Report {
-    let on = || table.iter().filter(|d| config.is_on(d.kind));
+    // Once a page, so that kinds that are off cost an agent nothing.
+    let on: Vec<Detector> = table
+        .iter()
+        .filter(|d| config.is_on(d.kind))
+        .copied()
+        .collect();
     let mut report = Report {
         transitions: Vec::new(),
         n_evaluated: 0,
-        tallies: on().map(|d| Tally::of(d.kind)).collect(),
+        tallies: on.iter().map(|d| Tally::of(d.kind)).collect(),
         errors: Vec::new(),
     };
     for facts in page {
         let facts = facts.into();
         report.n_evaluated += 1;
-        for (tally, detector) in report.tallies.iter_mut().zip(on()) {
+        for (tally, detector) in report.tallies.iter_mut().zip(&on) {
             let kind = detector.kind;
             match guard(&|| (detector.check)(&facts, config, cycle)) {
                 Ok(verdict) => {
