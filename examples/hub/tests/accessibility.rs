@@ -27,6 +27,7 @@ fn axe_core_finds_nothing_serious_on_any_page() {
         "/integrity",
         "/integrity?state=resolved",
         "/integrity?kind=cadence_anomaly",
+        "/integrity?tick=all",
         "/integrity?tick=all&attention=snoozed",
         &closed,
         &held,

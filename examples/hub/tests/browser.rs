@@ -10,7 +10,9 @@ mod support;
 
 use std::time::Duration;
 
-use support::browser::Browser;
+use monsys_core::time::{Span, Timestamp};
+
+use support::browser::{Browser, ENTER};
 use support::{DataDir, Hub, PATIENCE};
 
 /// The document promises a new finding on the page within 30 s.
@@ -58,6 +60,78 @@ fn a_stolen_token_shows_by_itself_and_is_resolved_by_a_click() {
         Vec::<String>::new(),
         "no error, no broken policy"
     );
+}
+
+#[test]
+fn a_finding_is_acknowledged_and_resolved_by_keyboard_and_the_trail_says_who_and_when() {
+    let Some(browser) = Browser::start("keyboard") else {
+        return;
+    };
+    let data = DataDir::new();
+    data.add_org("acme");
+    let agent = data.enrol("acme", "web-1");
+    let hub = Hub::start(&data);
+    let start = support::now();
+    let body = agent.metrics((1, 1), 12.5);
+    assert_eq!(agent.send_with(&hub, body.as_bytes(), None).status, 403);
+    browser.log_in(&data, &hub);
+    browser.tab_to("nav a[href='/integrity']");
+    browser.press(ENTER);
+    browser.wait_until(
+        "document.querySelector('tbody a.summary') !== null",
+        PATIENCE,
+    );
+
+    let open_it = || {
+        browser.tab_to("tbody a.summary");
+        browser.press(ENTER);
+        browser.wait_until("document.querySelector('table.events') !== null", PATIENCE);
+    };
+    open_it();
+    browser.tab_to("#acknowledge-reason");
+    browser.press("we look into it");
+    browser.press(ENTER);
+    browser.wait_for("we look into it", PATIENCE);
+    browser.wait_for("acknowledged", PATIENCE);
+    browser.open(&hub.url("/integrity"));
+    assert_eq!(open_and_trail(&data), (1, "opened acknowledged".into()));
+
+    open_it();
+    browser.tab_to("#resolve-note");
+    browser.press("the token was rotated");
+    browser.press(ENTER);
+    browser.wait_for("the token was rotated", PATIENCE);
+    let trail = "opened acknowledged resolved";
+    assert_eq!(open_and_trail(&data), (0, trail.into()));
+
+    browser.open(&hub.url("/integrity"));
+    browser.tab_to("#filter-state");
+    browser.press("resolved");
+    browser.tab_to("#filters button");
+    browser.press(ENTER);
+    browser.wait_for("the token was rotated", PATIENCE);
+    let end = browser.run(
+        "const end = document.querySelector('tbody .c-end'); \
+         return [end.innerText, end.querySelector('time').dateTime]",
+    );
+    let (words, when): (String, String) = serde_json::from_value(end).unwrap();
+    assert!(words.contains("by admin@acme.example (manual)"), "{words}");
+    let when = Timestamp::parse_rfc3339(&when).unwrap();
+    let second = Span::from_secs(1);
+    assert!(
+        start.saturating_sub(second) < when && when <= support::now(),
+        "pages show whole seconds: {when:?}"
+    );
+    assert_eq!(data.json(&["verify"])["ok"], true);
+    assert_eq!(browser.console(), Vec::<String>::new());
+}
+
+/// How many anomalies are open, and what the ledger says happened.
+fn open_and_trail(data: &DataDir) -> (i64, String) {
+    let sql = "SELECT count(*) FROM integrity_anomalies WHERE resolved_at IS NULL";
+    let kinds = "SELECT kind FROM integrity_events ORDER BY seq";
+    let kinds: Vec<String> = support::store::rows(data, kinds, [], |row| row.get(0));
+    (support::store::number(data, sql, []), kinds.join(" "))
 }
 
 #[test]

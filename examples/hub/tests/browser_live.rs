@@ -5,7 +5,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::browser::Browser;
+use serde_json::{Value, json};
+
+use support::browser::{Browser, SPACE};
 use support::events::Events;
 use support::person::Person;
 use support::refusal::assert_refusal;
@@ -64,6 +66,14 @@ impl Scene {
         );
     }
 
+    /// The anomalies that are ticked.
+    fn ticked(&self) -> Value {
+        self.browser.run(
+            "const ticked = document.querySelectorAll('tbody input[type=checkbox]:checked'); \
+             return [...ticked].map(box => box.value)",
+        )
+    }
+
     fn assert_quiet_console(&self) {
         assert_eq!(self.browser.console(), Vec::<String>::new());
     }
@@ -110,19 +120,62 @@ fn on_postgres_a_finding_is_in_the_table_within_two_seconds() {
 }
 
 #[test]
-fn the_focus_outlives_a_new_finding() {
+fn focus_and_ticked_boxes_outlive_a_new_finding() {
     let Some(scene) = Scene::new("keeps", DataDir::new()) else {
         return;
     };
     scene.offend(0);
     scene.wait_for_row(0, PATIENCE);
     scene.wait_for_stream();
-    let link = format!("tbody a[href='/agents/{}']", scene.agents[0].id);
-    scene.browser.tab_to(&link);
+    scene.browser.tab_to("tbody input[type=checkbox]");
+    scene.browser.press(SPACE);
+    let id = scene.browser.run("return document.activeElement.value");
     scene.offend(1);
     scene.wait_for_row(1, PROMISE);
-    let is_kept = format!("document.activeElement.matches(\"{link}\")");
-    assert_eq!(scene.browser.run(&format!("return {is_kept}")), true);
+    assert_eq!(scene.ticked(), json!([id]));
+    let focused = scene.browser.run("return document.activeElement.value");
+    assert_eq!(focused, id, "the keyboard is where it was");
+}
+
+#[test]
+fn an_open_part_of_a_page_stays_open_with_its_focus() {
+    let Some(scene) = Scene::new("details", DataDir::new()) else {
+        return;
+    };
+    scene.offend(0);
+    scene.wait_for_row(0, PATIENCE);
+    scene.browser.click("tbody a.summary");
+    scene
+        .browser
+        .wait_until("document.querySelector('main details') !== null", PATIENCE);
+    scene.wait_for_stream();
+    scene.browser.tab_to("main details summary");
+    scene.browser.press(SPACE);
+    let anomaly = support::store::anomalies(&scene.data, &scene.agents[0]).remove(0);
+    let person = Person::with_cookie("monsys", &scene.browser.cookie("monsys"));
+    let path = format!("/api/v1/integrity/anomalies/{}/acknowledge", anomaly.id);
+    let reason = json!({"reason": "seen elsewhere"}).to_string();
+    assert_eq!(person.post(&scene.hub, &path, &reason, &[]).status, 200);
+    scene.browser.wait_for("seen elsewhere", PROMISE);
+    let state = "const details = document.querySelector('main details'); \
+                 return [details.open, document.activeElement === details.firstElementChild]";
+    assert_eq!(scene.browser.run(state), json!([true, true]));
+}
+
+#[test]
+fn a_row_that_comes_in_is_not_ticked_where_all_were() {
+    let Some(scene) = Scene::new("ticks", DataDir::new()) else {
+        return;
+    };
+    scene.offend(0);
+    scene.wait_for_row(0, PATIENCE);
+    scene.browser.click("a.tick-all");
+    scene.wait_for_stream();
+    let seen = scene.ticked();
+    assert_eq!(seen.as_array().unwrap().len(), 1);
+    scene.offend(1);
+    scene.wait_for_row(1, PROMISE);
+    assert_eq!(scene.ticked(), seen);
 }
 
 #[test]
@@ -133,15 +186,15 @@ fn nothing_is_replaced_while_a_person_types_and_all_is_once_they_leave() {
     scene.offend(0);
     scene.wait_for_row(0, PATIENCE);
     scene.wait_for_stream();
-    scene.browser.tab_to("#filter-kind");
-    scene.browser.press("flat_metrics");
+    scene.browser.tab_to("#desk-reason");
+    scene.browser.press("not done yet");
     scene.offend(1);
     scene.browser.wait_until(
         "document.getElementById('news').textContent.includes('2 open')",
         PROMISE,
     );
     let typed = scene.browser.run("return document.activeElement.value");
-    assert_eq!(typed, "flat_metrics");
+    assert_eq!(typed, "not done yet");
     assert!(scene.browser.text().contains("held while you work here"));
     let shown = scene
         .browser

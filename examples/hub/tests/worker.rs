@@ -492,6 +492,30 @@ fn an_administrator_runs_a_cycle_from_the_page() {
 }
 
 #[test]
+fn a_bad_row_hides_nobody_from_a_hub_that_has_windows_in_memory_either() {
+    let (data, hub, agents) = fallen_back(&["a", "b", "c"]);
+    let (bad, garbage) = (
+        &agents[1],
+        data.database().map_or("nonsense", |_| "infinity"),
+    );
+    let id = bad.id;
+    change(
+        &data,
+        &format!("UPDATE agents SET last_verified_at = '{garbage}' WHERE id = '{id}'"),
+    );
+    let admin = Person::added(&data, &hub, "acme", "admin");
+    assert_eq!(press(&hub, &admin).word(), "started");
+    poll("the end", PATIENCE, || (n_cycles(&data) == 1).then_some(()));
+    for agent in &agents {
+        let expected = usize::from(agent.id != bad.id);
+        assert_eq!(n_downgrades(&data, agent), expected, "{}", agent.name);
+    }
+    assert_eq!(stalls(&data)[0].evidence["failed_agents"], 1);
+    let page = admin.get(&hub, "/integrity").body;
+    assert!(page.contains(&id.to_string()), "the page names it: {page}");
+}
+
+#[test]
 fn nobody_else_runs_a_cycle() {
     let data = DataDir::new();
     data.add_org("acme");

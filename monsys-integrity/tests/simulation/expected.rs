@@ -9,7 +9,8 @@ use monsys_core::{AnomalyKind, Severity};
 
 use crate::script::{DAY, Role, hm};
 use AnomalyKind::{
-    CadenceAnomaly, ClockDrift, FlatMetrics, SignatureInvalid, UnsignedPayload, VersionDowngrade,
+    CadenceAnomaly, ClockDrift, DetectorStalled, ExactRamp, FlatMetrics, LoopedRecording,
+    ReplayedSeries, SignatureInvalid, UnsignedPayload, VersionDowngrade, VersionUnparseable,
 };
 
 /// One anomaly. Times are of the day of the incident.
@@ -46,6 +47,13 @@ pub(crate) fn is_from_the_start(role: Role) -> bool {
     )
 }
 
+/// What the hub finds of itself each day: 125 min between 11:55 and 14:00 are eleven cycles too few,
+/// and 14:10 is in time. The restart delays a cycle by 5 min, and none is missed.
+pub(crate) fn of_the_hub() -> Expected {
+    let stalled = (DetectorStalled, Severity::Medium);
+    by_cycle(stalled, hm(14, 0), End::Auto(hm(14, 10)))
+}
+
 /// The anomalies of a role in order of their detection, in the standard preset.
 pub(crate) fn standard(role: Role) -> Vec<Expected> {
     match role {
@@ -71,6 +79,8 @@ pub(crate) fn standard(role: Role) -> Vec<Expected> {
         | Role::Replayed => vec![],
         // Six kinds do not know silence.
         Role::Silent => vec![],
+        // Limits of the six kinds: values that move pass, wherever they come from.
+        Role::Looped | Role::PlaysBack | Role::Ramp => vec![],
         // Limit: in step, every gap is near 7.5 s, above 7 s.
         Role::TwoClones => vec![],
         // Limit: 50 min of 100 % leave ten honest minutes in every hour.
@@ -80,7 +90,7 @@ pub(crate) fn standard(role: Role) -> Vec<Expected> {
         | Role::RollbackAccepted
         | Role::RolledBackTwice
         | Role::RolledBackThenBanana => versions(role),
-        Role::ClockBehind | Role::ClockAhead | Role::ClockSlow => clocks(role),
+        Role::ClockBehind | Role::ClockAhead | Role::FalseBacklog | Role::ClockSlow => clocks(role),
         Role::ThreeClones
         | Role::Every5s
         | Role::Every5sAlways
@@ -99,6 +109,48 @@ pub(crate) fn standard(role: Role) -> Vec<Expected> {
         | Role::Unpinned
         | Role::PinnedLate => signatures(role),
     }
+}
+
+/// The anomalies of a role in the strict preset: those of the standard one, of which the worst
+/// latch, and those of the opt-in kinds.
+pub(crate) fn strict(role: Role) -> Vec<Expected> {
+    let mut expected = standard(role);
+    for anomaly in &mut expected {
+        let is_latched = match anomaly.kind {
+            SignatureInvalid | VersionDowngrade => true,
+            UnsignedPayload => anomaly.severity >= Severity::High,
+            _ => false,
+        };
+        if is_latched && matches!(anomaly.end, End::Auto(_)) {
+            anomaly.end = End::Open;
+        }
+    }
+    let medium = |kind, at, end| by_cycle((kind, Severity::Medium), at, end);
+    let high = |kind, at, end| by_cycle((kind, Severity::High), at, end);
+    match role {
+        // From the first payload that says so.
+        Role::Banana => expected.push(medium(VersionUnparseable, hm(5, 5), End::Open)),
+        Role::RolledBackThenBanana => {
+            expected.push(medium(VersionUnparseable, hm(6, 5), End::Open));
+        }
+        Role::Looped => {
+            // 20 of a second round of 40 are there after 60 · 15 s: 05:16, so 05:25. After 08:01 the
+            // window holds (3,600 − y)/15 values of the recording, fewer than 60 from y > 2,700 on:
+            // 08:46, so 08:55.
+            expected.push(high(ReplayedSeries, hm(5, 25), End::Auto(hm(8, 55))));
+            // The whole window, as for flatness: 06:05, and one honest value ends it: 08:05.
+            expected.push(high(LoopedRecording, hm(6, 5), End::Auto(hm(8, 5))));
+        }
+        Role::PlaysBack => {
+            // 20 values take 5 min: 05:06, so 05:15. Fewer than 20 of what was before 05:01 are in
+            // the window from 05:56 on: 06:05.
+            expected.push(high(ReplayedSeries, hm(5, 15), End::Auto(hm(6, 5))));
+        }
+        // The whole window, as for flatness.
+        Role::Ramp => expected.push(high(ExactRamp, hm(6, 5), End::Auto(hm(8, 5)))),
+        _ => {}
+    }
+    expected
 }
 
 /// The first payload after 05:01:00 is there by 05:01:16 and says the lower version: 05:05.
@@ -126,7 +178,10 @@ fn clocks(role: Role) -> Vec<Expected> {
     let high = |at, end| by_cycle((ClockDrift, Severity::High), at, end);
     match role {
         // 05:01 + 180 s = 05:04 < 05:05. Right again from 07:01; by 07:05 at least 15 of 20 are.
-        Role::ClockBehind | Role::ClockAhead => vec![high(hm(5, 5), End::Auto(hm(7, 5)))],
+        // What lies in no gap is live, whatever its times say: a false backlog is a wrong clock.
+        Role::ClockBehind | Role::ClockAhead | Role::FalseBacklog => {
+            vec![high(hm(5, 5), End::Auto(hm(7, 5)))]
+        }
         // After t seconds it is t/60 s behind; the newest 20 are 150 s old in the mean (±8 s). Above
         // 300 s (less 2 s of its own offset and latency either way) from t = 18,150 s ± 130 s:
         // 16:01 + 5 h 02:30 ± 02:10 = 21:03:30 ± 02:10, so the cycle of 21:10. Set right at 23:01;

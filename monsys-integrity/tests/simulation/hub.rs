@@ -1,12 +1,15 @@
 //! What the simulation asks of a hub, and what every cycle must obey.
 
-use monsys_core::anomaly::{Anomaly, Transition};
+use monsys_core::anomaly::{Anomaly, OpenAnomaly, Transition};
 use monsys_core::facts::Facts;
 use monsys_core::store::{IngestBatch, IngestFinding, IngestOutcome};
 use monsys_core::time::Timestamp;
 use monsys_core::verdict::Verdict;
 use monsys_core::{AgentId, AnomalyKind};
-use monsys_integrity::{Config, Cycle, Report, reconcile, run_all};
+use monsys_integrity::stalled::Omissions;
+use monsys_integrity::{Config, Cycle, Report, reconcile, run_all, stalled};
+
+use crate::world::TENANT;
 
 /// A hub as far as honesty is concerned.
 pub(crate) trait Hub {
@@ -22,7 +25,7 @@ pub(crate) trait Hub {
     /// Records what a refused request revealed.
     fn record(&mut self, found: &IngestFinding);
 
-    /// Judges all agents and carries out what follows.
+    /// Judges all agents, then itself, and carries out what follows.
     fn cycle(&mut self, config: &Config, cycle: Cycle) -> Judged;
 
     /// A person closes the open anomaly of a kind.
@@ -40,6 +43,16 @@ pub(crate) struct Judged {
     pub(crate) n_undecided_open: u64,
     /// Other verdicts that said nothing.
     pub(crate) n_undecided: u64,
+}
+
+/// Decides what the hub finds of itself: the cycles that nobody ran.
+pub(crate) fn judge_itself(
+    open: Option<&OpenAnomaly>,
+    config: &Config,
+    cycle: Cycle,
+) -> Option<Transition> {
+    let finding = stalled::check(cycle, Omissions::default(), config.cycle_interval);
+    stalled::transition(ITSELF, open, finding, cycle.now)
 }
 
 /// Judges a page twice and looks at what follows from verdicts that say nothing.
@@ -78,3 +91,6 @@ pub(crate) fn judge(page: &[Facts<'_>], config: &Config, cycle: Cycle) -> Judged
     }
     judged
 }
+
+/// Under what the hub speaks of itself.
+pub(crate) const ITSELF: AgentId = AgentId::of_hub(TENANT);

@@ -1,6 +1,8 @@
 //! One installed agent: measures, spools, sends. A clone is a second installation under the same
 //! identity.
 
+use std::collections::VecDeque;
+
 use monsys_core::anomaly::Finding;
 use monsys_core::id::TenantId;
 use monsys_core::name::AgentVersion;
@@ -33,6 +35,9 @@ pub(crate) struct Installation {
     pub(crate) is_pinned: bool,
     /// What an intruder recorded, or what will be sent a second time.
     pub(crate) recorded: Vec<IngestBatch>,
+    /// The last half hour at 15 s.
+    measured: VecDeque<f64>,
+    n_measured: usize,
     clock: DeviceClock,
     load: Load,
     said: &'static str,
@@ -63,6 +68,8 @@ impl Installation {
             stops_at_s: i64::MAX,
             is_pinned: !matches!(script.role, Role::Unpinned | Role::PinnedLate),
             recorded: Vec::new(),
+            measured: VecDeque::new(),
+            n_measured: 0,
             clock: DeviceClock::new(&mut draw),
             load: Load::new(&mut draw),
             said: "",
@@ -80,6 +87,7 @@ impl Installation {
             nominal_us: self.nominal_us + later_us,
             stops_at_s: self.script.copies_stop_at(),
             recorded: Vec::new(),
+            measured: VecDeque::new(),
             clock: self.clock.clone(),
             load: Load::new(&mut draw),
             batch: self.batch.clone(),
@@ -92,7 +100,14 @@ impl Installation {
     pub(crate) fn measure(&mut self, now_us: i64) -> i64 {
         let s = now_us / SECOND;
         let measured = self.load.step(&mut self.draw);
-        let said = self.script.said_cpu(s, self.draw.unit());
+        self.n_measured += 1;
+        self.measured.push_back(measured);
+        let before = match self.measured.len() {
+            ..=HALF_AN_HOUR => measured,
+            _ => self.measured.pop_front().expect("more than half an hour"),
+        };
+        let known = (self.draw.unit(), before);
+        let said = self.script.said_cpu(s, self.n_measured, known);
         let content = self.draw.bits();
         let captured_us = self.device_us(now_us);
         self.spool
@@ -114,10 +129,11 @@ impl Installation {
     pub(crate) fn request(&mut self, record: Record, sent_us: i64, now_us: i64) -> &IngestBatch {
         let (epoch, seq) = self.spool.position(record.number);
         self.say_version(self.script.version(sent_us / SECOND));
+        let captured_us = record.captured_us - self.script.false_age_us(sent_us / SECOND);
         let sent_us = self.device_us(sent_us);
         let batch = &mut self.batch;
         batch.received_at = at(now_us);
-        batch.captured_at = at(record.captured_us);
+        batch.captured_at = at(captured_us);
         batch.sent_at = at(sent_us);
         batch.position = Position::new(epoch, seq).expect("a position");
         batch.content = whole(record.content);
@@ -146,6 +162,9 @@ impl Installation {
         self.clock.at(us) + self.script.clock_error_us(us)
     }
 }
+
+/// Measurements at 15 s.
+const HALF_AN_HOUR: usize = 120;
 
 fn unsigned(agent: AgentId, now: Timestamp) -> (Finding, Signal) {
     let finding = unsigned_payload::no_pinned_key();

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use monsys_core::anomaly::{Action, Anomaly};
+use monsys_core::anomaly::{Action, Anomaly, OpenAnomaly};
 use monsys_core::facts::Facts;
 use monsys_core::id::TenantId;
 use monsys_core::ledger::Verifier;
@@ -17,7 +17,7 @@ use monsys_core::time::{Span, Timestamp};
 use monsys_core::{AgentId, AnomalyKind};
 use monsys_integrity::{Config, Cycle};
 
-use crate::hub::{Hub, Judged, judge};
+use crate::hub::{Hub, ITSELF, Judged, judge, judge_itself};
 use crate::ring_hub::PERSON;
 
 /// The hub.
@@ -32,6 +32,22 @@ impl MemoryHub {
         let store = InMemory::new();
         store.add_tenant(tenant, DisplayName::parse("acme").expect("a name"));
         Self { tenant, store }
+    }
+
+    fn open_of_itself(&self) -> Option<OpenAnomaly> {
+        let filter = AnomalyFilter {
+            state: Some(AnomalyState::Open),
+            agent: Some(ITSELF),
+            ..AnomalyFilter::default()
+        };
+        let page = self.store.anomalies(self.tenant, filter, 2, Timestamp::MAX);
+        let row = answer(page).rows.pop()?.anomaly;
+        Some(OpenAnomaly {
+            id: row.id,
+            kind: row.finding.kind,
+            severity: row.finding.severity,
+            last_seen_at: row.last_seen_at,
+        })
     }
 
     /// Recomputes the ledger, compares it with the anomalies and tells how many entries it has.
@@ -110,11 +126,15 @@ impl Hub for MemoryHub {
         assert_eq!(page.next, None, "one page holds the fleet");
         let facts: Vec<Facts<'_>> = page.agents.iter().map(Facts::from).collect();
         let judged = judge(&facts, config, cycle);
-        answer(self.store.commit_cycle(&CycleCommit {
-            tenant: self.tenant,
-            at: cycle.now,
-            transitions: judged.report.transitions.clone(),
-        }));
+        let open = self.open_of_itself();
+        let itself = judge_itself(open.as_ref(), config, cycle);
+        for transitions in [judged.report.transitions.clone(), Vec::from_iter(itself)] {
+            answer(self.store.commit_cycle(&CycleCommit {
+                tenant: self.tenant,
+                at: cycle.now,
+                transitions,
+            }));
+        }
         answer(self.store.finish_cycle(HOLDER, cycle.now));
         judged
     }

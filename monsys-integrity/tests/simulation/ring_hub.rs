@@ -12,7 +12,7 @@ use monsys_core::{AgentId, AnomalyKind};
 use monsys_integrity::ring::Ring;
 use monsys_integrity::{Config, Cycle};
 
-use crate::hub::{Hub, Judged, judge};
+use crate::hub::{Hub, ITSELF, Judged, judge, judge_itself};
 
 /// The hub.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct RingHub {
     tenant: TenantId,
     agents: BTreeMap<AgentId, Agent>,
     anomalies: Vec<Anomaly>,
+    /// What is open of the hub itself.
+    open: Vec<OpenAnomaly>,
     forgot_at: Timestamp,
 }
 
@@ -40,12 +42,21 @@ impl RingHub {
             tenant,
             agents: BTreeMap::new(),
             anomalies: Vec::new(),
+            open: Vec::new(),
             forgot_at: Timestamp::MIN,
         }
     }
 
     fn agent(&mut self, agent: AgentId) -> &mut Agent {
         self.agents.get_mut(&agent).expect("an enrolled agent")
+    }
+
+    fn open(&mut self, agent: AgentId) -> &mut Vec<OpenAnomaly> {
+        if agent == ITSELF {
+            &mut self.open
+        } else {
+            &mut self.agent(agent).open
+        }
     }
 
     fn apply(&mut self, at: Timestamp, step: &Transition) {
@@ -73,8 +84,8 @@ impl RingHub {
             return;
         };
         let kind = finding.kind;
-        let owner = self.agent(*agent);
-        if let Some(open) = owner.open.iter_mut().find(|open| open.kind == kind) {
+        let open = self.open(*agent);
+        if let Some(open) = open.iter_mut().find(|open| open.kind == kind) {
             open.last_seen_at = open.last_seen_at.max(at);
             open.severity = open.severity.max(finding.severity);
             let open = *open;
@@ -103,7 +114,7 @@ impl RingHub {
             snoozed: None,
             closed: None,
         });
-        self.agent(*agent).open.push(OpenAnomaly {
+        self.open(*agent).push(OpenAnomaly {
             id,
             kind,
             severity: finding.severity,
@@ -120,7 +131,7 @@ impl RingHub {
             note: None,
         });
         let agent = row.agent;
-        self.agent(agent).open.retain(|open| open.id != id);
+        self.open(agent).retain(|open| open.id != id);
     }
 
     fn row(&mut self, id: AnomalyId) -> &mut Anomaly {
@@ -213,6 +224,10 @@ impl Hub for RingHub {
         let judged = judge(&page, config, cycle);
         for step in &judged.report.transitions {
             self.apply(cycle.now, step);
+        }
+        let of_itself = judge_itself(self.open.first(), config, cycle);
+        if let Some(step) = of_itself {
+            self.apply(cycle.now, &step);
         }
         judged
     }

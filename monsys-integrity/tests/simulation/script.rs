@@ -41,7 +41,10 @@ pub(crate) enum Role {
     ClockBehind,
     /// It is ten minutes ahead from 05:01 to 07:01.
     ClockAhead,
-    /// It loses a second a minute from 16:01 until somebody sets it at 23:01.
+    /// Says of live payloads from 05:01 to 07:01 that they were captured ten minutes ago, as if they
+    /// came from a backlog.
+    FalseBacklog,
+    /// The device clock loses a second a minute from 16:01 until somebody sets it at 23:01.
     ClockSlow,
     /// A second installation with a copy of the spool from 15:01 to 18:01, in step with the first.
     TwoClones,
@@ -65,6 +68,12 @@ pub(crate) enum Role {
     ForgerAlways,
     /// Says 4.20 % give or take half a thousandth from 05:01 on.
     ForgerWithJitter,
+    /// Plays a recording of 40 values round and round from 05:01 to 08:01.
+    Looped,
+    /// Says from 05:01 to 05:31 what it measured half an hour before.
+    PlaysBack,
+    /// Says a thousandth more each time from 05:01 to 08:01.
+    Ramp,
     /// A machine that is really at 100 % from 05:01 to 06:31.
     Saturated90min,
     /// At 100 % from 05:01 to 05:51.
@@ -154,10 +163,10 @@ pub(crate) const ROLES: [Role; 50] = [
     Role::Unpinned,
     Role::PinnedLate,
     Role::Silent,
-    Role::Honest,
-    Role::Honest,
-    Role::Honest,
-    Role::Honest,
+    Role::FalseBacklog,
+    Role::Looped,
+    Role::PlaysBack,
+    Role::Ramp,
     Role::Honest,
     Role::Honest,
     Role::Honest,
@@ -269,8 +278,19 @@ impl Script {
         }
     }
 
-    /// What the agent says instead of what it measured.
-    pub(crate) fn said_cpu(&self, s: i64, unit: f64) -> Option<f64> {
+    /// How much older than it is the agent calls what it captured.
+    pub(crate) fn false_age_us(&self, s: i64) -> i64 {
+        let is_lying = self.role == Role::FalseBacklog && self.is_within(s, hm(5, 1), hm(7, 1));
+        if is_lying { 600_000_000 } else { 0 }
+    }
+
+    /// What the agent says in its n-th payload instead of what it measured.
+    pub(crate) fn said_cpu(
+        &self,
+        s: i64,
+        n: usize,
+        (unit, half_an_hour_ago): (f64, f64),
+    ) -> Option<f64> {
         let within = |from, to| self.is_within(s, from, to);
         match self.role {
             Role::ForgerAlways => Some(4.20),
@@ -279,6 +299,9 @@ impl Script {
             Role::ForgerWithJitter => {
                 within(hm(5, 1), FOREVER).then_some(4.20 + 0.001 * (unit - 0.5))
             }
+            Role::Looped => within(hm(5, 1), hm(8, 1)).then_some(RECORDING[n % 40]),
+            Role::PlaysBack => within(hm(5, 1), hm(5, 31)).then_some(half_an_hour_ago),
+            Role::Ramp => within(hm(5, 1), hm(8, 1)).then_some(10.0 + 0.001 * (n % 10_000) as f64),
             Role::Saturated90min => within(hm(5, 1), hm(6, 31)).then_some(100.0),
             Role::Saturated50min => within(hm(5, 1), hm(5, 51)).then_some(100.0),
             Role::Idle => Some(0.0),
@@ -321,6 +344,17 @@ impl Script {
         self.day_s + hm(18, 1)
     }
 }
+
+/// Forty values that somebody recorded.
+const RECORDING: [f64; 40] = {
+    let mut values = [0.0; 40];
+    let mut n = 0;
+    while n < 40 {
+        values[n] = 5.0 + (n * n % 37) as f64 / 7.0 + n as f64 / 100.0;
+        n += 1;
+    }
+    values
+};
 
 /// A time of day in seconds.
 pub(crate) const fn hm(hours: i64, minutes: i64) -> i64 {

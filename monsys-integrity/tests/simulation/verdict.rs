@@ -2,9 +2,10 @@
 
 use monsys_core::anomaly::{Anomaly, Resolution};
 
-use crate::expected::{End, Expected};
-use crate::script::Role;
-use crate::world::{Plan, number_of};
+use crate::expected::{End, Expected, of_the_hub};
+use crate::hub::ITSELF;
+use crate::script::{DAY, Role};
+use crate::world::{Plan, agent_id};
 use crate::{MIDNIGHT, SECOND};
 
 /// Every anomaly that had to be found was, in time, and no other.
@@ -13,30 +14,30 @@ pub(crate) fn assert_exactly(
     anomalies: &[Anomaly],
     expected: impl Fn(Role) -> Vec<Expected>,
 ) {
-    let mut differences = Vec::new();
-    let mut n_expected = 0;
-    for (n, script) in plan.scripts.iter().enumerate() {
-        let wanted: Vec<Expected> = expected(script.role)
-            .into_iter()
-            .filter_map(|e| e.on_day(script.day_s, plan.end_s))
-            .collect();
-        n_expected += wanted.len();
-        let of_agent = anomalies.iter().filter(|a| number_of(a.agent) == n);
-        let found: Vec<&Anomaly> = of_agent.collect();
-        let is_met =
-            found.len() == wanted.len() && wanted.iter().zip(&found).all(|(w, f)| meets(w, f));
-        if !is_met {
-            let told = found.iter().map(|anomaly| tell(anomaly));
-            differences.push(format!(
-                "agent {n}, {script:?}\n  expected {wanted:?}\n  found {:#?}",
-                told.collect::<Vec<_>>()
-            ));
-        }
-    }
+    let of_agents = plan.scripts.iter().enumerate().map(|(n, script)| {
+        let wanted = expected(script.role).into_iter();
+        let wanted = wanted.filter_map(|e| e.on_day(script.day_s, plan.end_s));
+        (agent_id(n), format!("{script:?}"), wanted.collect())
+    });
+    let days = (0..=plan.end_s / DAY).map(|day| day * DAY);
+    let of_itself = days.filter_map(|day_s| of_the_hub().on_day(day_s, plan.end_s));
+    let of_itself = (ITSELF, String::from("the hub"), of_itself.collect());
+    let all: Vec<(_, _, Vec<Expected>)> = of_agents.chain([of_itself]).collect();
+    let differences: Vec<String> = all
+        .iter()
+        .filter_map(|(agent, who, wanted)| {
+            let found: Vec<&Anomaly> = anomalies.iter().filter(|a| a.agent == *agent).collect();
+            let is_met =
+                found.len() == wanted.len() && wanted.iter().zip(&found).all(|(w, f)| meets(w, f));
+            let told: Vec<_> = found.iter().map(|anomaly| tell(anomaly)).collect();
+            (!is_met).then(|| format!("{who}\n  expected {wanted:?}\n  found {told:#?}"))
+        })
+        .collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+    let n_expected: usize = all.iter().map(|(_, _, wanted)| wanted.len()).sum();
     assert_eq!(anomalies.len(), n_expected);
     println!(
-        "{n_expected} anomalies of {} agents, exactly as written down",
+        "{n_expected} anomalies of {} agents and the hub, exactly as written down",
         plan.scripts.len()
     );
 }

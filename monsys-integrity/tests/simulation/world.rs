@@ -94,11 +94,6 @@ pub(crate) fn agent_id(n: usize) -> AgentId {
     AgentId::from_bytes((n as u128 + 1).to_be_bytes())
 }
 
-/// Which number an agent has.
-pub(crate) fn number_of(agent: AgentId) -> usize {
-    usize::try_from(u128::from_be_bytes(agent.to_bytes()) - 1).expect("a small number")
-}
-
 struct World<'a, H> {
     plan: &'a Plan,
     hub: &'a mut H,

@@ -66,13 +66,12 @@ impl<'a> Frame<'a> {
     }
 
     /// How often the script fetches the page while the hub tells it when the ledger grows, in
-    /// seconds. Readings come with every payload; on the integrity page only ages change and
-    /// snoozes end.
+    /// seconds. Readings come with every payload; where only anomalies are shown, ages change
+    /// and snoozes end.
     pub(super) const fn pace_s(&self) -> u32 {
-        if matches!(self.place, Place::Integrity) {
-            60
-        } else {
-            10
+        match self.place {
+            Place::Integrity | Place::Anomaly => 60,
+            Place::Overview | Place::Insights | Place::Agent => 10,
         }
     }
 }

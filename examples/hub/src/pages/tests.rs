@@ -367,7 +367,7 @@ fn render_page(
         page,
         actors: &actors("ada@acme.example"),
         cycle: None,
-        progress: None,
+        running: None,
         asked: "",
         is_ticked: false,
         now: now(),

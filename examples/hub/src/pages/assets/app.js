@@ -7,7 +7,7 @@
   const POLL_MS = 10000;
   // Least time between two fetches that events ask for, and how far browsers that heard the same
   // event spread. A hub that answers slowly is asked less often.
-  const GAP_MS = 1000;
+  const GAP_MS = 500;
   const GAP_ANSWERS = 4;
   const SPREAD_MS = 200;
   const TIMEOUT_MS = 8000;
