@@ -103,6 +103,8 @@ pub const WINDOW_S: i64 = 3_600;
 /// Most metrics of one agent that a cycle reads from one window. An honest agent sends 240 in an
 /// hour; one that floods is judged by its newest ones and slows nobody else down.
 pub const WINDOW_SAMPLES_MAX: usize = 8_192;
+/// Most stretches of values that a hub remembers to find those that two agents share: 65 MB.
+pub const FEED_STRETCHES_MAX: usize = 262_144;
 /// How long the record of a cycle is kept, in seconds: 14 days, as the metrics it judged.
 pub const CYCLES_KEPT_S: i64 = 1_209_600;
 /// Most failed detectors that the record of a cycle names; the rest is in the log.

@@ -42,6 +42,12 @@ pub enum Insufficiency {
     NoVerifiedIngest,
     /// It happened in this very cycle and is already recorded.
     SeenThisCycle,
+    /// Nothing was ever accepted from the agent.
+    NeverHeard,
+    /// So many agents are silent at once that the hub was away, and not they.
+    FleetSilent,
+    /// No cycle ran lately, so that the hub itself was away.
+    HubAway,
 }
 
 impl Insufficiency {
@@ -53,6 +59,9 @@ impl Insufficiency {
             Self::UnparseableVersion => "unparseable_version",
             Self::NoVerifiedIngest => "no_verified_ingest",
             Self::SeenThisCycle => "seen_this_cycle",
+            Self::NeverHeard => "never_heard",
+            Self::FleetSilent => "fleet_silent",
+            Self::HubAway => "hub_away",
         }
     }
 
@@ -64,6 +73,9 @@ impl Insufficiency {
             Self::UnparseableVersion => "the version is no numeric triple".into(),
             Self::NoVerifiedIngest => "no verified payload in this cycle".into(),
             Self::SeenThisCycle => "recorded in this cycle".into(),
+            Self::NeverHeard => "nothing was ever accepted".into(),
+            Self::FleetSilent => "many agents are silent at once".into(),
+            Self::HubAway => "no cycle ran lately".into(),
         }
     }
 }

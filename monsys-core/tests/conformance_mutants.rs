@@ -20,10 +20,10 @@ use monsys_core::store::conformance::{BlockOn, Fixture, ReadyFutures, suite};
 use monsys_core::store::{
     AgentRecord, AgentStore, AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyStore,
     CurrentPage, CycleChanges, CycleCommit, CycleRecord, CycleStore, DeviceRecord, FactsPage,
-    InMemory, IngestBatch, IngestFinding, IngestOutcome, IngestStore, KindCount, Lease,
-    Maintenance, NewAgent, NonceOutcome, NonceUse, PinOutcome, PublicKey, Retention, SignalCursor,
-    SignalFilter, SignalPage, SignalSlot, SignalStore, StoreError, StoreFuture, Subject, Swept,
-    TokenDigest,
+    FleetPresence, InMemory, IngestBatch, IngestFinding, IngestOutcome, IngestStore, KindCount,
+    Lease, Maintenance, NewAgent, NonceOutcome, NonceUse, PinOutcome, PublicKey, Retention,
+    SignalCursor, SignalFilter, SignalPage, SignalSlot, SignalStore, StoreError, StoreFuture,
+    Subject, Swept, TokenDigest,
 };
 use monsys_core::time::{Span, Timestamp};
 
@@ -64,6 +64,7 @@ enum Fault {
     LostEntry,
     /// The agents of a cycle are counted over all tenants.
     ActiveOfAll,
+    HeardOnceIsHeard,
 }
 
 struct Faulty {
@@ -219,6 +220,20 @@ impl CycleStore for Faulty {
             return done(counts.sum());
         }
         self.inner.active_count(tenant)
+    }
+
+    fn presence(
+        &self,
+        tenant: TenantId,
+        heard_since: Timestamp,
+        silent_since: Timestamp,
+    ) -> StoreFuture<'_, FleetPresence> {
+        let heard_since = if self.has(Fault::HeardOnceIsHeard) {
+            Timestamp::MIN
+        } else {
+            heard_since
+        };
+        self.inner.presence(tenant, heard_since, silent_since)
     }
 
     fn active_agents(
@@ -496,6 +511,12 @@ fn s16_a_store_whose_retention_moves_a_score_or_whose_dry_run_deletes_fails() {
     assert!(said.contains("what is current never moves"), "{said}");
     let said = said_about(Fault::WetDryRun).unwrap_or_default();
     assert!(said.contains("what is counted is what goes"), "{said}");
+}
+
+#[test]
+fn a_store_that_counts_who_was_ever_heard_fails() {
+    let said = said_about(Fault::HeardOnceIsHeard).unwrap_or_default();
+    assert!(said.contains("long gone"), "{said}");
 }
 
 #[test]

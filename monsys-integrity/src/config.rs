@@ -57,6 +57,9 @@ pub struct Config {
     /// stands here. What is open of a kind that is off stays open until a person closes it: nobody
     /// checks whether it would pass.
     pub opt_in: KindSet,
+    /// Kinds of which a cycle says nothing although they are on, because what they go by is
+    /// disturbed for all agents alike ([`agent_silent`](crate::detect::agent_silent)).
+    pub inhibited: KindSet,
     /// What a pass does to an open anomaly, where that is not [`Clearing::Auto`] (decision 27).
     pub latches: &'static [(AnomalyKind, Clearing)],
     /// Length of the stretch that a replay repeats, in samples: 20 (notes §3.2: 0 of 11 and 0 of
@@ -78,6 +81,25 @@ pub struct Config {
     /// Smallest standard deviation of what is left after a linear fit that passes, in percent
     /// points: 0.001, that of flatness (notes §3.2, residual flatness: no genuine window).
     pub ramp_residual_min: f64,
+    /// How long nothing may come from an agent before it is silent: 5 min, which is 20 intervals
+    /// (notes §3.2).
+    pub silent_after: Span,
+    /// From this share of the agents that were heard lately on, silence is taken to be that of the
+    /// hub, and no agent is called silent; in percent: 30 (notes §5.1).
+    pub silent_fleet_percent: u64,
+    /// Fewest silent agents that are a fleet: 3. One machine of two that is switched off is 50 %
+    /// and no outage.
+    pub silent_fleet_min: u64,
+    /// How far back lately reaches: 24 h, so that machines which are gone for good count no more.
+    pub silent_fleet_heard: Span,
+    /// How often a refusal follows an accepted payload after a refusal before that is no accident: 3.
+    /// One installation that lost its counters takes one turn.
+    pub clone_turns_min: u64,
+    /// Within how long of the first refusal: 1 h, the window of all other kinds.
+    pub clone_within: Span,
+    /// How far from its arrival a refused payload may have been sent, by its own clock, to count:
+    /// 5 min, as the clock may drift.
+    pub clone_sent_within: Span,
 }
 
 impl Config {
@@ -94,6 +116,7 @@ impl Config {
             flat_deviation_min: 0.001,
             saturated_percent_min: 99.95,
             opt_in: KindSet::EMPTY,
+            inhibited: KindSet::EMPTY,
             latches: &[],
             replay_block: 20,
             replay_distinct_min: 6,
@@ -102,10 +125,17 @@ impl Config {
             ramp_samples_min: 30,
             ramp_bend_max: 1e-6,
             ramp_residual_min: 0.001,
+            silent_after: Span::from_secs(300),
+            silent_fleet_percent: 30,
+            silent_fleet_min: 3,
+            silent_fleet_heard: Span::from_secs(86_400),
+            clone_turns_min: 3,
+            clone_within: Span::from_secs(3_600),
+            clone_sent_within: Span::from_secs(300),
         }
     }
 
-    /// Returns the same thresholds with every opt-in kind on. A bad signature, a pinned agent's
+    /// Returns the same thresholds with every opt-in kind on that has a rule. A bad signature, a pinned agent's
     /// payload without one and a lower version stay open until a person closes them (architecture,
     /// decision 7): an attacker cannot make them go away by behaving for a cycle.
     ///
@@ -117,7 +147,7 @@ impl Config {
     /// ```
     pub const fn strict() -> Self {
         let mut config = Self::standard();
-        config.opt_in = KindSet::of(&AnomalyKind::OPT_IN);
+        config.opt_in = OF_STRICT;
         config.latches = STRICT_LATCHES;
         config
     }
@@ -154,6 +184,18 @@ impl Config {
 }
 
 const OPT_IN: KindSet = KindSet::of(&AnomalyKind::OPT_IN);
+
+/// The opt-in kinds that have a rule. Whoever adds one adds it here.
+const OF_STRICT: KindSet = KindSet::of(&[
+    AnomalyKind::AgentSilent,
+    AnomalyKind::AgentCloned,
+    AnomalyKind::SequenceRegress,
+    AnomalyKind::ReplayedSeries,
+    AnomalyKind::DuplicateFeed,
+    AnomalyKind::LoopedRecording,
+    AnomalyKind::ExactRamp,
+    AnomalyKind::VersionUnparseable,
+]);
 
 /// Architecture, decision 7. An unsigned payload without a pinned key is medium and no attack on
 /// one, so it does not latch.
@@ -192,7 +234,19 @@ mod tests {
     #[test]
     fn the_strict_preset_has_every_kind_and_the_same_thresholds() {
         let strict = Config::strict();
-        assert!(AnomalyKind::every().all(|kind| strict.is_on(kind)));
+        let with_rule = crate::DETECTORS.iter().map(|d| d.kind);
+        for kind in AnomalyKind::every() {
+            let has_rule = with_rule.clone().any(|of| of == kind);
+            let has_table_of_its_own = matches!(
+                kind,
+                AnomalyKind::DetectorStalled | AnomalyKind::DuplicateFeed
+            );
+            assert_eq!(
+                strict.is_on(kind),
+                has_rule || has_table_of_its_own,
+                "{kind}"
+            );
+        }
         let standard = Config {
             opt_in: KindSet::EMPTY,
             latches: &[],

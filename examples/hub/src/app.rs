@@ -10,15 +10,17 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
-use monsys_core::id::TenantId;
+use monsys_core::id::{AgentId, TenantId};
+use monsys_core::limit;
 use monsys_core::store::{AgentRecord, DeviceRecord, IngestFinding, StoreError, TokenDigest};
+use monsys_integrity::detect::duplicate_feed::FeedIndex;
 use monsys_integrity::finding_signal;
 use monsys_wire::envelope::Scratch;
 use monsys_wire::{Audience, Reject, VerifyingKey};
 
 use crate::clock::Clock;
 use crate::config::HubConfig;
-use crate::ingest::{FindingGate, GroupCommit, InFlight, Limiter, Rate};
+use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::live::Live;
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
@@ -47,6 +49,10 @@ pub(crate) struct App {
     pub(crate) worker: CycleBoard,
     /// Bounds findings of refused requests.
     pub(crate) gate: FindingGate,
+    /// Whose positions are refused and accepted by turns.
+    pub(crate) clones: CloneWatch,
+    /// What agents sent lately, to find those that send the same.
+    pub(crate) feeds: Mutex<FeedIndex>,
     /// Bounds payloads of an organisation.
     pub(crate) org_limit: Limiter<TenantId>,
     /// Bounds unauthenticated requests of an address.
@@ -109,7 +115,7 @@ impl App {
         clock: Clock,
         config: HubConfig,
     ) -> Result<Arc<Self>, StoreError> {
-        let fresh = monsys_core::id::AgentId::from_random_bytes(random_bytes()).to_string();
+        let fresh = AgentId::from_random_bytes(random_bytes()).to_string();
         let hub_id = store.meta_or_insert("hub_id", fresh).await?;
         let audience = Audience::parse(&hub_id).map_err(|_| StoreError::Damaged)?;
         Ok(Arc::new(Self {
@@ -121,6 +127,8 @@ impl App {
             counters: Counters::default(),
             worker: CycleBoard::default(),
             gate: FindingGate::default(),
+            clones: CloneWatch::default(),
+            feeds: Mutex::new(FeedIndex::new(limit::FEED_STRETCHES_MAX, clock.now())),
             org_limit: Limiter::new(Rate::per_second(config.org_rate)),
             address_limit: Limiter::new(Rate::per_second(config.address_rate)),
             bodies_of_agents: InFlight::new(),
@@ -179,12 +187,15 @@ impl App {
     /// Records what a refused request says about its agent, at most once a second per kind.
     /// A revoked agent is trusted in nothing any more, and nothing is found out about it.
     pub(crate) async fn record_finding(&self, agent: &AgentRecord, finding: Finding) {
-        if agent.is_revoked {
-            return;
+        if !agent.is_revoked {
+            self.record_found(agent.tenant, agent.agent, finding).await;
         }
+    }
+
+    /// Records what a refused request says about an agent that is not revoked.
+    pub(crate) async fn record_found(&self, tenant: TenantId, agent: AgentId, finding: Finding) {
         let at = self.clock.now();
-        let signal = finding_signal(agent.agent, &finding, at);
-        let (tenant, agent) = (agent.tenant, agent.agent);
+        let signal = finding_signal(agent, &finding, at);
         let found = IngestFinding {
             tenant,
             agent,

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use monsys_core::store::AuthProfile;
 
 use crate::config::Choices;
+use crate::integrity_choice::IntegrityChoices;
 use crate::scan::ScanChoices;
 use crate::store::Role;
 
@@ -318,6 +319,8 @@ pub(crate) enum IntegrityCommand {
     Run {
         #[command(flatten)]
         store: StoreArgs,
+        #[command(flatten)]
+        choices: IntegrityChoices,
     },
 }
 

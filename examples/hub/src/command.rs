@@ -29,6 +29,7 @@ use crate::cli::{
 use crate::clock::Clock;
 use crate::config::Choices;
 use crate::error::{Failure, FailureKind};
+use crate::integrity_choice::IntegrityChoices;
 use crate::location::StoreLocation;
 use crate::random::random_bytes;
 use crate::server::{self, make_login_link};
@@ -52,7 +53,9 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Agent(AgentCommand::Revoke { id, store }) => agent::revoke(&id, &store).await?,
         Command::User(UserCommand::Add(args)) => add_user(&args).await?,
         Command::User(UserCommand::Reset(args)) => reset_user(&args).await?,
-        Command::Integrity(IntegrityCommand::Run { store }) => return run_cycle(&store).await,
+        Command::Integrity(IntegrityCommand::Run { store, choices }) => {
+            return run_cycle(&store, choices).await;
+        }
         Command::Auditor(AuditorCommand::Grant(args)) => auditor::grant(&args).await?,
         Command::Auditor(AuditorCommand::Revoke(args)) => auditor::revoke(&args).await?,
         Command::Signals(SignalsCommand::Emit { org, file, store }) => {
@@ -272,10 +275,14 @@ async fn print_link(store: &dyn HubStore, user: UserId, args: &UserArgs) -> Resu
     Ok(())
 }
 
-async fn run_cycle(args: &StoreArgs) -> Result<ExitCode, Failure> {
+async fn run_cycle(args: &StoreArgs, choices: IntegrityChoices) -> Result<ExitCode, Failure> {
     let store = existing_store_of(args).await?;
     refuse_demo(&*store).await?;
-    let app = App::open(store, Clock::system(), Choices::default().complete(None)?).await?;
+    let choices = Choices {
+        integrity: choices,
+        ..Choices::default()
+    };
+    let app = App::open(store, Clock::system(), choices.complete(None)?).await?;
     let ran = worker::cycle(&app, random_bytes(), app.clock.now()).await;
     app.store.close();
     let report = ran?.ok_or_else(|| {

@@ -9,6 +9,7 @@ use monsys_wire::envelope::BodyForm;
 use serde::Deserialize;
 
 use crate::error::{Failure, FailureKind};
+use crate::integrity_choice::IntegrityChoices;
 use crate::location::secret_named;
 use crate::scan::{ScanChoices, ScanConfig};
 use crate::security::metrics_token::MetricsToken;
@@ -39,6 +40,8 @@ pub(crate) struct HubConfig {
     pub(crate) allow_plain_login: bool,
     /// What reads the metrics; without one only this machine does.
     pub(crate) metrics_token: Option<MetricsToken>,
+    /// By which rules agents are judged.
+    pub(crate) integrity: monsys_integrity::Config,
     /// Which certificates are watched, and how.
     pub(crate) scan: ScanConfig,
     /// Whether this is a demonstration.
@@ -70,6 +73,9 @@ pub(crate) struct Choices {
     /// Allow logins over plain HTTP from other machines [default: false]
     #[arg(long, env = "MONSYS_ALLOW_PLAIN_LOGIN", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) allow_plain_login: Option<bool>,
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) integrity: IntegrityChoices,
     #[command(flatten)]
     #[serde(default)]
     pub(crate) scan: ScanChoices,
@@ -120,6 +126,7 @@ impl Choices {
                 .or(file.allow_plain_login)
                 .unwrap_or(false),
             metrics_token: metrics_token()?,
+            integrity: self.integrity.complete(file.integrity),
             scan: self.scan.complete(file.scan)?,
             is_demo: false,
         })

@@ -29,6 +29,7 @@ mod config;
 mod demo;
 mod error;
 mod ingest;
+mod integrity_choice;
 mod listen;
 mod live;
 mod location;

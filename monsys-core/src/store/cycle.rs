@@ -89,6 +89,15 @@ pub struct CycleFault {
     pub message: String,
 }
 
+/// How many agents of a tenant are heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FleetPresence {
+    /// Active agents from which something was accepted lately.
+    pub n_heard: u64,
+    /// How many of them are silent now.
+    pub n_silent: u64,
+}
+
 /// What the integrity worker needs.
 pub trait CycleStore: Send + Sync {
     /// Takes or renews the lease; `None` while another holder has it.
@@ -120,6 +129,15 @@ pub trait CycleStore: Send + Sync {
         after: Option<AgentId>,
         n_agents: u32,
     ) -> StoreFuture<'_, Vec<AgentId>>;
+
+    /// Counts the active agents of which anything was accepted after `heard_since`, and those of
+    /// them of which nothing was after `silent_since`: many at once mean that the hub was away.
+    fn presence(
+        &self,
+        tenant: TenantId,
+        heard_since: Timestamp,
+        silent_since: Timestamp,
+    ) -> StoreFuture<'_, FleetPresence>;
 
     /// Reads the facts of at most `n_agents` active agents (enrolled, not revoked) after `after`:
     /// metrics received in (now − 1 h, now], the newest 20 metrics, versions, open anomalies.

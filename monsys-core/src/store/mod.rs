@@ -42,7 +42,7 @@ pub use self::anomaly::{
 pub use self::batcher::{Answered, Batch, Batcher, BatcherLimits, Busy};
 pub use self::credential::{AuthProfile, KeyState, NewCredential, SharedKey};
 pub use self::cycle::{
-    CycleChanges, CycleCommit, CycleFault, CycleRecord, CycleStore, FactsPage, Lease,
+    CycleChanges, CycleCommit, CycleFault, CycleRecord, CycleStore, FactsPage, FleetPresence, Lease,
 };
 pub use self::emitter::{EmitError, EmitFuture, Emitter};
 pub use self::ingest::{

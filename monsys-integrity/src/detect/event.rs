@@ -1,6 +1,6 @@
-//! The two kinds that happen at ingest, seen from the cycle.
+//! The kinds that happen at ingest, seen from the cycle.
 //!
-//! What: a finding about a signature is recorded the moment it happens. Its check passes once one
+//! What: a finding about a signature or a position is recorded the moment it happens. Its check passes once one
 //! whole cycle went by without another and with at least one verified payload (decision 27). What
 //! not: a failure; the cycle never makes these findings. Cost: a look at the few open anomalies.
 

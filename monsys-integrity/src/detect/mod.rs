@@ -1,8 +1,8 @@
 //! The detectors: one file per kind, and the table that lists them.
 //!
 //! A detector is a function of the facts of one agent, the thresholds and the cycle. It keeps
-//! nothing between calls. Four decide from measurements; the two about signatures are events that
-//! the hub records at ingest, and in the cycle they only say whether a whole cycle went by clean.
+//! nothing between calls. Some decide from measurements; those about signatures and positions are
+//! events that the hub records at ingest, and in the cycle they only say whether a whole cycle went by clean.
 //! After the kinds of the document come those that an operator turns on
 //! ([`Config::opt_in`](crate::Config::opt_in)). Adding a kind is one file here and one line in
 //! [`DETECTORS`].
@@ -17,13 +17,17 @@ use monsys_core::verdict::Verdict;
 use crate::config::Config;
 use crate::cycle::Cycle;
 
+pub mod agent_cloned;
+pub mod agent_silent;
 pub mod cadence_anomaly;
 pub mod clock_drift;
+pub mod duplicate_feed;
 mod event;
 pub mod exact_ramp;
 pub mod flat_metrics;
 pub mod looped_recording;
 pub mod replayed_series;
+pub mod sequence_regress;
 pub mod signature_invalid;
 pub mod unsigned_payload;
 pub mod version_downgrade;
@@ -46,7 +50,8 @@ impl Detector {
     }
 }
 
-/// All detectors: those of the integrity document in its order, then the opt-in ones.
+/// All detectors: those of the integrity document in its order, then the opt-in ones that look at one
+/// agent; what two agents share is found by [`duplicate_feed::FeedIndex`].
 pub const DETECTORS: &[Detector] = &[
     Detector::new(AnomalyKind::UnsignedPayload, unsigned_payload::check),
     Detector::new(AnomalyKind::SignatureInvalid, signature_invalid::check),
@@ -54,6 +59,9 @@ pub const DETECTORS: &[Detector] = &[
     Detector::new(AnomalyKind::CadenceAnomaly, cadence_anomaly::check),
     Detector::new(AnomalyKind::FlatMetrics, flat_metrics::check),
     Detector::new(AnomalyKind::VersionDowngrade, version_downgrade::check),
+    Detector::new(AnomalyKind::AgentSilent, agent_silent::check),
+    Detector::new(AnomalyKind::AgentCloned, agent_cloned::check),
+    Detector::new(AnomalyKind::SequenceRegress, sequence_regress::check),
     Detector::new(AnomalyKind::ReplayedSeries, replayed_series::check),
     Detector::new(AnomalyKind::LoopedRecording, looped_recording::check),
     Detector::new(AnomalyKind::ExactRamp, exact_ramp::check),

@@ -1,8 +1,8 @@
 //! A stretch of values repeats an earlier one bit by bit. Opt-in.
 //!
 //! What: in the window there are two stretches of 20 values that do not overlap, equal bit by bit,
-//! with at least 6 different values. What not: the same stretch in another hour or of another
-//! agent. Cost: for n samples n²/40 comparisons of
+//! with at least 6 different values. What not: the same stretch in another hour, or of another
+//! agent ([`duplicate_feed`](super::duplicate_feed)). Cost: for n samples n²/40 comparisons of
 //! one value each (1,440 for an hour of honest data), no allocation. A stretch of 20 holds exactly
 //! one place whose number is a multiple of 20, so only values there are looked for, and the
 //! neighbourhood is read where one is found. A flood of [`WINDOW_SAMPLES_MAX`] values costs some

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
+use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, TenantId};
+use monsys_core::position::Position;
 use monsys_core::signal::{Rule, Violation, Violations};
 use monsys_core::store::{IngestBatch, IngestOutcome, Payload, SignatureStatus, VersionSeen};
 use monsys_core::time::Timestamp;
-use monsys_integrity::detect::unsigned_payload;
+use monsys_integrity::detect::{agent_cloned, sequence_regress, unsigned_payload};
 use monsys_integrity::{finding_signal, version};
 use monsys_wire::answer::Acknowledgement;
 use monsys_wire::{Admitted, Reject, schema};
@@ -64,10 +66,60 @@ pub(super) fn build(
     })
 }
 
-/// Stores a payload, unless its nonce or position says no.
+/// Stores a payload, unless its nonce or position says no, and records what a refused position
+/// reveals.
 pub(super) async fn commit(app: &App, batch: IngestBatch) -> Result<IngestOutcome, Reject> {
+    let sent = Sent::of(&batch);
     let outcome = app.group.commit(batch).await;
-    outcome.map_err(|error| app.store_reject(&error))
+    let outcome = outcome.map_err(|error| app.store_reject(&error))?;
+    heed_position(app, sent, outcome).await;
+    Ok(outcome)
+}
+
+/// What of a payload is needed once its position was decided.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    tenant: TenantId,
+    agent: AgentId,
+    position: Position,
+    sent_at: Timestamp,
+    received_at: Timestamp,
+}
+
+impl Sent {
+    const fn of(batch: &IngestBatch) -> Self {
+        Self {
+            tenant: batch.tenant,
+            agent: batch.agent,
+            position: batch.position,
+            sent_at: batch.sent_at,
+            received_at: batch.received_at,
+        }
+    }
+}
+
+async fn heed_position(app: &App, sent: Sent, outcome: IngestOutcome) {
+    let rules = &app.config.integrity;
+    let is_replay = outcome == IngestOutcome::Replay;
+    if is_replay && rules.is_on(AnomalyKind::SequenceRegress) {
+        let finding = sequence_regress::finding(sent.position);
+        app.record_found(sent.tenant, sent.agent, finding).await;
+    }
+    if !rules.is_on(AnomalyKind::AgentCloned) {
+        return;
+    }
+    if outcome == IngestOutcome::Accepted {
+        app.clones.accepted(sent.agent);
+        return;
+    }
+    let is_refused = is_replay || matches!(outcome, IngestOutcome::StaleEpoch { .. });
+    if !is_refused || !agent_cloned::is_fresh(rules, sent.sent_at, sent.received_at) {
+        return;
+    }
+    let found = app.clones.refused(sent.agent, rules, sent.received_at);
+    if let Some(finding) = found {
+        app.record_found(sent.tenant, sent.agent, finding).await;
+    }
 }
 
 /// Tells the sender what became of its payload.

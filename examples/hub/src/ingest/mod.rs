@@ -6,6 +6,7 @@
 
 mod batch;
 mod body;
+mod clones;
 mod ed25519;
 mod gate;
 mod group;
@@ -21,6 +22,7 @@ use monsys_wire::answer::Acknowledgement;
 use monsys_wire::header::JSON_TYPE;
 
 pub(crate) use self::body::InFlight;
+pub(crate) use self::clones::CloneWatch;
 pub(crate) use self::ed25519::ingest;
 pub(crate) use self::gate::FindingGate;
 pub use self::group::GroupCommit;

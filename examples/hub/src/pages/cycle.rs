@@ -5,7 +5,7 @@ use monsys_core::store::CycleRecord;
 use monsys_core::time::Timestamp;
 
 use super::when::When;
-use crate::worker::{Progress, interval};
+use crate::worker::interval;
 
 /// The last cycle.
 #[derive(Debug, Clone)]
@@ -20,24 +20,6 @@ pub(super) struct CycleLine<'a> {
     pub(super) faults: Vec<FaultLine<'a>>,
     /// Whether the next one should have come.
     pub(super) is_overdue: bool,
-}
-
-/// The cycle that is under way.
-#[derive(Debug, Clone)]
-pub(super) struct RunningLine {
-    pub(super) since: When,
-    pub(super) n_judged: u64,
-    pub(super) n_agents: u64,
-}
-
-impl RunningLine {
-    pub(super) fn new(progress: &Progress, now: Timestamp) -> Self {
-        Self {
-            since: When::new(progress.since, now),
-            n_judged: progress.n_judged,
-            n_agents: progress.n_agents,
-        }
-    }
 }
 
 /// A check that failed on an agent.
@@ -56,7 +38,7 @@ impl<'a> CycleLine<'a> {
             check: fault.kind.map_or("every check", AnomalyKind::as_str),
             message: &fault.message,
         });
-        let overdue = record
+        let due = record
             .at
             .saturating_add(interval())
             .saturating_add(interval());
@@ -69,7 +51,7 @@ impl<'a> CycleLine<'a> {
             n_missed: record.n_missed,
             n_failed_pages: record.n_failed_pages,
             faults: faults.collect(),
-            is_overdue: now >= overdue,
+            is_overdue: now >= due,
         }
     }
 

@@ -8,7 +8,7 @@ use monsys_core::store::{
 };
 use monsys_core::time::Timestamp;
 
-use super::cycle::{self, CycleLine, RunningLine};
+use super::cycle::{self, CycleLine};
 use super::filter::{self, OPEN, Origin};
 use super::frame::{Access, Frame, Place, Viewer};
 use super::kind::{self, KindCard};
@@ -30,8 +30,8 @@ pub(crate) struct Integrity<'a> {
     pub(crate) actors: &'a Actors,
     /// How the newest cycle went, if there was one.
     pub(crate) cycle: Option<&'a CycleRecord>,
-    /// How far the cycle is that this hub runs at the moment, if it runs one.
-    pub(crate) running: Option<Progress>,
+    /// How far the cycle is that runs at this moment, if one does.
+    pub(crate) progress: Option<Progress>,
     /// The word of what came of asking for a cycle.
     pub(crate) asked: &'a str,
     /// Whether every box is ticked.
@@ -78,9 +78,7 @@ pub(crate) fn integrity(view: &Integrity<'_>) -> Result<String, askama::Error> {
         cards,
         further,
         cycle: view.cycle.map(|record| CycleLine::new(record, view.now)),
-        running: view
-            .running
-            .map(|progress| RunningLine::new(&progress, view.now)),
+        progress: view.progress,
         answer: cycle::answer_to(view.asked),
         may_resolve: view.viewer.access == Access::Admin,
         is_agent_shown: true,
@@ -145,7 +143,7 @@ struct IntegrityPage<'a> {
     desk: Desk,
     rows: Vec<Row<'a>>,
     cycle: Option<CycleLine<'a>>,
-    running: Option<RunningLine>,
+    progress: Option<Progress>,
     answer: Option<&'static str>,
     may_resolve: bool,
     is_agent_shown: bool,

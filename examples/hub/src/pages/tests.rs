@@ -367,7 +367,7 @@ fn render_page(
         page,
         actors: &actors("ada@acme.example"),
         cycle: None,
-        running: None,
+        progress: None,
         asked: "",
         is_ticked: false,
         now: now(),

@@ -63,7 +63,7 @@ pub(super) async fn list(
         page: &found,
         actors: &actors,
         cycle: cycles.first(),
-        running: app.worker.progress(tenant),
+        progress: app.worker.progress(tenant),
         asked: query.get("run").map_or("", String::as_str),
         is_ticked: query.get("tick").is_some_and(|tick| tick == "all"),
         now,

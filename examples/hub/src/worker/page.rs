@@ -2,13 +2,14 @@
 //! that one bad row costs its own agent a verdict and nobody else.
 
 use std::ops::Range;
+use std::sync::PoisonError;
 
 use monsys_core::anomaly::{AnomalyKind, Transition};
 use monsys_core::facts::AgentFacts;
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::store::StoreError;
 
-use super::judge::judge_page;
+use super::judge::{judge_feeds, judge_page};
 use super::report::{CycleReport, narrow};
 use super::run::{Halt, PAGE_AGENTS, Run};
 
@@ -106,7 +107,17 @@ impl Run<'_> {
         agents: &[AgentFacts],
         own: &mut CycleReport,
     ) -> Result<(), Halt> {
-        let transitions = judge_page(agents, self.cycle, own);
+        let mut transitions = judge_page(agents, &self.config, self.cycle, own);
+        if self.config.is_on(AnomalyKind::DuplicateFeed) {
+            let mut feeds = self
+                .app
+                .feeds
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let page = (tenant, agents);
+            let shared = judge_feeds(&mut feeds, page, &self.config, self.cycle, own);
+            transitions.extend(shared);
+        }
         self.running.judged(tenant, agents.len());
         self.store_verdicts(tenant, transitions, own).await
     }

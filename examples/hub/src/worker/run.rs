@@ -3,8 +3,9 @@
 use monsys_core::anomaly::{AnomalyKind, OpenAnomaly, Transition};
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
-use monsys_core::store::{AnomalyFilter, AnomalyState, CycleCommit, StoreError};
+use monsys_core::store::{AnomalyFilter, AnomalyState, CycleCommit, FleetPresence, StoreError};
 use monsys_core::time::{Span, Timestamp};
+use monsys_integrity::detect::agent_silent;
 use monsys_integrity::{Config, Cycle, stalled};
 
 use super::progress::Running;
@@ -16,6 +17,8 @@ pub(super) struct Run<'a> {
     pub(super) app: &'a App,
     pub(super) holder: [u8; 16],
     pub(super) cycle: Cycle,
+    /// By which rules the agents of the present organisation are judged.
+    pub(super) config: Config,
     /// When the lease was last taken, by the hub's clock.
     pub(super) renewed_at: Timestamp,
     /// How many more reads of this organisation may find the store unavailable before parts of a
@@ -58,6 +61,7 @@ impl<'a> Run<'a> {
             app,
             holder,
             cycle: Cycle { previous, now },
+            config: app.config.integrity.clone(),
             renewed_at: now,
             patience: 0,
             running: app.worker.begin(now),
@@ -124,6 +128,7 @@ impl<'a> Run<'a> {
         let since = self.took_ms();
         let cycle = self.cycle_of(tenant).await;
         own.missed = narrow(stalled::missed_cycles(cycle, interval()));
+        self.heed_fleet(tenant).await;
         let mut halt = self.judge_pages(tenant, own).await;
         if let Err(Halt::Store(error)) = &halt {
             tracing::error!(%tenant, %error, "an organisation was not judged to its end");
@@ -141,6 +146,20 @@ impl<'a> Run<'a> {
             tracing::error!(%tenant, %error, "how a cycle went was not kept");
         }
         halt
+    }
+
+    /// Finds out whether so many agents are silent at once that none of them is to blame.
+    async fn heed_fleet(&mut self, tenant: TenantId) {
+        if !self.config.is_on(AnomalyKind::AgentSilent) {
+            return;
+        }
+        let (heard_since, silent_since) = agent_silent::fleet_bounds(&self.config, self.cycle.now);
+        let counted = self.app.store.presence(tenant, heard_since, silent_since);
+        let fleet = counted.await.unwrap_or_else(|error| {
+            tracing::error!(%tenant, %error, "who is heard was not counted, so nobody is silent");
+            UNKNOWN_FLEET
+        });
+        agent_silent::heed_fleet(&mut self.config, fleet);
     }
 
     async fn judge_pages(&mut self, tenant: TenantId, own: &mut CycleReport) -> Result<(), Halt> {
@@ -249,6 +268,12 @@ impl<'a> Run<'a> {
         }
     }
 }
+
+/// A fleet of which nothing is known is taken to be cut off.
+const UNKNOWN_FLEET: FleetPresence = FleetPresence {
+    n_heard: u64::MAX,
+    n_silent: u64::MAX,
+};
 
 /// How often agents are judged.
 pub(crate) const fn interval() -> Span {

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use monsys_core::anomaly::{AnomalyKind, Finding};
 use monsys_core::id::{AgentId, TenantId};
-use monsys_core::name::DisplayName;
+use monsys_core::name::{AgentVersion, DisplayName};
+use monsys_core::position::{ContentHash, Position};
 use monsys_core::severity::Severity;
-use monsys_core::store::{AnomalyFilter, NewAgent, NewCredential, PublicKey, TokenDigest};
+use monsys_core::store::{
+    AnomalyFilter, IngestBatch, IngestOutcome, NewAgent, NewCredential, Payload, PublicKey,
+    SignatureStatus, TokenDigest, VersionSeen,
+};
 use monsys_core::time::{Span, Timestamp};
-use monsys_integrity::stalled;
+use monsys_integrity::{Config, stalled};
 use tokio::runtime::Runtime;
 
 use super::progress::{Progress, Totals};
@@ -82,13 +86,19 @@ impl Scene {
 
     /// A hub whose clock is ahead of the wall by so many seconds.
     fn hub(&self, ahead_s: i64) -> Arc<App> {
+        self.hub_by(Config::standard(), ahead_s)
+    }
+
+    /// The same, with other rules.
+    fn hub_by(&self, integrity: Config, ahead_s: i64) -> Arc<App> {
         // Twice as fast since then: where it is ahead by as much as it is fast.
         let origin = wall_now().saturating_sub(Span::from_secs(ahead_s));
         let clock = match ahead_s {
             0 => Clock::system(),
             _ => Clock::accelerated(origin, 2).unwrap(),
         };
-        let config = Choices::default().complete(None).unwrap();
+        let mut config = Choices::default().complete(None).unwrap();
+        config.integrity = integrity;
         let opened = App::open(Arc::clone(&self.store), clock, config);
         self.runtime.block_on(opened).unwrap()
     }
@@ -105,6 +115,15 @@ impl Scene {
     fn cycle(&self, hub: &App) -> CycleReport {
         let cycle = super::cycle(hub, HERE, hub.clock.now());
         self.runtime.block_on(cycle).unwrap().unwrap()
+    }
+
+    /// Lets agents be heard so many seconds ahead of the wall.
+    fn hear(&self, agents: std::ops::Range<u32>, ahead_s: i64) {
+        let at = wall_now().saturating_add(Span::from_secs(ahead_s));
+        let batches: Vec<_> = agents.map(|n| heard(n, at)).collect();
+        let stored = self.runtime.block_on(self.store.commit(&batches));
+        let accepted = IngestOutcome::Accepted;
+        assert!(stored.unwrap().iter().all(|outcome| *outcome == accepted));
     }
 
     fn n_records(&self, tenant: TenantId) -> usize {
@@ -148,6 +167,28 @@ fn enrolled(n: u32) -> NewAgent {
             pin_until: wall_now(),
         },
         enrolled_at: wall_now(),
+    }
+}
+
+/// A payload without samples, which is a sign of life all the same.
+fn heard(n: u32, at: Timestamp) -> IngestBatch {
+    let content = at.unix_micros().to_be_bytes().repeat(4).try_into();
+    IngestBatch {
+        tenant: ONE,
+        agent: enrolled(n).agent,
+        received_at: at,
+        captured_at: at,
+        sent_at: at,
+        nonce: None,
+        position: Position::new(1, at.unix_micros() / 1_000_000).unwrap(),
+        content: ContentHash(content.unwrap()),
+        signature: SignatureStatus::Verified,
+        version: VersionSeen {
+            text: AgentVersion::parse("0.1.0").unwrap(),
+            triple: None,
+        },
+        payload: Payload::Signals(Vec::new()),
+        finding: None,
     }
 }
 
@@ -322,5 +363,37 @@ fn a_hub_whose_clock_jumped_three_hours_stalls_once_and_resolves_in_the_next_cyc
         }
         let woken = later.worker.totals();
         assert_eq!((woken.n_complete, woken.n_missed), (1, 17));
+    });
+}
+
+#[test]
+fn agents_that_fall_silent_are_found_and_an_outage_of_many_is_not() {
+    let mut rules = Config::standard();
+    rules.opt_in = rules.opt_in.with(AnomalyKind::AgentSilent);
+    Scene::each(|scene| {
+        let silent = Some(AnomalyKind::AgentSilent);
+        let opened_at = |ahead_s| {
+            scene.cycle(&scene.hub_by(rules.clone(), ahead_s));
+            scene.n_anomalies(ONE, silent)
+        };
+        scene.hear(0..10, 0);
+        assert_eq!(opened_at(0), 0, "heard, and nobody else ever was");
+        assert_eq!(opened_at(600), 0, "all ten at once are an outage");
+        scene.hear(0..8, 1_190);
+        assert_eq!(opened_at(1_200), 2, "two of ten are silent");
+        scene.hear(0..9, 1_790);
+        let hub = scene.hub_by(rules.clone(), 1_800);
+        let report = scene.cycle(&hub);
+        assert_eq!((report.opened, report.resolved), (0, 1), "one is back");
+        scene.hear(0..10, 3_590);
+        assert_eq!(opened_at(3_600), 2, "the other too");
+        scene.hear(0..8, 7_000);
+        assert_eq!(
+            opened_at(7_200),
+            2,
+            "nobody is judged after the hub was away"
+        );
+        let standard = scene.cycle(&scene.hub(7_800));
+        assert_eq!(standard.opened, 0, "by the document nobody is silent");
     });
 }

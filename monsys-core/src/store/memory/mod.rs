@@ -15,8 +15,8 @@ use self::anomaly::Applied;
 use self::state::{Agent, State};
 use super::{
     AgentRecord, AgentStore, AgentSummary, CycleChanges, CycleCommit, CycleRecord, CycleStore,
-    DeviceRecord, FactsPage, IngestBatch, IngestFinding, IngestOutcome, IngestStore, Lease,
-    NewAgent, NewCredential, NonceOutcome, NonceUse, PinOutcome, PublicKey, StoreError,
+    DeviceRecord, FactsPage, FleetPresence, IngestBatch, IngestFinding, IngestOutcome, IngestStore,
+    Lease, NewAgent, NewCredential, NonceOutcome, NonceUse, PinOutcome, PublicKey, StoreError,
     StoreFuture, TokenDigest,
 };
 use crate::anomaly::Transition;
@@ -307,6 +307,23 @@ impl CycleStore for InMemory {
         let state = self.lock();
         let n_active = state.active_after(tenant, None).count();
         ready(Ok(u64::try_from(n_active).unwrap_or(u64::MAX)))
+    }
+
+    fn presence(
+        &self,
+        tenant: TenantId,
+        heard_since: Timestamp,
+        silent_since: Timestamp,
+    ) -> StoreFuture<'_, FleetPresence> {
+        let state = self.lock();
+        let seen = state.active_after(tenant, None);
+        let seen = seen.filter_map(|agent| agent.last_seen_at);
+        let mut presence = FleetPresence::default();
+        for last_seen_at in seen.filter(|at| *at > heard_since) {
+            presence.n_heard += 1;
+            presence.n_silent += u64::from(last_seen_at <= silent_since);
+        }
+        ready(Ok(presence))
     }
 
     fn active_agents(

@@ -12,7 +12,8 @@ use monsys_core::limit;
 use monsys_core::severity::Severity;
 use monsys_core::signal::Signal;
 use monsys_core::store::{
-    CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, Lease, StoreFuture,
+    CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, FleetPresence, Lease,
+    StoreFuture,
 };
 use monsys_core::time::{Span, Timestamp};
 use monsys_integrity::version;
@@ -97,6 +98,26 @@ impl CycleStore for PostgresStore {
                            WHERE tenant_id = $1 AND revoked_at IS NULL AND id <> $1";
                 let n_active: i64 = tx.one(sql, &[&tenant]).await?.try_get(0)?;
                 Ok(n_active.unsigned_abs())
+            })
+        })
+    }
+
+    fn presence(
+        &self,
+        tenant: TenantId,
+        heard_since: Timestamp,
+        silent_since: Timestamp,
+    ) -> StoreFuture<'_, FleetPresence> {
+        self.run(Plan::read("presence", tenant), move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT count(*), count(*) FILTER (WHERE last_seen_at <= $3) \
+                           FROM agents WHERE tenant_id = $1 AND revoked_at IS NULL \
+                           AND id <> $1 AND last_seen_at > $2";
+                let row = tx.one(sql, &[&tenant, &heard_since, &silent_since]).await?;
+                Ok(FleetPresence {
+                    n_heard: row.try_get::<_, i64>(0)?.unsigned_abs(),
+                    n_silent: row.try_get::<_, i64>(1)?.unsigned_abs(),
+                })
             })
         })
     }

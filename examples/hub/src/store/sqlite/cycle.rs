@@ -9,7 +9,8 @@ use monsys_core::facts::{
 use monsys_core::id::{AgentId, AnomalyId, TenantId};
 use monsys_core::limit;
 use monsys_core::store::{
-    CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, Lease, StoreError, StoreFuture,
+    CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, FleetPresence, Lease,
+    StoreError, StoreFuture,
 };
 use monsys_core::time::{Span, Timestamp};
 use monsys_integrity::ring::Ring;
@@ -90,6 +91,29 @@ impl CycleStore for SqliteStore {
             let mut statement = connection.prepare_cached(sql).or_store_error()?;
             let counted = statement.query_row([tenant.to_string()], |row| row.get::<_, i64>(0));
             counted.or_store_error().map(i64::unsigned_abs)
+        })
+    }
+
+    fn presence(
+        &self,
+        tenant: TenantId,
+        heard_since: Timestamp,
+        silent_since: Timestamp,
+    ) -> StoreFuture<'_, FleetPresence> {
+        self.read(move |connection| {
+            let sql = "SELECT count(*), count(CASE WHEN last_seen_at <= ?3 THEN 1 END) \
+                       FROM agents WHERE tenant_id = ?1 AND revoked_at IS NULL \
+                       AND id <> tenant_id AND last_seen_at > ?2";
+            let mut statement = connection.prepare_cached(sql).or_store_error()?;
+            let (heard, silent) = (heard_since.to_rfc3339(), silent_since.to_rfc3339());
+            let count = |row: &Row<'_>, i| row.get::<_, i64>(i).map(i64::unsigned_abs);
+            let counted = statement.query_row([tenant.to_string(), heard, silent], |row| {
+                Ok(FleetPresence {
+                    n_heard: count(row, 0)?,
+                    n_silent: count(row, 1)?,
+                })
+            });
+            counted.or_store_error()
         })
     }
 
