@@ -529,7 +529,7 @@ mod tests {
         for is_behind in [false, true] {
             for (part, filter, index) in [
                 (open, AnomalyFilter::default(), "integrity_anomalies_listed"),
-                (open, of_kind, "integrity_anomalies_listed"),
+                (open, of_kind, "integrity_anomalies_counted"),
                 (open, of_agent, "one_open_anomaly_per_kind"),
                 (
                     resolved,

@@ -294,9 +294,10 @@ CREATE INDEX integrity_anomalies_listed
     ON integrity_anomalies (tenant_id, severity_rank, detected_at DESC, id DESC)
     WHERE resolved_at IS NULL;
 
--- How much of each kind is open, which every page says.
+-- How much of each kind is open, which every page says, and what it is.
 CREATE INDEX integrity_anomalies_counted
-    ON integrity_anomalies (tenant_id, kind, severity_rank) WHERE resolved_at IS NULL;
+    ON integrity_anomalies (tenant_id, kind, severity_rank, detected_at DESC, id DESC)
+    WHERE resolved_at IS NULL;
 
 -- What is resolved, in the order of its listing.
 CREATE INDEX integrity_anomalies_resolved
