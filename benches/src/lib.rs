@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "the tests use other parts of it")]
 #[path = "../../examples/hub/tests/support/postgres.rs"]
 mod cluster;
+pub mod cycle;
 mod device;
 pub mod integrity;
 pub mod payload;

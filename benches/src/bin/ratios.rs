@@ -10,7 +10,7 @@
 use std::process::ExitCode;
 
 use monsys_benches::report::Form;
-use monsys_benches::{integrity, readers, store, wire};
+use monsys_benches::{cycle, integrity, readers, store, wire};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,7 +21,12 @@ fn main() -> ExitCode {
         .filter(|word| *word != "--json")
         .collect();
     let figures = match topics.as_slice() {
-        ["integrity"] => integrity::figures(),
+        ["integrity"] => {
+            let mut figures = integrity::figures();
+            figures.extend(cycle::figures());
+            figures
+        }
+        ["cycle"] => cycle::figures(),
         ["wire"] => wire::figures(),
         ["readers"] => {
             let mut figures = readers::figures();
@@ -30,7 +35,7 @@ fn main() -> ExitCode {
         }
         ["store"] => store::figures(),
         _ => {
-            eprintln!("usage: ratios integrity|readers|store|wire [--json]");
+            eprintln!("usage: ratios cycle|integrity|readers|store|wire [--json]");
             return ExitCode::from(2);
         }
     };

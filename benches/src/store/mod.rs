@@ -10,11 +10,11 @@
 //! PostgreSQL alone: `emit`, `ingest`, `history`.
 
 mod emit;
-mod fleet;
+pub(crate) mod fleet;
 mod history;
 mod ingest;
 pub mod page;
-mod server;
+pub(crate) mod server;
 mod validator;
 
 use std::time::Duration;
@@ -52,12 +52,12 @@ pub fn figures() -> Vec<Figure> {
 }
 
 /// Says what is under way: some parts take a minute.
-fn progress(text: &str) {
+pub(crate) fn progress(text: &str) {
     eprintln!("# {text}");
 }
 
 /// The one in the middle.
-fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -68,7 +68,7 @@ impl SqliteStore {
             file: file.to_owned(),
             idle: Mutex::new(Vec::new()),
         };
-        let rings = Arc::new(Rings::new(readers.open()?));
+        let rings = Arc::new(Rings::new(readers.open()?, &connection));
         Ok(Self {
             writer: Writer::start(connection, Arc::clone(&rings))?,
             readers: Arc::new(readers),

@@ -73,12 +73,13 @@ pub(super) enum MetricChange {
 }
 
 impl Rings {
-    pub(super) fn new(watch: Connection) -> Self {
+    /// Makes rings that stand at nothing yet, beside the connection that writes.
+    pub(super) fn new(watch: Connection, writer: &Connection) -> Self {
         let held = Held {
             kept: BTreeMap::new(),
             watched: data_version(&watch),
             watch,
-            written: None,
+            written: data_version(writer),
             n_filled: 0,
         };
         Self {
