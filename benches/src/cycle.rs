@@ -29,18 +29,26 @@ use rusqlite::Connection;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 
-use crate::report::Figure;
 use crate::report::Target::{AtMost, AtMostNanos, Part, TimesFaster};
+use crate::report::{Figure, Form};
 use crate::store::fleet::Fleet;
 use crate::store::server::{Server, now, runtime};
 use crate::store::{median, progress};
 
 /// Both stores, and growth.
 pub fn figures() -> Vec<Figure> {
-    let mut figures = with_rings();
-    figures.extend(growth());
+    let mut figures = said(with_rings());
+    figures.extend(said(growth()));
     if let Some(server) = Server::start() {
-        figures.extend(of_postgres(&server));
+        figures.extend(said(of_postgres(&server)));
+    }
+    figures
+}
+
+/// Shows figures as soon as they are known: all together take minutes.
+fn said(figures: Vec<Figure>) -> Vec<Figure> {
+    for figure in &figures {
+        progress(&figure.line(Form::Text));
     }
     figures
 }
