@@ -71,8 +71,11 @@ pub enum Admission {
     },
     /// Seen with the same content, or too long ago to compare.
     Duplicate,
-    /// Seen with other content, or given up long ago.
+    /// Seen with other content.
     Replay,
+    /// In a gap that was closed because there were too many: whether it was here before is not
+    /// known, so it is refused. A backlog that comes late over a bad line meets it.
+    GivenUp,
     /// From a former life of the spool.
     StaleEpoch {
         /// The lowest epoch under which it would be accepted.
@@ -258,7 +261,7 @@ impl Lane {
         match stored {
             Some(known) if known == content => Admission::Duplicate,
             Some(_) => Admission::Replay,
-            None if covers(&self.closed, seq) => Admission::Replay,
+            None if covers(&self.closed, seq) => Admission::GivenUp,
             None => Admission::Duplicate,
         }
     }
@@ -496,7 +499,7 @@ mod tests {
         assert_eq!(set.open_gaps(), 64);
         assert_eq!(
             fresh(&mut set, 1, 2),
-            Admission::Replay,
+            Admission::GivenUp,
             "the gap of two closed"
         );
         assert_eq!(

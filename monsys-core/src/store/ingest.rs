@@ -98,6 +98,8 @@ pub enum IngestOutcome {
     Duplicate,
     /// Its position was used by another content; nothing changed but the nonce.
     Replay,
+    /// Its position was given up before it came; nothing changed but the nonce.
+    GivenUp,
     /// From a former life of the spool; nothing changed but the nonce.
     StaleEpoch {
         /// The lowest epoch under which it would be accepted.

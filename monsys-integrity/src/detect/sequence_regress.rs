@@ -1,9 +1,9 @@
 //! A position came again with other content. Opt-in.
 //!
 //! What: the finding that the hub records at ingest when a payload that is signed as it should be has
-//! a position that other content used up, or that was given up long ago (contract §2: 409 `replay`).
+//! a position that other content used up (contract §2: 409 `replay`).
 //! Always critical (notes §3.2). What not: the same payload again, which is a retry and changes nothing;
-//! and a former epoch, which an agent that lost its counters begins with. Cost: a few small strings.
+//! a position in a gap that the hub gave up, which a backlog over a bad line meets; and a former epoch, which an agent that lost its counters begins with. Cost: a few small strings.
 //!
 //! False positives: not measured, because no recording of real positions was to be had; retries, crashes and
 //! drained backlogs are no replay by the rules of positions, which their own tests hold. An honest

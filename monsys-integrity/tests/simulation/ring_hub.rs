@@ -182,6 +182,7 @@ impl Hub for RingHub {
             Admission::Fresh { fills_gap } => fills_gap,
             Admission::Duplicate => return IngestOutcome::Duplicate,
             Admission::Replay => return IngestOutcome::Replay,
+            Admission::GivenUp => return IngestOutcome::GivenUp,
             Admission::StaleEpoch { min_epoch } => return IngestOutcome::StaleEpoch { min_epoch },
             Admission::OutOfRange => return IngestOutcome::OutOfRange,
         };

@@ -89,12 +89,12 @@ impl Spool {
     pub(crate) fn answered(&mut self, number: u64, outcome: IngestOutcome, draw: &mut Draw) -> i64 {
         match outcome {
             IngestOutcome::Accepted | IngestOutcome::Duplicate => self.settle(number),
-            IngestOutcome::Replay if self.n_replays < 2 => {
+            IngestOutcome::Replay | IngestOutcome::GivenUp if self.n_replays < 2 => {
                 self.n_replays += 1;
                 self.start_epoch(self.epoch + 1);
                 0
             }
-            IngestOutcome::Replay => self.settle(number),
+            IngestOutcome::Replay | IngestOutcome::GivenUp => self.settle(number),
             IngestOutcome::StaleEpoch { min_epoch } => {
                 self.start_epoch(min_epoch);
                 self.failed(draw)

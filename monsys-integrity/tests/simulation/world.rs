@@ -47,6 +47,7 @@ pub(crate) struct Counts {
     pub(crate) n_late: u64,
     pub(crate) n_duplicates: u64,
     pub(crate) n_replays: u64,
+    pub(crate) n_given_up: u64,
     pub(crate) n_stale: u64,
     pub(crate) n_lost: u64,
     pub(crate) n_unreachable: u64,
@@ -398,6 +399,7 @@ impl Counts {
             IngestOutcome::Accepted => self.n_accepted += 1,
             IngestOutcome::Duplicate => self.n_duplicates += 1,
             IngestOutcome::Replay => self.n_replays += 1,
+            IngestOutcome::GivenUp => self.n_given_up += 1,
             IngestOutcome::StaleEpoch { .. } => self.n_stale += 1,
             other => panic!("no request of the script ends with {other:?}"),
         }

@@ -127,7 +127,9 @@ pub(super) fn acknowledge(outcome: IngestOutcome) -> Result<Acknowledgement, Rej
     match outcome {
         IngestOutcome::Accepted => Ok(Acknowledgement::Accepted),
         IngestOutcome::Duplicate => Ok(Acknowledgement::Duplicate),
-        IngestOutcome::NonceUsed | IngestOutcome::Replay => Err(Reject::Replay),
+        IngestOutcome::NonceUsed | IngestOutcome::Replay | IngestOutcome::GivenUp => {
+            Err(Reject::Replay)
+        }
         IngestOutcome::NoncesFull { retry_after_s } => {
             Err(Reject::ReplayCapacity { retry_after_s })
         }

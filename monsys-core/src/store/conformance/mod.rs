@@ -49,6 +49,7 @@ use super::{
 use crate::anomaly::{Action, AnomalyKind, Resolution, Transition};
 use crate::facts::Version;
 use crate::id::{AgentId, TenantId, UserId};
+use crate::limit;
 use crate::position::ContentHash;
 use crate::severity::Severity;
 use crate::time::Span;
@@ -99,6 +100,7 @@ pub fn suite<W: BlockOn>(fixture: &Fixture<'_, W>) {
     pinning_happens_once_and_resets_positions(fixture);
     the_current_version_is_live_and_the_highest_stays(fixture);
     late_payloads_in_open_gaps_are_spooled(fixture);
+    positions_of_gaps_beyond_the_bound_are_given_up(fixture);
     one_anomaly_per_kind_is_open_and_its_evidence_stays(fixture);
     closing_is_refused_when_it_was_seen_since(fixture);
     tenants_do_not_see_each_other(fixture);
@@ -262,6 +264,18 @@ fn the_current_version_is_live_and_the_highest_stays<W: BlockOn>(f: &Fixture<'_,
         "only verified payloads move it"
     );
     assert_eq!(text_of(&version.current), Some("0.3.0"));
+}
+
+fn positions_of_gaps_beyond_the_bound_are_given_up<W: BlockOn>(f: &Fixture<'_, W>) {
+    let agent = f.enrol(0, 43);
+    let n_gaps = i64::try_from(limit::POSITION_GAPS_MAX).unwrap_or(i64::MAX) + 2;
+    for gap in 0..=n_gaps {
+        let batch = f.metrics(agent, 2 * gap + 1, 1);
+        assert_eq!(f.commit(&batch), IngestOutcome::Accepted);
+    }
+    let late = (1..=n_gaps).map(|gap| f.commit(&f.metrics(agent, 2 * gap, 1)));
+    let n_given_up = late.filter(|outcome| *outcome == IngestOutcome::GivenUp);
+    assert_eq!(n_given_up.count(), 2, "two gaps more than are kept");
 }
 
 fn late_payloads_in_open_gaps_are_spooled<W: BlockOn>(f: &Fixture<'_, W>) {

@@ -190,6 +190,7 @@ impl State {
         let fills_gap = match agent.positions.admit(batch.position, batch.content, known) {
             Admission::Duplicate => return Ok(IngestOutcome::Duplicate),
             Admission::Replay => return Ok(IngestOutcome::Replay),
+            Admission::GivenUp => return Ok(IngestOutcome::GivenUp),
             Admission::StaleEpoch { min_epoch } => {
                 return Ok(IngestOutcome::StaleEpoch { min_epoch });
             }

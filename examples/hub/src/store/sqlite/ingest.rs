@@ -68,6 +68,7 @@ fn commit_one(
     let fills_gap = match positions.admit(batch.position, batch.content, known) {
         Admission::Duplicate => return Ok(IngestOutcome::Duplicate),
         Admission::Replay => return Ok(IngestOutcome::Replay),
+        Admission::GivenUp => return Ok(IngestOutcome::GivenUp),
         Admission::StaleEpoch { min_epoch } => return Ok(IngestOutcome::StaleEpoch { min_epoch }),
         Admission::OutOfRange => return Ok(IngestOutcome::OutOfRange),
         Admission::Fresh { fills_gap } => fills_gap,

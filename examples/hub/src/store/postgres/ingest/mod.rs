@@ -257,6 +257,7 @@ impl<'a> Turn<'a> {
         let fills_gap = match admitting.admit(batch.position, batch.content, known) {
             Admission::Duplicate => return Ok(IngestOutcome::Duplicate),
             Admission::Replay => return Ok(IngestOutcome::Replay),
+            Admission::GivenUp => return Ok(IngestOutcome::GivenUp),
             Admission::StaleEpoch { min_epoch } => {
                 return Ok(IngestOutcome::StaleEpoch { min_epoch });
             }
