@@ -76,7 +76,7 @@ fn a_day_in_the_strict_preset_opens_what_was_written_down_and_nothing_else() {
         ..plan(50, 1)
     };
     let on_rings = timed("strict day", || run(&plan, &mut RingHub::new(TENANT)));
-    verdict::assert_exactly(&plan, &on_rings.anomalies, expected::strict_with_events);
+    verdict::assert_exactly(&plan, &on_rings.anomalies, expected::strict);
 
     let mut hub = MemoryHub::new(TENANT);
     let on_store = timed("strict day on the store in memory", || run(&plan, &mut hub));
@@ -183,7 +183,7 @@ fn a_week_in_the_strict_preset_without_silence_opens_what_was_written_down_and_n
         ..plan(500, 7)
     };
     let ran = timed("strict week", || run(&plan, &mut RingHub::new(TENANT)));
-    verdict::assert_exactly(&plan, &ran.anomalies, expected::strict);
+    verdict::assert_exactly(&plan, &ran.anomalies, expected::strict_without_silence);
 }
 
 fn is_week_asked_for() -> bool {
