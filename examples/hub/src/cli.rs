@@ -321,6 +321,9 @@ pub(crate) enum IntegrityCommand {
         store: StoreArgs,
         #[command(flatten)]
         choices: IntegrityChoices,
+        /// Configuration file in TOML: that of the server, so that both judge by the same rules
+        #[arg(long, env = "MONSYS_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 

@@ -10,7 +10,7 @@ mod verify;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +53,12 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Agent(AgentCommand::Revoke { id, store }) => agent::revoke(&id, &store).await?,
         Command::User(UserCommand::Add(args)) => add_user(&args).await?,
         Command::User(UserCommand::Reset(args)) => reset_user(&args).await?,
-        Command::Integrity(IntegrityCommand::Run { store, choices }) => {
-            return run_cycle(&store, choices).await;
+        Command::Integrity(IntegrityCommand::Run {
+            store,
+            choices,
+            config,
+        }) => {
+            return run_cycle(store, choices, config.as_deref()).await;
         }
         Command::Auditor(AuditorCommand::Grant(args)) => auditor::grant(&args).await?,
         Command::Auditor(AuditorCommand::Revoke(args)) => auditor::revoke(&args).await?,
@@ -275,14 +279,21 @@ async fn print_link(store: &dyn HubStore, user: UserId, args: &UserArgs) -> Resu
     Ok(())
 }
 
-async fn run_cycle(args: &StoreArgs, choices: IntegrityChoices) -> Result<ExitCode, Failure> {
-    let store = existing_store_of(args).await?;
-    refuse_demo(&*store).await?;
+async fn run_cycle(
+    mut args: StoreArgs,
+    integrity: IntegrityChoices,
+    file: Option<&Path>,
+) -> Result<ExitCode, Failure> {
     let choices = Choices {
-        integrity: choices,
+        data: args.data.take(),
+        integrity,
         ..Choices::default()
     };
-    let app = App::open(store, Clock::system(), choices.complete(None)?).await?;
+    let mut config = choices.complete(file)?;
+    args.data = config.data.take();
+    let store = existing_store_of(&args).await?;
+    refuse_demo(&*store).await?;
+    let app = App::open(store, Clock::system(), config).await?;
     let ran = worker::cycle(&app, random_bytes(), app.clock.now()).await;
     app.store.close();
     let report = ran?.ok_or_else(|| {

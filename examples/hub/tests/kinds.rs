@@ -87,6 +87,22 @@ fn a_position_that_comes_again_with_other_content_is_found_at_once() {
 }
 
 #[test]
+fn a_cycle_by_hand_judges_by_the_file_of_the_server() {
+    let scene = Scene::strict();
+    scene.send((1, 1), 10.0).accepted();
+    assert_refusal(&scene.send((1, 1), 99.0), 409, "replay");
+    let file = scene.data.path().join("hub.toml");
+    std::fs::write(&file, "[integrity]\npreset = \"strict\"\n").unwrap();
+    let by_file = ["--config", file.to_str().unwrap()];
+    for seq in [2, 3] {
+        scene.send((1, seq), 30.0).accepted();
+        scene.cycle_by(&by_file);
+    }
+    let closed = scene.found("sequence_regress").remove(0);
+    assert_eq!(closed.resolution.as_deref(), Some("auto"));
+}
+
+#[test]
 fn a_hub_by_the_document_finds_none_of_them() {
     let scene = Scene::with(&[]);
     scene.send((1, 1), 10.0).accepted();
