@@ -69,6 +69,14 @@ pub(crate) fn window_of(cpu: &[f64]) -> MetricWindow {
     window(times.zip(cpu.iter().copied()))
 }
 
+/// An agent of which nothing is known but these values.
+pub(crate) fn sent(cpu: &[f64]) -> AgentFacts {
+    AgentFacts {
+        window: window_of(cpu),
+        ..unknown()
+    }
+}
+
 /// A window whose metrics arrived this many milliseconds apart, the last at [`NOW`].
 pub(crate) fn window_with_gaps(gaps_ms: &[i64]) -> MetricWindow {
     let mut ago = 0;

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Form, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use monsys_core::id::{TenantId, UserId};
 use monsys_core::name::DisplayName;
 use monsys_core::store::StoreError;
@@ -25,6 +25,7 @@ use monsys_signals::correlate::Correlator;
 use monsys_signals::{Catalog, pareto, trust};
 use serde::Deserialize;
 
+use self::form::Verb;
 use crate::api::insight;
 use crate::app::App;
 use crate::clock::wall_now;
@@ -43,6 +44,13 @@ use crate::store::{LoginLink, NewUser, Role};
 /// Processor readings of one agent on the overview: 15 minutes at 15 s.
 const SPARKLINE_READINGS: u32 = 60;
 
+/// The form that does one thing with one anomaly.
+fn one(verb: Verb) -> MethodRouter<Arc<App>> {
+    post(move |app, session, id, query, headers, fields| {
+        integrity::act_on_one(verb, app, session, id, query, headers, fields)
+    })
+}
+
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -57,9 +65,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/integrity/run", post(cycle::run))
         .route("/integrity/act", post(integrity::act_on_ticked))
         .route("/integrity/{id}", get(integrity::anomaly))
-        .route("/integrity/{id}/acknowledge", post(integrity::acknowledge))
-        .route("/integrity/{id}/snooze", post(integrity::snooze))
-        .route("/integrity/{id}/resolve", post(integrity::resolve))
+        .route("/integrity/{id}/acknowledge", one(Verb::Acknowledge))
+        .route("/integrity/{id}/snooze", one(Verb::Snooze))
+        .route("/integrity/{id}/resolve", one(Verb::Resolve))
         .route("/agents/{id}", get(agent::show))
         .route("/assets/{name}", get(asset))
 }

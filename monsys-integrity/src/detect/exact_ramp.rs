@@ -162,20 +162,14 @@ const ROUNDING: f64 = 1e-9;
 mod tests {
     use alloc::vec::Vec;
 
-    use monsys_core::facts::AgentFacts;
     use proptest::prelude::*;
 
     use super::*;
     use crate::deviation::sample_deviation;
-    use crate::fixture::{cycle, failed, unknown, window_of};
+    use crate::fixture::{cycle, failed, sent};
 
     fn judge(cpu: &[f64]) -> Verdict {
-        let window = window_of(cpu);
-        let facts = AgentFacts {
-            window,
-            ..unknown()
-        };
-        check(&facts.view(), &Config::strict(), cycle())
+        check(&sent(cpu).view(), &Config::strict(), cycle())
     }
 
     fn ramp(n: i32, slope: f64) -> Vec<f64> {

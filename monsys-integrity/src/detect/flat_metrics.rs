@@ -160,14 +160,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fixture::{NOW, at, cycle, failed, unknown, window_of};
+    use crate::fixture::{NOW, at, cycle, failed, sent, unknown};
 
     fn judge(cpu: &[f64]) -> Verdict {
-        let facts = AgentFacts {
-            window: window_of(cpu),
-            ..unknown()
-        };
-        check(&facts.view(), &Config::standard(), cycle())
+        check(&sent(cpu).view(), &Config::standard(), cycle())
     }
 
     fn deviation_of(values: &[f64]) -> f64 {

@@ -74,19 +74,13 @@ fn finding(facts: &Facts<'_>, period: usize, config: &Config) -> Finding {
 mod tests {
     use alloc::vec::Vec;
 
-    use monsys_core::facts::AgentFacts;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fixture::{cycle, failed, unknown, window_of};
+    use crate::fixture::{cycle, failed, sent};
 
     fn judge(cpu: &[f64]) -> Verdict {
-        let window = window_of(cpu);
-        let facts = AgentFacts {
-            window,
-            ..unknown()
-        };
-        check(&facts.view(), &Config::strict(), cycle())
+        check(&sent(cpu).view(), &Config::strict(), cycle())
     }
 
     fn looped(recording: &[f64], n: usize) -> Vec<f64> {

@@ -167,19 +167,13 @@ mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
 
-    use monsys_core::facts::AgentFacts;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fixture::{cycle, failed, unknown, window_of};
+    use crate::fixture::{cycle, failed, sent};
 
     fn judge(cpu: &[f64]) -> Verdict {
-        let window = window_of(cpu);
-        let facts = AgentFacts {
-            window,
-            ..unknown()
-        };
-        check(&facts.view(), &Config::strict(), cycle())
+        check(&sent(cpu).view(), &Config::strict(), cycle())
     }
 
     /// Values of which no two are equal.

@@ -133,8 +133,10 @@ pub(super) async fn act_on_ticked(
     }
 }
 
-/// `POST /integrity/{id}/acknowledge`: seen, and left open for a reason.
-pub(super) async fn acknowledge(
+/// `POST /integrity/{id}/acknowledge`, `/snooze` and `/resolve`: seen and left open for a reason, out
+/// of sight until a time for a reason, or closed by hand; closing again changes nothing.
+pub(super) async fn act_on_one(
+    verb: Verb,
     State(app): State<Arc<App>>,
     PageSession(session): PageSession,
     Path(id): Path<String>,
@@ -142,55 +144,16 @@ pub(super) async fn acknowledge(
     headers: HeaderMap,
     fields: Fields,
 ) -> Response {
-    act_on_one(
-        &app,
-        &session,
-        Verb::Acknowledge,
-        (&id, &query),
-        &headers,
-        &fields,
-    )
-    .await
-}
-
-/// `POST /integrity/{id}/snooze`: out of sight until a time, for a reason.
-pub(super) async fn snooze(
-    State(app): State<Arc<App>>,
-    PageSession(session): PageSession,
-    Path(id): Path<String>,
-    Query(query): Words,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Response {
-    act_on_one(
-        &app,
-        &session,
-        Verb::Snooze,
-        (&id, &query),
-        &headers,
-        &fields,
-    )
-    .await
-}
-
-/// `POST /integrity/{id}/resolve`: closed by hand; again changes nothing.
-pub(super) async fn resolve(
-    State(app): State<Arc<App>>,
-    PageSession(session): PageSession,
-    Path(id): Path<String>,
-    Query(query): Words,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Response {
-    act_on_one(
-        &app,
-        &session,
-        Verb::Resolve,
-        (&id, &query),
-        &headers,
-        &fields,
-    )
-    .await
+    if let Some(refusal) = refusal(&session, &headers, &fields) {
+        return refusal;
+    }
+    let Ok(id) = AnomalyId::parse(&id) else {
+        return no_such_anomaly();
+    };
+    match fields.action(verb, app.clock.now()) {
+        Ok(action) => act(&app, &session, &[id], &action, &query).await,
+        Err(expected) => unusable_form(expected),
+    }
 }
 
 /// Reads the filter of a list from its address.
@@ -274,26 +237,6 @@ fn distinct(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
     users.sort_unstable();
     users.dedup();
     users
-}
-
-async fn act_on_one(
-    app: &App,
-    session: &Session,
-    verb: Verb,
-    (id, query): (&str, &BTreeMap<String, String>),
-    headers: &HeaderMap,
-    fields: &Fields,
-) -> Response {
-    if let Some(refusal) = refusal(session, headers, fields) {
-        return refusal;
-    }
-    let Ok(id) = AnomalyId::parse(id) else {
-        return no_such_anomaly();
-    };
-    match fields.action(verb, app.clock.now()) {
-        Ok(action) => act(app, session, &[id], &action, query).await,
-        Err(expected) => unusable_form(expected),
-    }
 }
 
 async fn act(
