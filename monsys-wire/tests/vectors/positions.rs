@@ -119,7 +119,7 @@ pub(crate) fn verify(file: &Value) {
                     "accepted".to_owned()
                 }
                 Admission::Duplicate => "duplicate".to_owned(),
-                Admission::Replay => "replay".to_owned(),
+                Admission::Replay | Admission::GivenUp => "replay".to_owned(),
                 Admission::StaleEpoch { min_epoch } => format!("stale_epoch:{min_epoch}"),
                 Admission::OutOfRange => "out_of_range".to_owned(),
             };

@@ -275,7 +275,7 @@ fn store(arrived: &mut Arrived, state: &mut State) -> Answer {
             acknowledge(Acknowledgement::Accepted)
         }
         Admission::Duplicate => acknowledge(Acknowledgement::Duplicate),
-        Admission::Replay => refuse(&Reject::Replay),
+        Admission::Replay | Admission::GivenUp => refuse(&Reject::Replay),
         Admission::StaleEpoch { min_epoch } => refuse(&Reject::StaleEpoch { min_epoch }),
         Admission::OutOfRange => panic!("position out of range"),
     }
