@@ -261,3 +261,21 @@ fn verify_refuses_what_is_no_earlier_reading() {
     let missing = data.run(&["verify", "--since", "/nowhere/heads.json"]);
     assert_eq!(missing.status.code(), Some(74));
 }
+
+#[test]
+fn an_organisation_that_is_gone_since_is_no_sound_ledger() {
+    let (data, others) = (DataDir::new(), DataDir::new());
+    data.add_org("acme");
+    for org in ["acme", "gone"] {
+        others.add_org(org);
+    }
+    let kept = data.path().join("heads.json");
+    std::fs::write(&kept, others.run(&["verify", "--json"]).stdout).unwrap();
+    let output = data.run(&["verify", "--json", "--since", kept.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&said["ok"], &said["broken"]["org"]),
+        (&false.into(), &"gone".into())
+    );
+}

@@ -53,8 +53,10 @@ pub(super) async fn run(since: Option<PathBuf>, args: &StoreArgs) -> Result<Exit
         ledgers: Vec::new(),
         broken: None,
     };
+    let mut missing = earlier.clone();
     for (tenant, name) in store.tenant_names().await? {
         let org = name.as_str().to_owned();
+        missing.remove(&org);
         match settled(&*store, tenant, earlier.get(&org).copied()).await? {
             Ok((head, anomalies)) => outcome.ledgers.push(Ledger {
                 org,
@@ -73,6 +75,15 @@ pub(super) async fn run(since: Option<PathBuf>, args: &StoreArgs) -> Result<Exit
                 break;
             }
         }
+    }
+    if let (true, Some((org, head))) = (outcome.ok, missing.pop_first()) {
+        outcome.ok = false;
+        outcome.broken = Some(Place {
+            org,
+            entry: None,
+            anomaly: None,
+            expected: format!("expected {} entries, found no organisation", head.seq),
+        });
     }
     store.close();
     let value = serde_json::to_value(&outcome).unwrap_or_default();
