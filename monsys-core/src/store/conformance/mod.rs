@@ -267,7 +267,7 @@ fn the_current_version_is_live_and_the_highest_stays<W: BlockOn>(f: &Fixture<'_,
 }
 
 fn positions_of_gaps_beyond_the_bound_are_given_up<W: BlockOn>(f: &Fixture<'_, W>) {
-    let agent = f.enrol(0, 43);
+    let agent = f.enrol(0, 179);
     let n_gaps = i64::try_from(limit::POSITION_GAPS_MAX).unwrap_or(i64::MAX) + 2;
     for gap in 0..=n_gaps {
         let batch = f.metrics(agent, 2 * gap + 1, 1);
