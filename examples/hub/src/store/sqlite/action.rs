@@ -8,7 +8,7 @@ use monsys_core::ledger::EventDraft;
 use monsys_core::store::StoreError;
 use monsys_core::time::Timestamp;
 use monsys_integrity::version;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
 
 use super::account::audit;
 use super::column::{OrStoreError, first, optional, text};
@@ -113,16 +113,15 @@ fn acknowledge(
     let sql = "UPDATE integrity_anomalies SET acknowledged_at = ?3, acknowledged_by = ?4, \
                acknowledged_reason = ?5, acknowledged_until = ?6 \
                WHERE tenant_id = ?1 AND id = ?2";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let updated = statement.execute(params![
+    let set = params![
         tenant.to_string(),
         id.to_string(),
         seen.at.to_rfc3339(),
         seen.by.to_string(),
         seen.reason,
         seen.until.map(Timestamp::to_rfc3339),
-    ]);
-    updated.or_store_error()?;
+    ];
+    change(connection, sql, set)?;
     append(connection, tenant, EventDraft::acknowledged(id, seen))
 }
 
@@ -134,17 +133,22 @@ fn snooze(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE integrity_anomalies SET snoozed_at = ?3, snoozed_by = ?4, \
                snoozed_reason = ?5, snoozed_until = ?6 WHERE tenant_id = ?1 AND id = ?2";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let updated = statement.execute(params![
+    let set = params![
         tenant.to_string(),
         id.to_string(),
         snoozed.at.to_rfc3339(),
         snoozed.by.to_string(),
         snoozed.reason,
         snoozed.until.to_rfc3339(),
-    ]);
-    updated.or_store_error()?;
+    ];
+    change(connection, sql, set)?;
     append(connection, tenant, EventDraft::snoozed(id, snoozed))
+}
+
+/// Changes what a statement names.
+fn change(connection: &Connection, sql: &str, set: &[&dyn ToSql]) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    statement.execute(set).or_store_error().map(drop)
 }
 
 /// Closes an open anomaly and writes it down.
@@ -156,16 +160,15 @@ pub(super) fn close(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE integrity_anomalies SET resolved_at = ?3, resolved_by = ?4, \
                resolution = ?5, note = ?6 WHERE tenant_id = ?1 AND id = ?2";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let updated = statement.execute(params![
+    let set = params![
         tenant.to_string(),
         id.to_string(),
         closed.at.to_rfc3339(),
         closed.by.to_string(),
         closed.resolution.as_str(),
         closed.note,
-    ]);
-    updated.or_store_error()?;
+    ];
+    change(connection, sql, set)?;
     append(connection, tenant, EventDraft::resolved(id, closed))
 }
 
@@ -191,14 +194,13 @@ fn accept_baseline(
     let key = version::triple(&to).map(|triple| triple.to_sort_key());
     let sql = "UPDATE agents SET version_highest = ?3, version_highest_key = ?4 \
                WHERE tenant_id = ?1 AND id = ?2";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let updated = statement.execute(params![
+    let set = params![
         tenant.to_string(),
         agent.to_string(),
         to,
         key.unwrap_or_default()
-    ]);
-    updated.or_store_error()?;
+    ];
+    change(connection, sql, set)?;
     let event = EventDraft::baseline_accepted(id, (&from, &to), by, at);
     append(connection, tenant, event)
 }
