@@ -5,6 +5,7 @@
 
 mod account;
 pub(crate) mod archive;
+mod credential;
 #[cfg(test)]
 mod poison;
 pub mod postgres;
@@ -12,11 +13,18 @@ pub mod sqlite;
 
 use monsys_core::store::Store;
 
-pub use self::account::{AccountStore, Actor, LoginLink, NewUser, Role, SessionUser};
+pub use self::account::{
+    Access, AccountStore, Actor, LoginLink, NewUser, Role, SessionUser, UserChange, UserSummary,
+};
+pub use self::credential::{
+    ApiTokenPlace, ApiTokenSummary, Author, CredentialStore, Credentials, CredentialsEpoch, Holder,
+    KeyChange, KeyOutcome, LAST_USED_COARSE_S, LISTED_MAX, NewApiToken, PasswordPhc,
+    REFRESH_ABSOLUTE_S, REFRESH_FAMILIES_MAX, REFRESH_IDLE_S, REFRESH_ROTATIONS_MAX, Rotation,
+};
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 
 /// All that a hub asks of its database.
-pub trait HubStore: Store + AccountStore {}
+pub trait HubStore: Store + AccountStore + CredentialStore {}
 
-impl<T: Store + AccountStore> HubStore for T {}
+impl<T: Store + AccountStore + CredentialStore> HubStore for T {}
