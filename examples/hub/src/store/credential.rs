@@ -254,6 +254,14 @@ pub trait CredentialStore: Send + Sync {
         now: Timestamp,
     ) -> StoreFuture<'_, Rotation>;
 
+    /// Ends the family of a refresh token, used or not, as its person asks; one that ended before, or
+    /// never was, is as good.
+    fn end_family(&self, shown: [u8; 32], now: Timestamp) -> StoreFuture<'_, ()>;
+
+    /// Ends all sessions and refresh families of a person, without another password. Returns the
+    /// person after it; `NotFound` for nobody of the organisation.
+    fn end_sessions(&self, tenant: TenantId, user: UserId, by: Author) -> StoreFuture<'_, Holder>;
+
     /// Adds an API token; `NotFound` for nobody of the organisation.
     fn add_token(&self, token: NewApiToken, by: Author) -> StoreFuture<'_, ()>;
 

@@ -141,14 +141,7 @@ async fn apply(
                 until,
             };
             ledger.add(EventDraft::acknowledged(id, &seen));
-            audit(
-                tx,
-                Some(tenant),
-                Author::User(by),
-                "anomaly acknowledged",
-                &subject,
-            )
-            .await?;
+            audit(tx, Some(tenant), actor, "anomaly acknowledged", &subject).await?;
             Ok(None)
         }
         Action::Snooze { reason, until } => {
@@ -164,27 +157,13 @@ async fn apply(
                 until,
             };
             ledger.add(EventDraft::snoozed(id, &snoozed));
-            audit(
-                tx,
-                Some(tenant),
-                Author::User(by),
-                "anomaly snoozed",
-                &subject,
-            )
-            .await?;
+            audit(tx, Some(tenant), actor, "anomaly snoozed", &subject).await?;
             Ok(None)
         }
         Action::Resolve { note } => {
             let note = note.clone();
             resolve(tx, ledger, (tenant, id), open, (by, at), note).await?;
-            audit(
-                tx,
-                Some(tenant),
-                Author::User(by),
-                "anomaly resolved",
-                &subject,
-            )
-            .await?;
+            audit(tx, Some(tenant), actor, "anomaly resolved", &subject).await?;
             Ok(Some(closed_signal(open.agent, open.kind, at)))
         }
         other => {

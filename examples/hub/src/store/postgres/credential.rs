@@ -100,6 +100,18 @@ impl CredentialStore for PostgresStore {
         })
     }
 
+    fn end_family(&self, shown: [u8; 32], now: Timestamp) -> StoreFuture<'_, ()> {
+        self.run(Plan::write_hub("end family"), move |tx| {
+            Box::pin(async move { refresh::end(tx, shown, now).await })
+        })
+    }
+
+    fn end_sessions(&self, tenant: TenantId, user: UserId, by: Author) -> StoreFuture<'_, Holder> {
+        self.run(Plan::write("end sessions", tenant), move |tx| {
+            Box::pin(async move { person::end_sessions(tx, (tenant, user), by).await })
+        })
+    }
+
     fn add_token(&self, token: NewApiToken, by: Author) -> StoreFuture<'_, ()> {
         self.run(Plan::write("add token", token.tenant), move |tx| {
             let token = token.clone();

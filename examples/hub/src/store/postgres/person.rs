@@ -210,6 +210,24 @@ pub(super) async fn set_password(
     })
 }
 
+/// Ends what a person holds, without another password.
+pub(super) async fn end_sessions(
+    tx: &Tx,
+    (tenant, user): (TenantId, UserId),
+    by: Author,
+) -> Result<Holder, Fault> {
+    if now(tx, (tenant, user)).await?.is_none() {
+        return Err(StoreError::NotFound.into());
+    }
+    let epoch = make_void(tx, (tenant, user)).await?;
+    audit(tx, Some(tenant), by, "sessions ended", &user.to_string()).await?;
+    Ok(Holder {
+        tenant,
+        user,
+        epoch,
+    })
+}
+
 pub(super) async fn replace_phc(
     tx: &Tx,
     holder: Holder,

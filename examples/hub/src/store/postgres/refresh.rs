@@ -82,6 +82,21 @@ pub(super) async fn rotate(
     Ok(Rotation::Rotated(user))
 }
 
+/// Ends the family of a token as its person asks.
+pub(super) async fn end(tx: &Tx, shown: [u8; 32], now: Timestamp) -> Result<(), Fault> {
+    let tenant = session::enter(tx, "SELECT monsys_tenant_of_refresh($1)", shown).await?;
+    let Some(tenant) = tenant else { return Ok(()) };
+    let found = find_locked(tx, tenant, shown).await?;
+    let Some(token) = found.filter(|token| !token.is_revoked) else {
+        return Ok(());
+    };
+    let sql = "UPDATE refresh_families SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2";
+    tx.execute(sql, &[&tenant, &token.family.as_slice(), &now])
+        .await?;
+    let by = Author::User(token.user);
+    audit(tx, Some(tenant), by, "logged out", "tokens").await
+}
+
 /// A refresh token as it is kept, with its family.
 struct Token {
     tenant: TenantId,

@@ -80,6 +80,14 @@ impl CredentialStore for SqliteStore {
         self.write(move |connection| refresh::rotate(connection, shown, next, now))
     }
 
+    fn end_family(&self, shown: [u8; 32], now: Timestamp) -> StoreFuture<'_, ()> {
+        self.write(move |connection| refresh::end(connection, shown, now))
+    }
+
+    fn end_sessions(&self, tenant: TenantId, user: UserId, by: Author) -> StoreFuture<'_, Holder> {
+        self.write(move |connection| person::end_sessions(connection, (tenant, user), by))
+    }
+
     fn add_token(&self, token: NewApiToken, by: Author) -> StoreFuture<'_, ()> {
         self.write(move |connection| api_token::add(connection, &token, by))
     }

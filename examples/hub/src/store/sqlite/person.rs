@@ -227,6 +227,30 @@ pub(super) fn set_password(
     })
 }
 
+/// Ends what a person holds, without another password.
+pub(super) fn end_sessions(
+    connection: &Connection,
+    (tenant, user): (TenantId, UserId),
+    by: Author,
+) -> Result<Holder, StoreError> {
+    if now(connection, (tenant, user))?.is_none() {
+        return Err(StoreError::NotFound);
+    }
+    let epoch = make_void(connection, (tenant, user))?;
+    audit(
+        connection,
+        Some(tenant),
+        by,
+        "sessions ended",
+        &user.to_string(),
+    )?;
+    Ok(Holder {
+        tenant,
+        user,
+        epoch,
+    })
+}
+
 pub(super) fn replace_phc(
     connection: &Connection,
     holder: Holder,

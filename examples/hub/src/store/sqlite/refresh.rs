@@ -87,6 +87,26 @@ pub(super) fn rotate(
     Ok(Rotation::Rotated(user))
 }
 
+/// Ends the family of a token as its person asks.
+pub(super) fn end(
+    connection: &Connection,
+    shown: [u8; 32],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(token) = find(connection, shown)?.filter(|token| !token.is_revoked) else {
+        return Ok(());
+    };
+    let sql = "UPDATE refresh_families SET revoked_at = ?3 WHERE tenant_id = ?1 AND id = ?2";
+    let parameters = params![
+        token.tenant.to_string(),
+        token.family.as_slice(),
+        now.to_rfc3339()
+    ];
+    connection.execute(sql, parameters).or_store_error()?;
+    let (tenant, by) = (Some(token.tenant), Author::User(token.user));
+    audit(connection, tenant, by, "logged out", "tokens")
+}
+
 /// A refresh token as it is kept, with its family.
 struct Token {
     tenant: TenantId,
