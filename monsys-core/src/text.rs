@@ -120,7 +120,12 @@ mod tests {
             clean("mailto:<a.b+c@d.example.com>", 99),
             "mailto:<[redacted-email]>"
         );
-        for hidden in ["@a@b.example", "a@b.example@", "a@@b.example", "@@b.example"] {
+        for hidden in [
+            "@a@b.example",
+            "a@b.example@",
+            "a@@b.example",
+            "@@b.example",
+        ] {
             assert_eq!(clean(hidden, 99), REDACTED_EMAIL, "{hidden}");
         }
         for other in ["eth0@if5", "@b.example", "a@b", "a@.b"] {
