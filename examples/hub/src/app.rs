@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
 use monsys_core::id::{AgentId, TenantId};
@@ -20,6 +20,7 @@ use monsys_wire::{Audience, Reject, VerifyingKey};
 
 use crate::clock::Clock;
 use crate::config::HubConfig;
+use crate::drain::{Ending, close_when_ending};
 use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::live::Live;
 use crate::random::random_bytes;
@@ -67,6 +68,8 @@ pub(crate) struct App {
     pub(crate) live: Live,
     /// Buffers for canonicalising.
     pub(crate) scratch: ScratchPool,
+    /// Whether nobody new should come.
+    pub(crate) ending: Ending,
 }
 
 /// What happened so far.
@@ -135,6 +138,7 @@ impl App {
             bodies_of_strangers: InFlight::new(),
             wide_reads: WideReads::default(),
             scratch: ScratchPool::default(),
+            ending: Ending::default(),
             config,
         }))
     }
@@ -318,6 +322,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .layer(from_fn(answer_in_time))
         .layer(from_fn(set_headers))
+        .layer(from_fn_with_state(Arc::clone(&app), close_when_ending))
         .with_state(app)
 }
 

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use monsys_core::time::Span;
 use monsys_wire::envelope::BodyForm;
 use serde::Deserialize;
 
+use crate::drain::DrainChoices;
 use crate::error::{Failure, FailureKind};
 use crate::integrity_choice::IntegrityChoices;
 use crate::location::secret_named;
@@ -44,6 +46,8 @@ pub(crate) struct HubConfig {
     pub(crate) integrity: monsys_integrity::Config,
     /// Which certificates are watched, and how.
     pub(crate) scan: ScanConfig,
+    /// How long a hub that ends still accepts connections.
+    pub(crate) drain_delay: Duration,
     /// Whether this is a demonstration.
     pub(crate) is_demo: bool,
 }
@@ -79,6 +83,9 @@ pub(crate) struct Choices {
     #[command(flatten)]
     #[serde(default)]
     pub(crate) scan: ScanChoices,
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) drain: DrainChoices,
 }
 
 /// The word of a [`BodyForm`].
@@ -128,6 +135,7 @@ impl Choices {
             metrics_token: metrics_token()?,
             integrity: self.integrity.complete(file.integrity),
             scan: self.scan.complete(file.scan)?,
+            drain_delay: self.drain.complete(file.drain)?,
             is_demo: false,
         })
     }
