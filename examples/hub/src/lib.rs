@@ -37,6 +37,7 @@ mod output;
 mod pages;
 mod random;
 mod scan;
+mod scores;
 mod security;
 mod server;
 mod small_body;
