@@ -24,6 +24,7 @@ use crate::drain::{Ending, close_when_ending};
 use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::live::Live;
 use crate::random::random_bytes;
+use crate::scores::ScoreBoards;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
 use crate::security::transport::{enforce_https, learn};
@@ -65,6 +66,8 @@ pub(crate) struct App {
     pub(crate) bodies_of_strangers: InFlight,
     /// Bounds requests that read whatever stands about an organisation.
     pub(crate) wide_reads: WideReads,
+    /// Scores of large organisations that requests share for a moment.
+    pub(crate) scores: ScoreBoards,
     /// Who is told when the ledger grows.
     pub(crate) live: Live,
     /// Buffers for canonicalising.
@@ -138,6 +141,7 @@ impl App {
             bodies_of_agents: InFlight::new(),
             bodies_of_strangers: InFlight::new(),
             wide_reads: WideReads::default(),
+            scores: ScoreBoards::default(),
             scratch: ScratchPool::default(),
             ending: Ending::default(),
             config,
@@ -282,7 +286,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/ingest", post(ingest::ingest_of_device))
         .route("/api/v1/agents/self", get(api::agents::own))
         .route("/api/v1/agents/pin", post(api::agents::pin))
-        .route("/api/v1/agents", get(api::agents::list))
+        .route("/api/v1/agents", get(api::fleet::list))
+        .route("/v1/fleet/top", get(api::fleet::top))
         .route("/api/v1/agents/{id}", get(api::agents::one))
         .route("/api/v1/integrity/summary", get(api::integrity::summary))
         .route(

@@ -38,6 +38,7 @@ mod output;
 mod pages;
 mod random;
 mod scan;
+mod scores;
 mod security;
 mod server;
 mod service_manager;
