@@ -20,6 +20,7 @@ use monsys_wire::{Audience, Reject, VerifyingKey};
 
 use crate::clock::Clock;
 use crate::config::HubConfig;
+use crate::drain::{Ending, close_when_ending};
 use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::live::Live;
 use crate::random::random_bytes;
@@ -68,6 +69,8 @@ pub(crate) struct App {
     pub(crate) live: Live,
     /// Buffers for canonicalising.
     pub(crate) scratch: ScratchPool,
+    /// Whether nobody new should come.
+    pub(crate) ending: Ending,
 }
 
 /// What happened so far.
@@ -136,6 +139,7 @@ impl App {
             bodies_of_strangers: InFlight::new(),
             wide_reads: WideReads::default(),
             scratch: ScratchPool::default(),
+            ending: Ending::default(),
             config,
         }))
     }
@@ -320,6 +324,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn(answer_in_time))
         .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(set_headers))
+        .layer(from_fn_with_state(Arc::clone(&app), close_when_ending))
         .layer(from_fn_with_state(Arc::clone(&app), learn))
         .with_state(app)
 }

@@ -27,6 +27,7 @@ mod clock;
 mod command;
 mod config;
 mod demo;
+mod drain;
 mod error;
 mod ingest;
 mod integrity_choice;
@@ -39,6 +40,7 @@ mod random;
 mod scan;
 mod security;
 mod server;
+mod service_manager;
 mod small_body;
 mod standing;
 pub mod store;
@@ -76,8 +78,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
+    let may_inherit = matches!(command, Command::Run(_));
+    let inherited = if may_inherit {
+        service_manager::inherited_listener()?
+    } else {
+        None
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(command::run(command))
+    runtime.block_on(command::run(command, inherited))
 }

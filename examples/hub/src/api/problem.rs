@@ -48,6 +48,18 @@ pub(crate) fn of_store(error: &StoreError) -> Response {
     of_problem(&problem, Some(RETRY_AFTER_S))
 }
 
+/// Answers who asks whether a hub that ends is ready: another one is.
+pub(crate) fn ending() -> Response {
+    let problem = Problem {
+        r#type: urn("ending"),
+        title: "Ending",
+        status: 503,
+        detail: "expected a hub that does not end",
+        code: "ending",
+    };
+    of_problem(&problem, Some(RETRY_AFTER_S))
+}
+
 /// Answers a request without a valid session.
 pub(crate) fn unauthorized() -> Response {
     unauthorized_for("a valid session cookie")

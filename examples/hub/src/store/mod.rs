@@ -16,6 +16,15 @@ pub use self::account::{AccountStore, Actor, LoginLink, NewUser, Role, SessionUs
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 
+/// Which schema a store has, and which one this program writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SchemaVersion {
+    /// The version that is there; 0 is none.
+    pub(crate) found: i64,
+    /// The version that `migrate` brings it to.
+    pub(crate) newest: i64,
+}
+
 /// All that a hub asks of its database.
 pub trait HubStore: Store + AccountStore {}
 
