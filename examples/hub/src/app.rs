@@ -329,8 +329,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn(answer_in_time))
         .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(set_headers))
-        .layer(from_fn_with_state(Arc::clone(&app), learn))
         .layer(from_fn_with_state(Arc::clone(&app), close_when_ending))
+        .layer(from_fn_with_state(Arc::clone(&app), learn))
         .with_state(app)
 }
 

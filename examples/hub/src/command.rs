@@ -132,11 +132,20 @@ fn existing_file_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
 
 fn check(args: CheckArgs) -> Result<(), Failure> {
     let config = args.choices.complete(args.config.as_deref())?;
-    config.examine().admit()?;
+    let found = config.examine();
+    if !args.json {
+        found.admit()?;
+    }
     let location = StoreLocation::of(config.data)?;
-    let shown = json!({"status": "ok", "store": location.to_string()});
+    let verdict = found.verdict();
+    let shown = json!({
+        "status": if verdict.is_ok() { "ok" } else { "refused" },
+        "store": location.to_string(),
+        "faults": found.faults,
+        "warnings": found.warnings,
+    });
     say(args.json, &shown, "configuration is valid");
-    Ok(())
+    verdict
 }
 
 fn health(args: &HealthArgs) -> Result<ExitCode, Failure> {
