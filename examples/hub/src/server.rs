@@ -150,7 +150,9 @@ impl Hub {
     pub(crate) fn start(app: Arc<App>, listener: TcpListener, watched: Vec<Watched>) -> Self {
         let mut hub = Self::work(Arc::clone(&app), watched);
         let stopped = hub.stop.subscribe();
-        hub.serving = Some(tokio::spawn(listen::serve(router(app), listener, stopped)));
+        let connections = Arc::clone(&app.telemetry.connections);
+        let serving = listen::serve(router(app), listener, connections, stopped);
+        hub.serving = Some(tokio::spawn(serving));
         hub
     }
 
