@@ -132,6 +132,7 @@ fn existing_file_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
 
 fn check(args: CheckArgs) -> Result<(), Failure> {
     let config = args.choices.complete(args.config.as_deref())?;
+    config.examine().admit()?;
     let location = StoreLocation::of(config.data)?;
     let shown = json!({"status": "ok", "store": location.to_string()});
     say(args.json, &shown, "configuration is valid");

@@ -38,24 +38,29 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, Failure> {
     let mut asked = AskedToEnd::listen()?;
     let config = args.choices.complete(args.config.as_deref())?;
+    config.examine().admit()?;
     let (location, store) = open_store(&config).await?;
     let watched = scan::watched(&*store, &config.scan).await?;
     let listener = listener(inherited, config.addr).await?;
     let addr = listener.local_addr()?;
     let app = App::open(store, Clock::system(), config).await?;
     let hub = Hub::start(Arc::clone(&app), listener, watched);
+    let scheme = app.config.serving.scheme();
     output::line(format_args!(
-        "monsys-hub {} · http://{addr} · store {location}",
+        "monsys-hub {} · {scheme}://{addr} · store {location}",
         env!("CARGO_PKG_VERSION")
     ));
-    tracing::info!(%addr, store = %location, "hub started");
-    if std::env::var_os("REDIS_URL").is_some() {
-        tracing::warn!("REDIS_URL is ignored: this hub needs no Redis");
-    }
+    let environment = app.config.serving.environment.as_str();
+    tracing::info!(%addr, store = %location, environment, "hub started");
     if app.store.user_count().await? == 0 {
         let link = make_link(&*app.store, LoginLink::SetUp).await?;
+        let public = app.config.serving.public_url.as_ref();
+        let public = public.map_or_else(
+            || format!("{scheme}://{addr}"),
+            |url| url.as_str().to_owned(),
+        );
         output::line(format_args!(
-            "set up  http://{addr}/setup/{}   (one use, 30 minutes)",
+            "set up  {public}/setup/{}   (one use, 30 minutes)",
             link.expose()
         ));
     }
@@ -67,6 +72,7 @@ pub(crate) async fn run(
 pub(crate) async fn work(args: RunArgs) -> Result<ExitCode, Failure> {
     let mut asked = AskedToEnd::listen()?;
     let config = args.choices.complete(args.config.as_deref())?;
+    config.examine().admit()?;
     let location = StoreLocation::of(config.data.clone())?.with_connections(config.pg_connections);
     let store = location.open_existing().await?;
     refuse_demo(&*store, &location).await?;

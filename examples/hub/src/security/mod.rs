@@ -6,3 +6,4 @@ pub(crate) mod origin;
 pub(crate) mod patience;
 pub(crate) mod secret;
 pub(crate) mod session;
+pub(crate) mod transport;
