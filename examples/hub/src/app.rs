@@ -1,7 +1,6 @@
 //! What every request shares, and the table of routes.
 
 use std::net::IpAddr;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -20,7 +19,7 @@ use monsys_wire::{Audience, Reject, VerifyingKey};
 
 use crate::clock::Clock;
 use crate::config::HubConfig;
-use crate::drain::{Ending, close_when_ending};
+use crate::drain::Ending;
 use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::live::Live;
 use crate::random::random_bytes;
@@ -31,6 +30,8 @@ use crate::security::transport::{enforce_https, learn};
 use crate::small_body::SMALL_BODY_BYTES_MAX;
 use crate::standing::WideReads;
 use crate::store::HubStore;
+use crate::telemetry::Telemetry;
+use crate::telemetry::observe::observe;
 use crate::worker::CycleBoard;
 use crate::{api, ingest, web};
 
@@ -47,7 +48,7 @@ pub(crate) struct App {
     /// What the operator chose.
     pub(crate) config: HubConfig,
     /// What happened so far.
-    pub(crate) counters: Counters,
+    pub(crate) telemetry: Telemetry,
     /// What the worker does, and where it is asked for a cycle.
     pub(crate) worker: CycleBoard,
     /// Bounds findings of refused requests.
@@ -74,17 +75,6 @@ pub(crate) struct App {
     pub(crate) scratch: ScratchPool,
     /// Whether nobody new should come.
     pub(crate) ending: Ending,
-}
-
-/// What happened so far.
-#[derive(Default)]
-pub(crate) struct Counters {
-    /// Payloads stored.
-    pub(crate) accepted: AtomicU64,
-    /// Payloads that were here before.
-    pub(crate) duplicate: AtomicU64,
-    /// Requests refused.
-    pub(crate) rejected: AtomicU64,
 }
 
 /// Buffers that requests borrow, so that canonicalising allocates nothing after warm-up.
@@ -131,7 +121,7 @@ impl App {
             store,
             clock,
             audience,
-            counters: Counters::default(),
+            telemetry: Telemetry::new(),
             worker: CycleBoard::default(),
             gate: FindingGate::default(),
             clones: CloneWatch::default(),
@@ -234,6 +224,7 @@ impl App {
 
     async fn write_finding(&self, found: IngestFinding) {
         if let Err(error) = self.store.record(&found).await {
+            self.telemetry.count_store_error(&error);
             tracing::error!(agent = %found.agent, kind = %found.finding.kind, %error, "finding not stored yet");
             self.gate.put_back(found, Instant::now());
         }
@@ -258,6 +249,7 @@ impl App {
 
     /// Tells a sender what an error of the store means to it.
     pub(crate) fn store_reject(&self, error: &StoreError) -> Reject {
+        self.telemetry.count_store_error(error);
         if *error != StoreError::Outdated {
             tracing::error!(%error, "store did not take a payload");
         }
@@ -329,8 +321,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn(answer_in_time))
         .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(set_headers))
-        .layer(from_fn_with_state(Arc::clone(&app), close_when_ending))
         .layer(from_fn_with_state(Arc::clone(&app), learn))
+        .layer(from_fn_with_state(Arc::clone(&app), observe))
         .with_state(app)
 }
 

@@ -72,6 +72,7 @@ pub(crate) async fn run(
 pub(crate) async fn work(args: RunArgs) -> Result<ExitCode, Failure> {
     let mut asked = AskedToEnd::listen()?;
     let config = args.choices.complete(args.config.as_deref())?;
+    config.examine().admit()?;
     let location = StoreLocation::of(config.data.clone())?.with_connections(config.pg_connections);
     let store = location.open_existing().await?;
     refuse_demo(&*store, &location).await?;
@@ -155,7 +156,9 @@ impl Hub {
     pub(crate) fn start(app: Arc<App>, listener: TcpListener, watched: Vec<Watched>) -> Self {
         let mut hub = Self::work(Arc::clone(&app), watched);
         let stopped = hub.stop.subscribe();
-        hub.serving = Some(tokio::spawn(listen::serve(router(app), listener, stopped)));
+        let connections = Arc::clone(&app.telemetry.connections);
+        let serving = listen::serve(router(app), listener, connections, stopped);
+        hub.serving = Some(tokio::spawn(serving));
         hub
     }
 

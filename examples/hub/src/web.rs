@@ -40,6 +40,7 @@ use crate::security::session::{
 };
 use crate::standing;
 use crate::store::{LoginLink, NewUser, Role};
+use crate::telemetry::SeenFault;
 
 /// Processor readings of one agent on the overview: 15 minutes at 15 s.
 const SPARKLINE_READINGS: u32 = 60;
@@ -383,6 +384,7 @@ pub(crate) fn store_away(error: &StoreError) -> Response {
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from(5));
+    SeenFault::mark(&mut response, error);
     response
 }
 
