@@ -88,6 +88,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
                 format_args!("monsys-hub {version}"),
             );
         }
+        Command::Openapi(_) => output::line(crate::routes::description().trim_end()),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "monsys-hub", &mut out);

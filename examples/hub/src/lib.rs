@@ -36,6 +36,7 @@ mod location;
 mod output;
 mod pages;
 mod random;
+mod routes;
 mod scan;
 mod security;
 mod server;

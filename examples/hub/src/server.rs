@@ -14,11 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, router};
+use crate::app::App;
 use crate::cli::RunArgs;
 use crate::clock::{Clock, wall_now};
 use crate::error::{Failure, FailureKind};
 use crate::location::StoreLocation;
+use crate::routes::router;
 use crate::scan::Watched;
 use crate::security::secret::Secret;
 use crate::security::session::LINK_S;
