@@ -37,6 +37,7 @@ mod location;
 mod output;
 mod pages;
 mod random;
+mod routes;
 mod scan;
 mod scores;
 mod security;

@@ -13,13 +13,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, router};
+use crate::app::App;
 use crate::cli::RunArgs;
 use crate::clock::{Clock, wall_now};
 use crate::config::HubConfig;
 use crate::drain::AskedToEnd;
 use crate::error::{Failure, FailureKind};
 use crate::location::StoreLocation;
+use crate::routes::router;
 use crate::scan::Watched;
 use crate::security::secret::Secret;
 use crate::security::session::LINK_S;
