@@ -2,7 +2,7 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     include_str!("../account.rs"),
     include_str!("../action.rs"),
     include_str!("../agent.rs"),
@@ -12,6 +12,7 @@ const SOURCES: [&str; 21] = [
     include_str!("../cycle.rs"),
     include_str!("../cycle_record.rs"),
     include_str!("../enrolment.rs"),
+    include_str!("../fleet.rs"),
     include_str!("../ingest/agent_state.rs"),
     include_str!("../ingest/content.rs"),
     include_str!("../ingest/live_key.rs"),
