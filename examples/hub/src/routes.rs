@@ -70,6 +70,12 @@ fn of_agents() -> Vec<Route> {
             agents::pin,
             "Binds a key to an agent, once",
         ),
+        post(
+            AGENT,
+            "/api/v1/agents/rotate-key",
+            agents::rotate_key,
+            "Puts another key in the place of the pinned one",
+        ),
         get(
             API,
             "/api/v1/agents",
