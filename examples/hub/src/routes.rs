@@ -89,6 +89,18 @@ fn of_agents() -> Vec<Route> {
             "Ranks the agents of the organisation by risk",
         ),
         get(API, "/api/v1/agents/{id}", agents::one, "Shows one agent"),
+        get(
+            API,
+            "/v1/metrics",
+            api::samples::list,
+            "Lists samples, the newest first",
+        ),
+        get(
+            API,
+            "/api/v1/agents/{id}/series",
+            api::samples::series,
+            "Draws a series of samples of an agent in buckets",
+        ),
     ]
 }
 
