@@ -13,7 +13,7 @@ use support::refusal::{assert_refusal, assert_security_headers};
 use support::{Answer, DataDir, Hub};
 
 fn send(hub: &Hub, bytes: &[u8]) -> Answer {
-    Wire::open(hub.addr).send(bytes).half_close().end().answer()
+    Wire::open(hub.addr).send(bytes).end().answer()
 }
 
 #[test]
