@@ -92,6 +92,7 @@ pub(crate) async fn run(
                 format_args!("monsys-hub {version}"),
             );
         }
+        Command::Openapi(_) => output::line(crate::routes::description().trim_end()),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "monsys-hub", &mut out);

@@ -37,13 +37,16 @@ mod location;
 mod output;
 mod pages;
 mod random;
+mod routes;
 mod scan;
+mod scores;
 mod security;
 mod server;
 mod service_manager;
 mod small_body;
 mod standing;
 pub mod store;
+mod telemetry;
 mod web;
 mod worker;
 

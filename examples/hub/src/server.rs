@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, router};
+use crate::app::App;
 use crate::cli::RunArgs;
 use crate::clock::{Clock, wall_now};
 use crate::config::HubConfig;
@@ -21,6 +21,7 @@ use crate::drain::AskedToEnd;
 use crate::error::{Failure, FailureKind};
 use crate::listen::Door;
 use crate::location::StoreLocation;
+use crate::routes::router;
 use crate::scan::Watched;
 use crate::security::secret::Secret;
 use crate::security::session::LINK_S;
@@ -74,6 +75,7 @@ pub(crate) async fn run(
 pub(crate) async fn work(args: RunArgs) -> Result<ExitCode, Failure> {
     let mut asked = AskedToEnd::listen()?;
     let config = args.choices.complete(args.config.as_deref())?;
+    config.examine().admit()?;
     let location = StoreLocation::of(config.data.clone())?.with_connections(config.pg_connections);
     let store = location.open_existing().await?;
     refuse_demo(&*store, &location).await?;
@@ -162,7 +164,8 @@ impl Hub {
     ) -> Self {
         let mut hub = Self::work(Arc::clone(&app), watched);
         let stopped = hub.stop.subscribe();
-        let serving = listen::serve(router(app), listener, door, stopped);
+        let connections = Arc::clone(&app.telemetry.connections);
+        let serving = listen::serve(router(app), listener, door, connections, stopped);
         hub.serving = Some(tokio::spawn(serving));
         hub
     }

@@ -32,7 +32,8 @@ pub(crate) struct ServingChoices {
     #[arg(long, env = "MONSYS_ENFORCE_HTTPS", value_name = "BOOL", num_args = 0..=1,
           default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) enforce_https: Option<bool>,
-    /// Serve the description of the API at /openapi.json; never in production [default: false]
+    /// Serve the description of the API at /openapi.json; never in production
+    /// [default: true in development]
     #[arg(long, env = "MONSYS_DEV_ENABLE_DOCS", value_name = "BOOL", num_args = 0..=1,
           default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) dev_enable_docs: Option<bool>,
@@ -223,7 +224,7 @@ impl ServingChoices {
             serves_docs: self
                 .dev_enable_docs
                 .or(file.dev_enable_docs)
-                .unwrap_or(false),
+                .unwrap_or(environment == Environment::Development),
             public_url: self.public_url.or(file.public_url),
             trusted_proxies: proxies
                 .unwrap_or_default()

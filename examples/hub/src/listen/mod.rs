@@ -33,6 +33,7 @@ use self::places::Place;
 pub(crate) use self::places::{Places, raise_file_limit};
 use self::tls::Certificates;
 use crate::security::transport::Arrival;
+use crate::telemetry::{Connections, OpenConnection};
 
 /// How long a client may take to send the headers of a request, idle time between two included.
 const HEADERS_WITHIN: Duration = Duration::from_secs(20);
@@ -55,6 +56,7 @@ pub(crate) async fn serve(
     router: Router,
     listener: TcpListener,
     door: Door,
+    connections: Arc<Connections>,
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -70,8 +72,10 @@ pub(crate) async fn serve(
             Ok((stream, peer)) => {
                 // Whoever finds no place is cut off; an agent tries again.
                 let Some(place) = door.places.take(peer.ip()) else {
+                    connections.refuse();
                     continue;
                 };
+                let place = (place, connections.open());
                 let client = Client {
                     router: router.clone(),
                     peer,
@@ -95,7 +99,7 @@ struct Client {
     router: Router,
     peer: SocketAddr,
     watcher: Watcher,
-    place: Place,
+    place: (Place, OpenConnection),
 }
 
 impl Client {

@@ -1,10 +1,11 @@
 //! The hub's database. Only this folder knows SQL.
 //!
-//! A hub sees its database through [`HubStore`]: the storage contract of `monsys-core` and the
-//! hub's own accounts. Each back end is written natively.
+//! A hub sees its database through [`HubStore`]: the storage contract of `monsys-core`, the
+//! hub's own accounts, and what its pages and listings read. Each back end is written natively.
 
 mod account;
 pub(crate) mod archive;
+mod fleet;
 #[cfg(test)]
 mod poison;
 pub mod postgres;
@@ -13,6 +14,10 @@ pub mod sqlite;
 use monsys_core::store::Store;
 
 pub use self::account::{AccountStore, Actor, LoginLink, NewUser, Role, SessionUser};
+pub use self::fleet::{
+    AgentName, FleetCounts, FleetCursor, FleetFilter, FleetOrder, FleetPage, FleetRow, FleetStore,
+    LastSample, Presence,
+};
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 
@@ -26,6 +31,6 @@ pub(crate) struct SchemaVersion {
 }
 
 /// All that a hub asks of its database.
-pub trait HubStore: Store + AccountStore {}
+pub trait HubStore: Store + AccountStore + FleetStore {}
 
-impl<T: Store + AccountStore> HubStore for T {}
+impl<T: Store + AccountStore + FleetStore> HubStore for T {}

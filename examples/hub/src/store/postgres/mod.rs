@@ -28,6 +28,7 @@ mod column;
 mod cycle;
 mod cycle_record;
 mod fault;
+mod fleet;
 mod horizon;
 mod ingest;
 mod ledger;

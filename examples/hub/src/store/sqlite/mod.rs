@@ -13,6 +13,7 @@ pub(crate) mod archive;
 mod column;
 mod cycle;
 mod cycle_record;
+mod fleet;
 mod guard;
 mod ingest;
 mod ledger;
