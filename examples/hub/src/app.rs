@@ -16,9 +16,11 @@ use monsys_wire::{Audience, Reject, VerifyingKey};
 
 use crate::clock::Clock;
 use crate::config::HubConfig;
+use crate::drain::Ending;
 use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::live::Live;
 use crate::random::random_bytes;
+use crate::scores::ScoreBoards;
 use crate::standing::WideReads;
 use crate::store::HubStore;
 use crate::worker::CycleBoard;
@@ -55,10 +57,14 @@ pub(crate) struct App {
     pub(crate) bodies_of_strangers: InFlight,
     /// Bounds requests that read whatever stands about an organisation.
     pub(crate) wide_reads: WideReads,
+    /// Scores of large organisations that requests share for a moment.
+    pub(crate) scores: ScoreBoards,
     /// Who is told when the ledger grows.
     pub(crate) live: Live,
     /// Buffers for canonicalising.
     pub(crate) scratch: ScratchPool,
+    /// Whether nobody new should come.
+    pub(crate) ending: Ending,
 }
 
 /// What happened so far.
@@ -126,7 +132,9 @@ impl App {
             bodies_of_agents: InFlight::new(),
             bodies_of_strangers: InFlight::new(),
             wide_reads: WideReads::default(),
+            scores: ScoreBoards::default(),
             scratch: ScratchPool::default(),
+            ending: Ending::default(),
             config,
         }))
     }

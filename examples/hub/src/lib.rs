@@ -27,6 +27,7 @@ mod clock;
 mod command;
 mod config;
 mod demo;
+mod drain;
 mod error;
 mod ingest;
 mod integrity_choice;
@@ -38,8 +39,10 @@ mod pages;
 mod random;
 mod routes;
 mod scan;
+mod scores;
 mod security;
 mod server;
+mod service_manager;
 mod small_body;
 mod standing;
 pub mod store;
@@ -47,8 +50,6 @@ mod web;
 mod worker;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::error::Failure;
@@ -58,7 +59,7 @@ pub use crate::ingest::GroupCommit;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     if let Command::AgentProcess { arguments } = cli.command {
         return demo::agent_process(arguments);
     }
@@ -79,8 +80,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
+    let may_inherit = matches!(command, Command::Run(_));
+    let inherited = if may_inherit {
+        service_manager::inherited_listener()?
+    } else {
+        None
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(command::run(command))
+    runtime.block_on(command::run(command, inherited))
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::MethodRouter;
 
@@ -22,9 +22,11 @@ use self::route::{
     post,
 };
 use crate::app::App;
+use crate::drain::close_when_ending;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
 use crate::security::policy::Form;
+use crate::security::transport::{enforce_https, learn};
 use crate::small_body::SMALL_BODY_BYTES_MAX;
 use crate::{api, ingest, web};
 
@@ -71,8 +73,14 @@ fn of_agents() -> Vec<Route> {
         get(
             API,
             "/api/v1/agents",
-            agents::list,
+            api::fleet::list,
             "Lists the agents of the organisation",
+        ),
+        get(
+            API,
+            "/v1/fleet/top",
+            api::fleet::top,
+            "Lists the agents with the greatest risk",
         ),
         get(API, "/api/v1/agents/{id}", agents::one, "Shows one agent"),
     ]
@@ -287,7 +295,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .layer(from_fn(answer_in_time))
+        .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(set_headers))
+        .layer(from_fn_with_state(Arc::clone(&app), learn))
+        .layer(from_fn_with_state(Arc::clone(&app), close_when_ending))
         .with_state(app)
 }
 

@@ -48,6 +48,18 @@ pub(crate) fn of_store(error: &StoreError) -> Response {
     of_problem(&problem, Some(RETRY_AFTER_S))
 }
 
+/// Answers who asks whether a hub that ends is ready: another one is.
+pub(crate) fn ending() -> Response {
+    let problem = Problem {
+        r#type: urn("ending"),
+        title: "Ending",
+        status: 503,
+        detail: "expected a hub that does not end",
+        code: "ending",
+    };
+    of_problem(&problem, Some(RETRY_AFTER_S))
+}
+
 /// Answers a request without a valid session.
 pub(crate) fn unauthorized() -> Response {
     unauthorized_for("a valid session cookie")
@@ -62,6 +74,12 @@ pub(crate) fn unauthorized_for(what: &str) -> Response {
 /// Answers a request that its sender may not make.
 pub(crate) fn forbidden(expected: &str) -> Response {
     problem(403, "forbidden", "Forbidden", expected)
+}
+
+/// Answers a request that came in the open, where HTTPS is enforced.
+pub(crate) fn https_required() -> Response {
+    let expected = "expected HTTPS: what was sent could be read on its way";
+    problem(403, "https_required", "HTTPS required", expected)
 }
 
 /// Answers a request for something that is not there, or is another organisation's.

@@ -197,6 +197,11 @@ impl Hub {
             .args(["run", "--addr", &addr.to_string(), "--data"])
             .arg(data.path());
         command.envs(settings.iter().copied());
+        Self::start_by(data, command)
+    }
+
+    /// Starts serving by a command of the test's own, which becomes the hub.
+    pub(crate) fn start_by(data: &DataDir, mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -253,7 +258,9 @@ impl Hub {
         let link = line.strip_prefix("set up  ").unwrap();
         let (link, note) = link.split_once("   ").unwrap();
         assert_eq!(note, "(one use, 30 minutes)");
-        Some(link.strip_prefix(&self.url("")).unwrap().to_owned())
+        // Behind the hub's own address, or the one that it was told people reach it by.
+        let path = link.find("/setup/").unwrap();
+        Some(link[path..].to_owned())
     }
 
     /// The path of the set-up link.
