@@ -84,7 +84,9 @@ fn of_agents() -> Vec<Route> {
             "/api/v1/agents/rotate-key",
             agents::rotate_key,
             "Puts another key in the place of the pinned one",
-        ),
+        )
+        .takes("RotateRequest")
+        .gives("Pinned"),
         get(
             API,
             "/api/v1/agents",
