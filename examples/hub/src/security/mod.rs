@@ -3,6 +3,7 @@
 pub(crate) mod headers;
 pub(crate) mod metrics_token;
 pub(crate) mod origin;
+pub(crate) mod password;
 pub(crate) mod patience;
 pub(crate) mod secret;
 pub(crate) mod session;
