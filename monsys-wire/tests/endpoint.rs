@@ -122,7 +122,7 @@ fn what_is_composed_is_admitted_with_the_same_values() {
 }
 
 #[test]
-fn every_member_is_needed_and_no_other_is_taken() {
+fn p1_every_member_is_needed_and_no_other_is_taken() {
     let agent = Agent::new();
     let refusal = |data: &str| agent.refusal(&agent.body("endpoint", data));
     let members = [
@@ -270,7 +270,7 @@ fn lists_end_at_their_limits() {
 }
 
 #[test]
-fn foreign_text_is_cleaned_and_cut_and_never_refused() {
+fn p2_foreign_text_is_cleaned_and_cut_and_never_refused() {
     let exe = "/".repeat(5_000);
     let data = FULL
         .replace("/usr/sbin/sshd", &exe)

@@ -127,7 +127,7 @@ fn an_honest_payload_is_accepted_and_answers_as_documented() {
 }
 
 #[test]
-fn every_way_not_to_be_known_answers_the_same() {
+fn i3_every_way_not_to_be_known_answers_the_same() {
     let mut scene = Scene::new();
     let bearer = scene.agent.bearer();
     let unknown = format!("Bearer ms_{}", "A".repeat(43));
@@ -279,7 +279,7 @@ fn without_a_pinned_key_a_payload_is_accepted_with_a_medium_finding() {
 }
 
 #[test]
-fn only_plain_json_is_read() {
+fn i6_only_plain_json_is_read() {
     let mut scene = Scene::new();
     for (name, value) in [
         (CONTENT_TYPE, "text/plain"),
@@ -412,7 +412,7 @@ fn a_revoked_agent_is_told_so_and_only_with_a_good_signature() {
 }
 
 #[test]
-fn every_member_is_needed_known_of_its_type_and_in_its_range() {
+fn i7_every_member_is_needed_known_of_its_type_and_in_its_range() {
     let mut scene = Scene::new();
     for (from, to, code, pointer) in [
         ("@agent_id", "", "missing_field", "/agent_id"),

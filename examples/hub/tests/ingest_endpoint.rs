@@ -59,7 +59,7 @@ fn a_snapshot_is_stored_and_counts_for_no_check() {
 }
 
 #[test]
-fn a_command_line_has_no_field() {
+fn p1_a_command_line_has_no_field() {
     let data = DataDir::new();
     data.add_org("acme");
     let agent = data.enrol("acme", "web-1");

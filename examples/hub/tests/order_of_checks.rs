@@ -97,7 +97,7 @@ fn spoiled(body: &str, audience: &str, name: &str, wrong: &[&str]) -> String {
 }
 
 #[test]
-fn ed25519_caps_then_headers_then_the_limit_of_the_address_then_the_token() {
+fn i9_ed25519_caps_then_headers_then_the_limit_of_the_address_then_the_token() {
     let scene = AgentScene::new();
     let hub = Hub::start(&scene.data);
     let body = scene.body(1);
@@ -114,7 +114,7 @@ fn ed25519_caps_then_headers_then_the_limit_of_the_address_then_the_token() {
 }
 
 #[test]
-fn ed25519_the_look_up_then_the_canonical_form_then_the_signature() {
+fn i9_ed25519_the_look_up_then_the_canonical_form_then_the_signature() {
     let scene = AgentScene::new();
     let hub = Hub::start(&scene.data);
     let syntax = spoiled(&scene.body(1), "", "", &["syntax"]);
@@ -128,7 +128,7 @@ fn ed25519_the_look_up_then_the_canonical_form_then_the_signature() {
 }
 
 #[test]
-fn ed25519_the_signature_then_revoked_then_whom_it_is_for() {
+fn i9_ed25519_the_signature_then_revoked_then_whom_it_is_for() {
     let scene = AgentScene::new();
     let hub = Hub::start(&scene.data);
     let id = scene.agent.id.to_string();
@@ -142,7 +142,7 @@ fn ed25519_the_signature_then_revoked_then_whom_it_is_for() {
 }
 
 #[test]
-fn ed25519_the_audience_then_the_agent_then_the_schema() {
+fn i9_ed25519_the_audience_then_the_agent_then_the_schema() {
     let scene = AgentScene::new();
     let hub = Hub::start(&scene.data);
     let (audience, id) = (scene.agent.audience.as_str(), scene.agent.id.to_string());
@@ -156,7 +156,7 @@ fn ed25519_the_audience_then_the_agent_then_the_schema() {
 }
 
 #[test]
-fn ed25519_the_schema_then_the_limit_of_the_organisation_then_the_position() {
+fn i9_ed25519_the_schema_then_the_limit_of_the_organisation_then_the_position() {
     let scene = AgentScene::new();
     let hub = hub_of_rate_one(&scene.data, "MONSYS_ORG_RATE");
     let used = scene.body(1);
@@ -210,7 +210,7 @@ impl DeviceScene {
 }
 
 #[test]
-fn hmac_caps_then_headers_then_the_limit_of_the_address_then_the_body() {
+fn i9_hmac_caps_then_headers_then_the_limit_of_the_address_then_the_body() {
     let scene = DeviceScene::new();
     let hub = Hub::start(&scene.data);
     let large = too_large(&scene.body(1));
@@ -232,7 +232,7 @@ fn hmac_caps_then_headers_then_the_limit_of_the_address_then_the_body() {
 /// The look-up answers nothing by itself in this profile: what is said of the body and of the MAC
 /// is said of known and unknown devices alike.
 #[test]
-fn hmac_the_canonical_form_then_the_mac_whether_the_device_is_known_or_not() {
+fn i9_hmac_the_canonical_form_then_the_mac_whether_the_device_is_known_or_not() {
     let scene = DeviceScene::new();
     let hub = Hub::start(&scene.data);
     let key = monsys_wire::DeviceKey::from_secret_bytes([1; 32]);
@@ -248,7 +248,7 @@ fn hmac_the_canonical_form_then_the_mac_whether_the_device_is_known_or_not() {
 }
 
 #[test]
-fn hmac_the_mac_then_revoked_then_the_timestamp() {
+fn i9_hmac_the_mac_then_revoked_then_the_timestamp() {
     let scene = DeviceScene::new();
     let hub = Hub::start(&scene.data);
     scene.data.json(&["agent", "revoke", "acme/web-1"]);
@@ -259,7 +259,7 @@ fn hmac_the_mac_then_revoked_then_the_timestamp() {
 }
 
 #[test]
-fn hmac_the_timestamp_then_the_nonce_then_the_audience() {
+fn i9_hmac_the_timestamp_then_the_nonce_then_the_audience() {
     let scene = DeviceScene::new();
     let hub = Hub::start(&scene.data);
     let used = scene.device.stamp();
@@ -275,7 +275,7 @@ fn hmac_the_timestamp_then_the_nonce_then_the_audience() {
 }
 
 #[test]
-fn hmac_the_nonce_comes_before_all_that_is_behind_it() {
+fn i9_hmac_the_nonce_comes_before_all_that_is_behind_it() {
     let scene = DeviceScene::new();
     let hub = Hub::start(&scene.data);
     let used = scene.device.stamp();
@@ -287,7 +287,7 @@ fn hmac_the_nonce_comes_before_all_that_is_behind_it() {
 }
 
 #[test]
-fn hmac_the_audience_then_the_agent_then_the_schema() {
+fn i9_hmac_the_audience_then_the_agent_then_the_schema() {
     let scene = DeviceScene::new();
     let hub = Hub::start(&scene.data);
     for (wrong, code) in [
@@ -299,7 +299,7 @@ fn hmac_the_audience_then_the_agent_then_the_schema() {
 }
 
 #[test]
-fn hmac_the_schema_then_the_limit_of_the_organisation_then_the_position() {
+fn i9_hmac_the_schema_then_the_limit_of_the_organisation_then_the_position() {
     let scene = DeviceScene::new();
     let hub = hub_of_rate_one(&scene.data, "MONSYS_ORG_RATE");
     let used = scene.body(1);

@@ -8,4 +8,5 @@
 mod commands;
 mod crashes;
 mod hub;
+mod no_response;
 mod sending;

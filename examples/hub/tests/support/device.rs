@@ -9,15 +9,58 @@ use monsys_core::sample::{CpuPercent, MetricSample};
 use monsys_core::time::{Span, Timestamp};
 use monsys_wire::compose::{Outbound, OutgoingBody, OutgoingPayload};
 use monsys_wire::device::Nonce;
-use monsys_wire::header::{CONTENT_TYPE, JSON_TYPE, SignedHeaders};
+use monsys_wire::header::{
+    CONTENT_TYPE, DEVICE, JSON_TYPE, MAC, NONCE, ORG, SignedHeaders, TIMESTAMP,
+};
 use monsys_wire::sign::Claim;
 use monsys_wire::{Audience, DeviceIdentity, DeviceKey, canonical};
 use serde_json::Value;
 
 use super::raw::{Answer, Wire};
+use super::refusal::assert_refusal;
+use super::store::{Stored, number};
 use super::{DataDir, Hub, now};
 
 pub(crate) const INGEST: &str = "/ingest";
+
+/// What every request of a device carries.
+pub(crate) const HEADERS: [&str; 5] = [ORG, DEVICE, TIMESTAMP, NONCE, MAC];
+
+/// A hub and one of its devices.
+pub(crate) struct DeviceScene {
+    pub(crate) data: DataDir,
+    pub(crate) hub: Hub,
+    pub(crate) device: TestDevice,
+}
+
+impl DeviceScene {
+    pub(crate) fn new() -> Self {
+        let data = DataDir::new();
+        data.add_org("acme");
+        let device = data.enrol_device("acme", "web-1");
+        let hub = Hub::start(&data);
+        Self { data, hub, device }
+    }
+
+    /// An honest request at a position, with a new nonce.
+    pub(crate) fn good(&self, seq: i64) -> DeviceRequest {
+        let body = self.device.metrics((1, seq), 4.2);
+        self.device.request(&body, &self.device.stamp())
+    }
+
+    /// Sends what is to be refused, and asserts that it left nothing behind but its nonce.
+    pub(crate) fn refused(&self, request: &DeviceRequest, status: u16, code: &str) -> Answer {
+        let before = Stored::of(&self.data);
+        let answer = request.send(&self.hub);
+        assert_refusal(&answer, status, code);
+        assert_eq!(Stored::of(&self.data), before, "{answer:?}");
+        answer
+    }
+
+    pub(crate) fn n_anomalies(&self) -> i64 {
+        number(&self.data, "SELECT count(*) FROM integrity_anomalies", [])
+    }
+}
 
 /// An enrolled device.
 pub(crate) struct TestDevice {

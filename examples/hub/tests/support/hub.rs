@@ -197,6 +197,11 @@ impl Hub {
             .args(["run", "--addr", &addr.to_string(), "--data"])
             .arg(data.path());
         command.envs(settings.iter().copied());
+        Self::start_by(data, command)
+    }
+
+    /// Starts serving by a command of the test's own, which becomes the hub.
+    pub(crate) fn start_by(data: &DataDir, mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -85,7 +85,7 @@ fn padded(body: &str, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_body_of_524288_bytes_is_read_and_one_of_524289_is_too_large() {
+fn i6_a_body_of_524288_bytes_is_read_and_one_of_524289_is_too_large() {
     let scene = Scene::new();
     let too_large = vec![b' '; BODY_BYTES_MAX + 1];
     let whole = padded(&scene.honest(1), BODY_BYTES_MAX);
@@ -109,7 +109,7 @@ fn a_body_of_524288_bytes_is_read_and_one_of_524289_is_too_large() {
 }
 
 #[test]
-fn a_length_that_is_too_large_is_refused_before_the_body_comes() {
+fn i6_a_length_that_is_too_large_is_refused_before_the_body_comes() {
     let scene = Scene::new();
     for length in ["524289", "4294967296", "9223372036854775807"] {
         let head = scene.head(&format!("Content-Length: {length}"), b"");
@@ -133,7 +133,7 @@ fn a_length_that_is_too_large_is_refused_before_the_body_comes() {
 }
 
 #[test]
-fn an_endless_chunked_body_is_cut_off_at_the_cap() {
+fn i6_an_endless_chunked_body_is_cut_off_at_the_cap() {
     let scene = Scene::new();
     let mut wire = scene
         .wire()
@@ -153,7 +153,7 @@ fn an_endless_chunked_body_is_cut_off_at_the_cap() {
 }
 
 #[test]
-fn a_length_that_lies_stores_nothing() {
+fn i6_a_length_that_lies_stores_nothing() {
     let scene = Scene::new();
     let body = scene.honest(1);
     let longer = scene.head(
