@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
 use monsys_core::id::{AgentId, TenantId};
@@ -25,6 +25,7 @@ use crate::live::Live;
 use crate::random::random_bytes;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
+use crate::security::transport::{enforce_https, learn};
 use crate::small_body::SMALL_BODY_BYTES_MAX;
 use crate::standing::WideReads;
 use crate::store::HubStore;
@@ -317,7 +318,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(web::not_found)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .layer(from_fn(answer_in_time))
+        .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(set_headers))
+        .layer(from_fn_with_state(Arc::clone(&app), learn))
         .with_state(app)
 }
 

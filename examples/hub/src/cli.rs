@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use monsys_core::store::AuthProfile;
 
-use crate::config::Choices;
+use crate::config::{Choices, names};
 use crate::integrity_choice::IntegrityChoices;
 use crate::scan::ScanChoices;
 use crate::store::Role;
@@ -18,6 +18,14 @@ use crate::store::Role;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line of this process; what it says wrong ends the process with exit code 2.
+    pub(crate) fn read() -> Self {
+        let matches = names::with_aliases(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -42,6 +42,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Migrate(args) => migrate(&args).await?,
         Command::Check(args) => {
             let config = args.choices.complete(args.config.as_deref())?;
+            config.examine().admit()?;
             StoreLocation::of(config.data)?;
             output::line("configuration is valid");
         }

@@ -47,8 +47,6 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::{Cli, Command};
 use crate::error::Failure;
 
@@ -57,7 +55,7 @@ pub use crate::ingest::GroupCommit;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     if let Command::AgentProcess { arguments } = cli.command {
         return demo::agent_process(arguments);
     }

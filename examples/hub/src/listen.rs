@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,6 +18,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+
+use crate::security::transport::Arrival;
 
 /// How long a client may take to send the headers of a request, idle time between two included.
 const HEADERS_WITHIN: Duration = Duration::from_secs(20);
@@ -77,7 +78,10 @@ fn connect(
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(Arrival {
+            peer,
+            is_tls: false,
+        });
         service.call(request)
     });
     http1::Builder::new()

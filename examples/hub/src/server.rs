@@ -31,6 +31,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// `monsys-hub run`.
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let config = args.choices.complete(args.config.as_deref())?;
+    config.examine().admit()?;
     let location = StoreLocation::of(config.data.clone())?.with_connections(config.pg_connections);
     let store = location.open().await?;
     if store.meta("is_demo").await?.is_some() {
@@ -49,18 +50,22 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let addr = listener.local_addr()?;
     let app = App::open(store, Clock::system(), config).await?;
     let hub = Hub::start(Arc::clone(&app), listener, watched);
+    let scheme = app.config.serving.scheme();
     output::line(format_args!(
-        "monsys-hub {} · http://{addr} · store {location}",
+        "monsys-hub {} · {scheme}://{addr} · store {location}",
         env!("CARGO_PKG_VERSION")
     ));
-    tracing::info!(%addr, store = %location, "hub started");
-    if std::env::var_os("REDIS_URL").is_some() {
-        tracing::warn!("REDIS_URL is ignored: this hub needs no Redis");
-    }
+    let environment = app.config.serving.environment.as_str();
+    tracing::info!(%addr, store = %location, environment, "hub started");
     if app.store.user_count().await? == 0 {
         let link = make_link(&*app.store, LoginLink::SetUp).await?;
+        let public = app.config.serving.public_url.as_ref();
+        let public = public.map_or_else(
+            || format!("{scheme}://{addr}"),
+            |url| url.as_str().to_owned(),
+        );
         output::line(format_args!(
-            "set up  http://{addr}/setup/{}   (one use, 30 minutes)",
+            "set up  {public}/setup/{}   (one use, 30 minutes)",
             link.expose()
         ));
     }

@@ -64,6 +64,12 @@ pub(crate) fn forbidden(expected: &str) -> Response {
     problem(403, "forbidden", "Forbidden", expected)
 }
 
+/// Answers a request that came in the open, where HTTPS is enforced.
+pub(crate) fn https_required() -> Response {
+    let expected = "expected HTTPS: what was sent could be read on its way";
+    problem(403, "https_required", "HTTPS required", expected)
+}
+
 /// Answers a request for something that is not there, or is another organisation's.
 pub(crate) fn not_found() -> Response {
     problem(

@@ -7,3 +7,4 @@ pub(crate) mod password;
 pub(crate) mod patience;
 pub(crate) mod secret;
 pub(crate) mod session;
+pub(crate) mod transport;

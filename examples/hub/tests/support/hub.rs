@@ -266,7 +266,9 @@ impl Hub {
         let link = line.strip_prefix("set up  ").unwrap();
         let (link, note) = link.split_once("   ").unwrap();
         assert_eq!(note, "(one use, 30 minutes)");
-        Some(link.strip_prefix(&self.url("")).unwrap().to_owned())
+        // Behind the hub's own address, or the one that it was told people reach it by.
+        let path = link.find("/setup/").unwrap();
+        Some(link[path..].to_owned())
     }
 
     /// The path of the set-up link.
