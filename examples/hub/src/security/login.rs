@@ -18,7 +18,7 @@ use super::password::{BUSY_RETRY_AFTER_S, Busy, Compared, Hashing, Password};
 use super::secret::digest_of;
 use super::transport::Transport;
 use crate::app::{App, address_key};
-use crate::config::Secrets;
+use crate::config::secrets::Secrets;
 use crate::store::{Credentials, Holder, SessionUser};
 
 /// Longest organisation or login name that is looked for, in bytes.
