@@ -27,6 +27,7 @@ mod clock;
 mod command;
 mod config;
 mod demo;
+mod drain;
 mod error;
 mod ingest;
 mod integrity_choice;
@@ -36,12 +37,16 @@ mod location;
 mod output;
 mod pages;
 mod random;
+mod routes;
 mod scan;
+mod scores;
 mod security;
 mod server;
+mod service_manager;
 mod small_body;
 mod standing;
 pub mod store;
+mod telemetry;
 mod web;
 mod worker;
 
@@ -76,8 +81,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
+    let may_inherit = matches!(command, Command::Run(_));
+    let inherited = if may_inherit {
+        service_manager::inherited_listener()?
+    } else {
+        None
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(command::run(command))
+    runtime.block_on(command::run(command, inherited))
 }

@@ -15,7 +15,7 @@ use crate::config::names::{self, find_secret};
 use crate::error::{Failure, FailureKind};
 use crate::server::make_private_dir;
 use crate::store::postgres::PostgresPlace;
-use crate::store::{HubStore, PostgresStore, SqliteStore};
+use crate::store::{HubStore, PostgresStore, SchemaVersion, SqliteStore};
 
 /// Name of the store in the data directory.
 pub(crate) const STORE_FILE: &str = "monsys.db";
@@ -164,13 +164,34 @@ impl StoreLocation {
         }
     }
 
+    /// Tells which schema the store has, without changing or making one.
+    ///
+    /// # Errors
+    /// As [`Self::open`], of a store that has a newer schema than this program knows.
+    pub(crate) async fn schema(&self) -> Result<SchemaVersion, Failure> {
+        match self {
+            Self::Directory(data) => {
+                let looked = SqliteStore::schema(&data.join(STORE_FILE));
+                looked.map_err(|error| Failure::from(error).about(self))
+            }
+            Self::Server { place, owner } => {
+                let looked = PostgresStore::schema(owner.as_ref().unwrap_or(place)).await;
+                looked.map_err(|error| Failure::from(error).about(self))
+            }
+        }
+    }
+
     /// Brings the store to the schema of this program.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub(crate) async fn migrate(&self) -> Result<(), Failure> {
         match self {
-            Self::Directory(_) => self.open().await?.close(),
+            Self::Directory(data) => {
+                make_private_dir(data)?;
+                let migrated = SqliteStore::migrate(&data.join(STORE_FILE));
+                migrated.map_err(|error| Failure::from(error).about(self))?;
+            }
             // The login of the hub may have been given nothing yet; that is for its first start.
             Self::Server { place, owner } => {
                 let owner = owner.as_ref().unwrap_or(place);

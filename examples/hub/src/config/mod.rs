@@ -8,6 +8,7 @@ pub(crate) mod serving;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::CommandFactory;
 use monsys_core::time::Span;
@@ -18,6 +19,7 @@ use self::names::find_secret;
 use self::secrets::Secrets;
 use self::serving::{ServingChoices, ServingConfig};
 use crate::cli::Cli;
+use crate::drain::DrainChoices;
 use crate::error::{Failure, FailureKind};
 use crate::integrity_choice::IntegrityChoices;
 use crate::scan::{ScanChoices, ScanConfig};
@@ -57,6 +59,8 @@ pub(crate) struct HubConfig {
     pub(crate) serving: ServingConfig,
     /// What signs what people carry.
     pub(crate) secrets: Secrets,
+    /// How long a hub that ends still accepts connections.
+    pub(crate) drain_delay: Duration,
     /// Whether this is a demonstration.
     pub(crate) is_demo: bool,
 }
@@ -95,6 +99,9 @@ pub(crate) struct Choices {
     #[command(flatten)]
     #[serde(default)]
     pub(crate) serving: ServingChoices,
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) drain: DrainChoices,
 }
 
 /// The word of a [`BodyForm`].
@@ -147,6 +154,7 @@ impl Choices {
             scan: self.scan.complete(file.scan)?,
             serving: self.serving.complete(file.serving)?,
             secrets: Secrets::read()?,
+            drain_delay: self.drain.complete(file.drain)?,
             is_demo: false,
         })
     }
@@ -186,6 +194,14 @@ impl Examination {
         for warning in &self.warnings {
             tracing::warn!("{warning}");
         }
+        self.verdict()
+    }
+
+    /// Whether a hub may serve so.
+    ///
+    /// # Errors
+    /// A configuration failure that names each fault.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
         if self.faults.is_empty() {
             return Ok(());
         }

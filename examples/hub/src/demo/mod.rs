@@ -31,11 +31,12 @@ use crate::app::App;
 use crate::cli::{DemoArgs, DemoStore};
 use crate::clock::{Clock, wall_now};
 use crate::config::Choices;
+use crate::drain::AskedToEnd;
 use crate::error::{Failure, FailureKind};
 use crate::location::{STORE_FILE, StoreLocation};
 use crate::output;
 use crate::random::random_bytes;
-use crate::server::{Hub, bind_or_free, end_of_service, make_login_link, make_private_dir};
+use crate::server::{Hub, bind_or_free, make_login_link, make_private_dir};
 use crate::store::{HubStore, NewUser, Role};
 
 pub(crate) use self::real::agent_process;
@@ -193,13 +194,12 @@ async fn look_until_end(
         }
     };
     tokio::pin!(time_is_up);
-    let asked_to_end = end_of_service();
-    tokio::pin!(asked_to_end);
+    let mut asked = AskedToEnd::listen()?;
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
             () = &mut time_is_up => return Ok(()),
-            asked = &mut asked_to_end => return asked,
+            () = asked.wait() => return Ok(()),
             _ = look.tick() => screen.look(app, tenant, participants).await?,
         }
     }

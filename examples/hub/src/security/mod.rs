@@ -12,6 +12,7 @@ pub(crate) mod next;
 pub(crate) mod origin;
 pub(crate) mod password;
 pub(crate) mod patience;
+pub(crate) mod policy;
 pub(crate) mod principal;
 pub(crate) mod secret;
 pub(crate) mod session;

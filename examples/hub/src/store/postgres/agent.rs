@@ -203,7 +203,7 @@ async fn pin_key(
     Ok(PinOutcome::Pinned)
 }
 
-fn summary(row: &Row) -> Result<AgentSummary, Fault> {
+pub(super) fn summary(row: &Row) -> Result<AgentSummary, Fault> {
     let (is_pinned, is_device) = (row.try_get(2)?, row.try_get(7)?);
     let key = match (is_device, is_pinned) {
         (true, _) => KeyState::Shared,
@@ -229,7 +229,7 @@ fn summary(row: &Row) -> Result<AgentSummary, Fault> {
 
 /// What is read of an agent, in the order in which [`summary`] reads it; readings after `$2` and up
 /// to `$3`, the newest `$4`.
-const SUMMARY: &str = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
+pub(super) const SUMMARY: &str = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
     a.enrolled_at, a.last_seen_at, a.version, a.device_key IS NOT NULL, \
     o.n_open, o.worst, r.cpu FROM agents a \
     CROSS JOIN LATERAL (SELECT count(*) AS n_open, min(i.severity_rank) AS worst \

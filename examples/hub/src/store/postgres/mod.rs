@@ -28,6 +28,7 @@ mod column;
 mod cycle;
 mod cycle_record;
 mod fault;
+mod fleet;
 mod horizon;
 mod ingest;
 mod ledger;
@@ -55,6 +56,7 @@ use monsys_core::time::Timestamp;
 
 pub use self::migrate::OpenError;
 pub use self::place::{PlaceError, PostgresPlace};
+use super::SchemaVersion;
 
 /// One PostgreSQL database, shared by all hubs that name it.
 #[derive(Clone)]
@@ -89,6 +91,11 @@ impl PostgresStore {
     /// Brings a store of any earlier schema to the newest one.
     pub(crate) async fn migrate(place: &PostgresPlace, now: Timestamp) -> Result<(), OpenError> {
         migrate::migrate(place, now).await
+    }
+
+    /// Tells which schema a database has.
+    pub(crate) async fn schema(place: &PostgresPlace) -> Result<SchemaVersion, OpenError> {
+        migrate::schema(place).await
     }
 
     /// Refuses a database whose schema is not the newest.

@@ -128,15 +128,7 @@ impl AgentStore for SqliteStore {
         n_recent: u32,
         now: Timestamp,
     ) -> StoreFuture<'_, AgentSummary> {
-        self.read(move |connection| {
-            let sql = SUMMARY.to_owned() + "AND a.id = ?2 GROUP BY a.id";
-            let mut statement = connection.prepare_cached(&sql).or_store_error()?;
-            let ids = [tenant.to_string(), agent.to_string()];
-            let found = first(&mut statement, ids, summary)?;
-            let mut found = found.ok_or(StoreError::NotFound)?;
-            found.recent_cpu = recent_cpu(connection, tenant, agent, n_recent, now)?;
-            Ok(found)
-        })
+        self.read(move |connection| read_summary(connection, tenant, agent, n_recent, now))
     }
 
     fn agents(
@@ -155,6 +147,23 @@ impl AgentStore for SqliteStore {
             Ok(agents)
         })
     }
+}
+
+/// Reads one agent with its newest readings.
+pub(super) fn read_summary(
+    connection: &Connection,
+    tenant: TenantId,
+    agent: AgentId,
+    n_recent: u32,
+    now: Timestamp,
+) -> Result<AgentSummary, StoreError> {
+    let sql = SUMMARY.to_owned() + "AND a.id = ?2 GROUP BY a.id";
+    let mut statement = connection.prepare_cached(&sql).or_store_error()?;
+    let ids = [tenant.to_string(), agent.to_string()];
+    let found = first(&mut statement, ids, summary)?;
+    let mut found = found.ok_or(StoreError::NotFound)?;
+    found.recent_cpu = recent_cpu(connection, tenant, agent, n_recent, now)?;
+    Ok(found)
 }
 
 fn insert(connection: &Connection, agent: &NewAgent) -> Result<(), StoreError> {

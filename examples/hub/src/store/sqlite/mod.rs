@@ -13,6 +13,7 @@ pub(crate) mod archive;
 mod column;
 mod cycle;
 mod cycle_record;
+mod fleet;
 mod guard;
 mod ingest;
 mod ledger;
@@ -37,6 +38,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 pub use self::migrate::OpenError;
 use self::rings::{MetricChange, Rings};
 use self::writer::Writer;
+use super::SchemaVersion;
 
 /// One SQLite file, shared by all of a hub.
 #[derive(Clone)]
@@ -61,6 +63,19 @@ impl SqliteStore {
         migrate::migrate_empty(&connection)?;
         guard::guard(&mut connection)?;
         Self::start(file, connection)
+    }
+
+    /// Brings a store of any earlier schema to the newest one, making an empty one.
+    pub(crate) fn migrate(file: &Path) -> Result<(), OpenError> {
+        migrate::migrate(&open_writable(file)?)
+    }
+
+    /// Tells which schema a store has; where there is no file, none.
+    pub(crate) fn schema(file: &Path) -> Result<SchemaVersion, OpenError> {
+        if matches!(file.try_exists(), Ok(false)) {
+            return Ok(migrate::NO_STORE);
+        }
+        migrate::schema(&open_read_only(file)?)
     }
 
     fn start(file: &Path, connection: Connection) -> Result<Self, OpenError> {

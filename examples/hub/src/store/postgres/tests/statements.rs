@@ -2,7 +2,7 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 18] = [
     include_str!("../account.rs"),
     include_str!("../action.rs"),
     include_str!("../agent.rs"),
@@ -10,6 +10,7 @@ const SOURCES: [&str; 17] = [
     include_str!("../auditor.rs"),
     include_str!("../cycle.rs"),
     include_str!("../cycle_record.rs"),
+    include_str!("../fleet.rs"),
     include_str!("../ingest/agent_state.rs"),
     include_str!("../ingest/content.rs"),
     include_str!("../ingest/live_key.rs"),
