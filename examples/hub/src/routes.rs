@@ -37,6 +37,7 @@ fn table() -> Vec<Route> {
         of_integrity(),
         of_signals(),
         of_operations(),
+        of_people(),
         of_visitors(),
         of_pages(),
     ];
@@ -193,27 +194,82 @@ fn of_operations() -> Vec<Route> {
     ]
 }
 
+fn of_people() -> Vec<Route> {
+    use api::{auth, users};
+    vec![
+        post(
+            PUBLIC_API,
+            "/auth/api/login",
+            auth::log_in,
+            "Gives an access token and a refresh token for a password",
+        ),
+        post(
+            PUBLIC_API,
+            "/auth/api/refresh",
+            auth::refresh,
+            "Gives two new tokens for a refresh token, once",
+        ),
+        post(
+            PUBLIC_API,
+            "/auth/api/logout",
+            auth::log_out,
+            "Ends the family of a refresh token",
+        ),
+        get(
+            ADMIN_API,
+            "/v1/admin/users",
+            users::list,
+            "Lists the people of the organisation",
+        ),
+        post(
+            ADMIN_API,
+            "/v1/admin/users",
+            users::add,
+            "Adds a person with a password",
+        ),
+    ]
+}
+
 fn of_visitors() -> Vec<Route> {
+    use web::{link, login};
     vec![
         get(PUBLIC_PAGE, "/", web::start, "Leads to the overview"),
-        get(PUBLIC_PAGE, "/login", web::login, "How to log in"),
+        get(PUBLIC_PAGE, "/login", login::form, "The login form"),
+        post(
+            PUBLIC_PAGE,
+            "/login",
+            login::submit,
+            "Begins a session for the right password",
+        ),
         get(
             LINK,
             "/login/{secret}",
-            web::follow_link,
+            link::follow,
             "Logs in by a one-time link",
         ),
         get(
             LINK,
             "/setup/{secret}",
-            web::set_up_form,
+            link::set_up_form,
             "The form that makes the first organisation and person",
         ),
         post(
             LINK,
             "/setup/{secret}",
-            web::set_up,
+            link::set_up,
             "Makes the first organisation and person",
+        ),
+        get(
+            LINK,
+            "/password/{secret}",
+            link::password_form,
+            "The form that sets a password by a one-time link",
+        ),
+        post(
+            LINK,
+            "/password/{secret}",
+            link::set_password,
+            "Sets a password by a one-time link",
         ),
         get(
             PUBLIC_PAGE,
@@ -225,9 +281,9 @@ fn of_visitors() -> Vec<Route> {
 }
 
 fn of_pages() -> Vec<Route> {
-    use web::{agent, cycle, integrity};
+    use web::{account, agent, cycle, integrity, login};
     vec![
-        post(PAGE, "/logout", web::log_out, "Ends the session"),
+        post(PAGE, "/logout", login::log_out, "Ends the session"),
         get(
             PAGE,
             "/overview",
@@ -278,6 +334,24 @@ fn of_pages() -> Vec<Route> {
             "Closes an anomaly",
         ),
         get(PAGE, "/agents/{id}", agent::show, "The page of one agent"),
+        get(
+            PAGE,
+            "/account",
+            account::show,
+            "The page of one's own account",
+        ),
+        post(
+            PAGE,
+            "/account/password",
+            account::change_password,
+            "Sets another password for oneself",
+        ),
+        post(
+            PAGE,
+            "/account/sessions",
+            account::end_others,
+            "Ends one's other sessions",
+        ),
     ]
 }
 

@@ -64,7 +64,10 @@ fn a7_a_bearer_token_needs_no_token_of_a_form() {
     assert_eq!(scene.add("new@acme.example", "read_only").status, 201);
     // Reading needs none either way.
     let cookie = entered(&scene, READER).cookie_line();
-    let headers = [("Cookie", cookie.as_str()), ("Sec-Fetch-Site", "cross-site")];
+    let headers = [
+        ("Cookie", cookie.as_str()),
+        ("Sec-Fetch-Site", "cross-site"),
+    ];
     assert_eq!(get_with(&scene.hub, "/api/v1/agents", &headers).status, 200);
 }
 
@@ -84,7 +87,12 @@ fn a7_each_page_has_another_token_and_all_of_a_session_are_good() {
     }
     // A token does not outlive its session.
     let last = token(&scene, &mut admin);
-    assert_eq!(admin.post(&scene.hub, "/logout", &[("csrf", &last)], &[]).status, 303);
+    assert_eq!(
+        admin
+            .post(&scene.hub, "/logout", &[("csrf", &last)], &[])
+            .status,
+        303
+    );
     let mut again = entered(&scene, ADMIN);
     let asked = again.post(&scene.hub, "/integrity/run", &[("csrf", &last)], &[]);
     assert_eq!(asked.status, 403);
@@ -98,7 +106,14 @@ fn a7_no_other_site_logs_a_browser_in() {
     let csrf = csrf_of(&victim.get(hub, "/login").body).to_owned();
     let mut attacker = Browser::new();
     let theirs = csrf_of(&attacker.get(hub, "/login").body).to_owned();
-    let fields = |csrf| [("csrf", csrf), ("org", "acme"), ("username", ADMIN), ("password", PASSWORD)];
+    let fields = |csrf| {
+        [
+            ("csrf", csrf),
+            ("org", "acme"),
+            ("username", ADMIN),
+            ("password", PASSWORD),
+        ]
+    };
     let cases: [(&str, &[(&str, &str)]); 6] = [
         ("", &[]),
         ("guess", &[]),

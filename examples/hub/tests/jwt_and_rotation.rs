@@ -49,10 +49,15 @@ fn a2_an_access_token_says_who_for_what_from_when_and_until_when() {
     let scene = Scene::new();
     let pair = scene.pair_of(READER);
     let claims = claims_of(&pair.access);
-    for name in ["iss", "aud", "sub", "org", "role", "typ", "jti", "iat", "nbf", "exp"] {
+    for name in [
+        "iss", "aud", "sub", "org", "role", "typ", "jti", "iat", "nbf", "exp",
+    ] {
         assert!(!claims[name].is_null(), "{name}: {claims}");
     }
-    assert_eq!((&claims["typ"], &claims["role"]), (&json!("access"), &json!("read_only")));
+    assert_eq!(
+        (&claims["typ"], &claims["role"]),
+        (&json!("access"), &json!("read_only"))
+    );
     let number = |name: &str| claims[name].as_i64().unwrap();
     assert_eq!(number("exp") - number("iat"), 900);
     assert_eq!(number("nbf"), number("iat"));
@@ -71,37 +76,80 @@ fn a2_what_is_not_an_access_token_of_this_hub_is_refused() {
     let pair = scene.pair_of(ADMIN);
     let (good, now) = (claims_of(&pair.access), unix_now());
     let with = |members: Value| minted(&hs256(), &changed(&good, &members), secret(0));
-    assert_eq!(get_as(hub, READ, &with(json!({}))).status, 200, "the test signs as the hub does");
+    assert_eq!(
+        get_as(hub, READ, &with(json!({}))).status,
+        200,
+        "the test signs as the hub does"
+    );
     let parts: Vec<_> = pair.access.split('.').collect();
     let unsigned = base64url(b"{\"alg\":\"none\",\"typ\":\"JWT\"}");
     let refused = [
         ("alg none", format!("{unsigned}.{}.", parts[1])),
-        ("alg none, signature left", format!("{unsigned}.{}.{}", parts[1], parts[2])),
+        (
+            "alg none, signature left",
+            format!("{unsigned}.{}.{}", parts[1], parts[2]),
+        ),
         ("no signature", format!("{}.{}.", parts[0], parts[1])),
-        ("alg none, signed", minted(&json!({"alg": "none"}), &good, secret(0))),
-        ("alg HS384", minted(&json!({"alg": "HS384"}), &good, secret(0))),
-        ("alg HS512", minted(&json!({"alg": "HS512"}), &good, secret(0))),
-        ("alg RS256", minted(&json!({"alg": "RS256"}), &good, secret(0))),
+        (
+            "alg none, signed",
+            minted(&json!({"alg": "none"}), &good, secret(0)),
+        ),
+        (
+            "alg HS384",
+            minted(&json!({"alg": "HS384"}), &good, secret(0)),
+        ),
+        (
+            "alg HS512",
+            minted(&json!({"alg": "HS512"}), &good, secret(0)),
+        ),
+        (
+            "alg RS256",
+            minted(&json!({"alg": "RS256"}), &good, secret(0)),
+        ),
         ("no alg", minted(&json!({"typ": "JWT"}), &good, secret(0))),
         ("a refresh token", pair.refresh.clone()),
-        ("a refresh token signed as access", minted(&hs256(), &claims_of(&pair.refresh), secret(0))),
+        (
+            "a refresh token signed as access",
+            minted(&hs256(), &claims_of(&pair.refresh), secret(0)),
+        ),
         ("typ refresh", with(json!({"typ": "refresh"}))),
         ("typ unknown", with(json!({"typ": "admin"}))),
         ("the refresh secret", minted(&hs256(), &good, secret(1))),
         ("the secret of forms", minted(&hs256(), &good, secret(2))),
         ("an empty secret", minted(&hs256(), &good, b"")),
-        ("expired by 1 s beyond the leeway", with(json!({"exp": now - 31}))),
-        ("not yet good, by 10 s beyond the leeway", with(json!({"nbf": now + 40}))),
+        (
+            "expired by 1 s beyond the leeway",
+            with(json!({"exp": now - 31})),
+        ),
+        (
+            "not yet good, by 10 s beyond the leeway",
+            with(json!({"nbf": now + 40})),
+        ),
         ("no exp", with(json!({"exp": null}))),
         ("exp is a text", with(json!({"exp": "9999999999"}))),
-        ("another audience", with(json!({"aud": "22222222-2222-4222-8222-222222222222"}))),
+        (
+            "another audience",
+            with(json!({"aud": "22222222-2222-4222-8222-222222222222"})),
+        ),
         ("no audience", with(json!({"aud": null}))),
-        ("another issuer", with(json!({"iss": "https://evil.example"}))),
+        (
+            "another issuer",
+            with(json!({"iss": "https://evil.example"})),
+        ),
         ("no issuer", with(json!({"iss": null}))),
-        ("nobody", with(json!({"sub": "22222222-2222-4222-8222-222222222222"}))),
+        (
+            "nobody",
+            with(json!({"sub": "22222222-2222-4222-8222-222222222222"})),
+        ),
         ("sub is no identifier", with(json!({"sub": "' OR 1=1 --"}))),
-        ("another organisation", with(json!({"org": "22222222-2222-4222-8222-222222222222"}))),
-        ("another epoch", with(json!({"epoch": good["epoch"].as_i64().unwrap() + 1}))),
+        (
+            "another organisation",
+            with(json!({"org": "22222222-2222-4222-8222-222222222222"})),
+        ),
+        (
+            "another epoch",
+            with(json!({"epoch": good["epoch"].as_i64().unwrap() + 1})),
+        ),
         ("no epoch", with(json!({"epoch": null}))),
         ("empty", String::new()),
         ("dots", "..".to_owned()),
@@ -113,13 +161,23 @@ fn a2_what_is_not_an_access_token_of_this_hub_is_refused() {
         let answer = get_as(hub, READ, token);
         assert_eq!(answer.status, 401, "{what}: {answer:?}");
         assert_refusal(&answer, 401, "unauthorized");
-        assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"monsys\""));
+        assert_eq!(
+            answer.header("www-authenticate"),
+            Some("Bearer realm=\"monsys\"")
+        );
     }
     // Within the leeway it is good.
-    assert_eq!(get_as(hub, READ, &with(json!({"exp": now - 20}))).status, 200);
-    assert_eq!(get_as(hub, READ, &with(json!({"nbf": now + 20}))).status, 200);
+    assert_eq!(
+        get_as(hub, READ, &with(json!({"exp": now - 20}))).status,
+        200
+    );
+    assert_eq!(
+        get_as(hub, READ, &with(json!({"nbf": now + 20}))).status,
+        200
+    );
     // What the token says of the role is not believed.
-    let raised = with(json!({"role": "admin", "sub": claims_of(&scene.pair_of(READER).access)["sub"]}));
+    let raised =
+        with(json!({"role": "admin", "sub": claims_of(&scene.pair_of(READER).access)["sub"]}));
     let body = json!({"username": "a@b", "password": PASSWORD, "role": "admin"});
     assert_eq!(scene.post_as(&raised, "/v1/admin/users", &body).status, 403);
 }
@@ -131,15 +189,30 @@ fn a2_one_authorization_counts_and_no_cookie_makes_up_for_a_bad_one() {
     let good = format!("Bearer {}", scene.pair_of(ADMIN).access);
     let status = |headers: &[(&str, &str)]| get_with(hub, READ, headers).status;
     assert_eq!(status(&[("Authorization", &good)]), 200);
-    assert_eq!(status(&[("Authorization", &good.replace("Bearer", "bearer"))]), 200);
-    assert_eq!(status(&[("Authorization", &good), ("Authorization", &good)]), 401);
-    assert_eq!(status(&[("Authorization", &good.replace("Bearer", "Basic"))]), 401);
+    assert_eq!(
+        status(&[("Authorization", &good.replace("Bearer", "bearer"))]),
+        200
+    );
+    assert_eq!(
+        status(&[("Authorization", &good), ("Authorization", &good)]),
+        401
+    );
+    assert_eq!(
+        status(&[("Authorization", &good.replace("Bearer", "Basic"))]),
+        401
+    );
     let mut browser = support::login::Browser::new();
     browser.log_in(hub, ("acme", ADMIN, PASSWORD), "");
     let cookie = browser.cookie_line();
     assert_eq!(status(&[("Cookie", &cookie)]), 200);
-    assert_eq!(status(&[("Cookie", &cookie), ("Authorization", "Bearer x")]), 401);
-    assert_eq!(status(&[("Cookie", "monsys=x"), ("Authorization", &good)]), 200);
+    assert_eq!(
+        status(&[("Cookie", &cookie), ("Authorization", "Bearer x")]),
+        401
+    );
+    assert_eq!(
+        status(&[("Cookie", "monsys=x"), ("Authorization", &good)]),
+        200
+    );
 }
 
 #[test]
@@ -196,14 +269,20 @@ fn a3_what_is_not_a_refresh_token_of_this_hub_is_refused() {
     let with = |members: Value| minted(&hs256(), &changed(&good, &members), secret(1));
     for (what, token) in [
         ("an access token", pair.access.clone()),
-        ("an access token signed as refresh", minted(&hs256(), &claims_of(&pair.access), secret(1))),
+        (
+            "an access token signed as refresh",
+            minted(&hs256(), &claims_of(&pair.access), secret(1)),
+        ),
         ("one that the hub never gave out", with(json!({"jti": "x"}))),
         ("expired", with(json!({"exp": unix_now() - 31}))),
         ("another audience", with(json!({"aud": "x"}))),
         ("the access secret", minted(&hs256(), &good, secret(0))),
         ("empty", String::new()),
     ] {
-        let shown = Pair { refresh: token, ..pair.clone() };
+        let shown = Pair {
+            refresh: token,
+            ..pair.clone()
+        };
         let answer = shown.refreshed(hub);
         assert_eq!(answer.status, 401, "{what}: {answer:?}");
     }
@@ -211,9 +290,17 @@ fn a3_what_is_not_a_refresh_token_of_this_hub_is_refused() {
         ("", 400, "syntax"),
         ("{}", 422, "missing_field"),
         ("{\"refresh_token\":1}", 422, "wrong_type"),
-        ("{\"refresh_token\":\"a\",\"org\":\"b\"}", 422, "unknown_field"),
+        (
+            "{\"refresh_token\":\"a\",\"org\":\"b\"}",
+            422,
+            "unknown_field",
+        ),
     ] {
-        assert_refusal(&post_json(hub, "/auth/api/refresh", &[], body), status, code);
+        assert_refusal(
+            &post_json(hub, "/auth/api/refresh", &[], body),
+            status,
+            code,
+        );
     }
     // None of this was a use of the token itself.
     assert_eq!(pair.refreshed(hub).status, 200);
@@ -245,7 +332,11 @@ fn a5_role_disabling_and_a_new_password_take_effect_at_the_next_request() {
     assert_eq!(pair.refreshed(hub).status, 401);
     assert_eq!(api_login(hub, "acme", READER, PASSWORD).status, 401);
     data.json(&["user", "enable", "--org", "acme", "--email", READER]);
-    assert_eq!(get_as(hub, READ, &pair.access).status, 401, "what was void stays so");
+    assert_eq!(
+        get_as(hub, READ, &pair.access).status,
+        401,
+        "what was void stays so"
+    );
     let again = scene.pair_of(READER);
     assert_eq!(get_as(hub, READ, &again.access).status, 200);
 }
@@ -265,7 +356,9 @@ fn tokens_and_passwords_are_not_in_the_store_and_not_in_the_log() {
     }
     for secret in [&*pair.refresh, &*next.refresh, &*pair.access, PASSWORD] {
         for place in &places {
-            let is_there = place.windows(secret.len()).any(|found| found == secret.as_bytes());
+            let is_there = place
+                .windows(secret.len())
+                .any(|found| found == secret.as_bytes());
             assert!(!is_there, "{secret}");
         }
     }

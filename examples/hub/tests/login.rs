@@ -27,7 +27,12 @@ const PROXIED: [(&str, &str); 2] = [
 
 fn login_from(hub: &Hub, address: &str, names: (&str, &str), password: &str) -> Answer {
     let body = login_body(names.0, names.1, password);
-    post_json(hub, "/auth/api/login", &[("X-Forwarded-For", address)], &body)
+    post_json(
+        hub,
+        "/auth/api/login",
+        &[("X-Forwarded-For", address)],
+        &body,
+    )
 }
 
 #[test]
@@ -59,11 +64,27 @@ fn a1_a_login_has_just_three_members_and_each_is_a_text() {
         ("\"acme\"", 422, "wrong_type"),
         ("{}", 422, "missing_field"),
         ("{\"org\":\"acme\"}", 422, "missing_field"),
-        ("{\"org\":1,\"username\":\"a\",\"password\":\"b\"}", 422, "wrong_type"),
-        ("{\"org\":\"a\",\"org\":\"b\",\"username\":\"a\",\"password\":\"b\"}", 400, "duplicate_name"),
-        (&full.replace("\"org\"", "\"organisation\""), 422, "unknown_field"),
+        (
+            "{\"org\":1,\"username\":\"a\",\"password\":\"b\"}",
+            422,
+            "wrong_type",
+        ),
+        (
+            "{\"org\":\"a\",\"org\":\"b\",\"username\":\"a\",\"password\":\"b\"}",
+            400,
+            "duplicate_name",
+        ),
+        (
+            &full.replace("\"org\"", "\"organisation\""),
+            422,
+            "unknown_field",
+        ),
         (&full.replace('}', ",\"otp\":\"1\"}"), 422, "unknown_field"),
-        (&login_body("acme", ADMIN, &"x".repeat(1_025)), 422, "out_of_range"),
+        (
+            &login_body("acme", ADMIN, &"x".repeat(1_025)),
+            422,
+            "out_of_range",
+        ),
     ] {
         assert_refusal(&post(body), status, code);
     }
@@ -89,7 +110,9 @@ fn with_others() -> Scene {
     let scene = Scene::with(&PROXIED);
     assert_eq!(scene.add("disabled@acme.example", "read_only").status, 201);
     let disabled = "disabled@acme.example";
-    scene.data.json(&["user", "disable", "--org", "acme", "--email", disabled]);
+    scene
+        .data
+        .json(&["user", "disable", "--org", "acme", "--email", disabled]);
     let link_only = "link-only@acme.example";
     scene.data.json(&[
         "user", "add", "--org", "acme", "--email", link_only, "--role", "admin",
@@ -105,10 +128,15 @@ fn a1_whatever_is_wrong_the_answer_is_the_same() {
         .map(|(org, user, password)| login_from(&scene.hub, "192.0.2.1", (org, user), password))
         .collect();
     assert_refusal(&answers[0], 401, "unauthorized");
-    assert_eq!(answers[0].header("www-authenticate"), Some("Bearer realm=\"monsys\""));
+    assert_eq!(
+        answers[0].header("www-authenticate"),
+        Some("Bearer realm=\"monsys\"")
+    );
     let without_date = |answer: &Answer| {
         let mut answer = answer.clone();
-        answer.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
+        answer
+            .headers
+            .retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
         answer
     };
     for (answer, wrong) in answers.iter().zip(WRONG) {
@@ -121,8 +149,11 @@ fn a1_whatever_is_wrong_the_answer_is_the_same() {
         assert_eq!(answer.status, 401, "{answer:?}");
         assert!(!browser.cookies.contains_key("monsys"));
         let typed = [csrf_of(&answer.body), "value=\"acme\"", "value=\"nowhere\""];
-        let body = typed.iter().fold(answer.body.clone(), |body, typed| body.replace(typed, ""));
-        let is_typed = |line: &&str| !line.contains("id=\"username\"") && !line.contains("id=\"org\"");
+        let body = typed
+            .iter()
+            .fold(answer.body.clone(), |body, typed| body.replace(typed, ""));
+        let is_typed =
+            |line: &&str| !line.contains("id=\"username\"") && !line.contains("id=\"org\"");
         body.lines().filter(is_typed).collect::<Vec<_>>().join("\n")
     });
     assert!(pages.iter().all(|page| *page == pages[0]));
@@ -152,7 +183,10 @@ fn a1_whatever_is_wrong_the_answer_takes_as_long() {
     println!("medians of {ROUNDS}: {medians:?}");
     let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
     // Without the hash that is computed for nobody, an answer would come 20 times sooner.
-    assert!(most.as_secs_f64() / least.as_secs_f64() < 1.5, "{medians:?}");
+    assert!(
+        most.as_secs_f64() / least.as_secs_f64() < 1.5,
+        "{medians:?}"
+    );
     assert!(*least > Duration::from_millis(4), "{medians:?}");
 }
 
@@ -185,8 +219,14 @@ fn a1_the_sixth_failure_of_a_minute_is_429_with_retry_after_even_with_the_right_
         assert!(page.header("retry-after").is_some());
     }
     // Others at this address, and the owner at another one, notice nothing.
-    assert_eq!(login_from(hub, "192.0.2.1", ("acme", READER), PASSWORD).status, 200);
-    assert_eq!(login_from(hub, "192.0.2.2", ("acme", ADMIN), PASSWORD).status, 200);
+    assert_eq!(
+        login_from(hub, "192.0.2.1", ("acme", READER), PASSWORD).status,
+        200
+    );
+    assert_eq!(
+        login_from(hub, "192.0.2.2", ("acme", ADMIN), PASSWORD).status,
+        200
+    );
 }
 
 #[test]
@@ -235,7 +275,8 @@ fn a6_a_storm_of_logins_leaves_the_hub_answering() {
                     let mut round = 0;
                     while !is_over.load(Ordering::Relaxed) {
                         round += 1;
-                        let (address, name) = (format!("10.{n}.0.{}", round % 250), format!("{n}-{round}"));
+                        let (address, name) =
+                            (format!("10.{n}.0.{}", round % 250), format!("{n}-{round}"));
                         let answer = login_from(hub, &address, ("acme", &name), PASSWORD);
                         if answer.status == 503 {
                             assert!(answer.header("retry-after").is_some(), "{answer:?}");
@@ -259,11 +300,21 @@ fn a6_a_storm_of_logins_leaves_the_hub_answering() {
         (slowest, statuses.collect::<Vec<_>>())
     });
     let n_of = |status| statuses.iter().filter(|found| **found == status).count();
-    println!("slowest /readyz {slowest:?}, 401: {}, 503: {}", n_of(401), n_of(503));
+    println!(
+        "slowest /readyz {slowest:?}, 401: {}, 503: {}",
+        n_of(401),
+        n_of(503)
+    );
     assert_eq!(n_of(401) + n_of(503), statuses.len());
-    assert!(n_of(401) > 0 && n_of(503) > 0, "some were served, the excess was refused");
+    assert!(
+        n_of(401) > 0 && n_of(503) > 0,
+        "some were served, the excess was refused"
+    );
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    assert_eq!(login_from(hub, "203.0.113.9", ("acme", ADMIN), PASSWORD).status, 200);
+    assert_eq!(
+        login_from(hub, "203.0.113.9", ("acme", ADMIN), PASSWORD).status,
+        200
+    );
 }
 
 #[test]
@@ -272,7 +323,9 @@ fn a8_the_session_cookie_is_bound_to_the_host_on_https_and_plain_on_this_machine
     let line = |answer: &Answer, name: &str| {
         let lines = answer.headers.iter().map(|(_, value)| value.clone());
         let mut found = lines.filter(|line| line.starts_with(&format!("{name}=")));
-        found.next().unwrap_or_else(|| panic!("no {name}: {answer:?}"))
+        found
+            .next()
+            .unwrap_or_else(|| panic!("no {name}: {answer:?}"))
     };
     let mut browser = Browser::at("192.0.2.1").over_https();
     let entered = browser.log_in(&scene.hub, ("acme", ADMIN, PASSWORD), "");
@@ -285,19 +338,31 @@ fn a8_the_session_cookie_is_bound_to_the_host_on_https_and_plain_on_this_machine
     assert_eq!(browser.get(&scene.hub, "/overview").status, 200);
     // The same secret under the other name, or twice, is nobody's.
     let secret = browser.cookies["__Host-monsys"].clone();
-    let proto = [("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https")];
+    let proto = [
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Proto", "https"),
+    ];
     let read = |cookie: &str| {
         let headers = [&proto[..], &[("Cookie", cookie)]].concat();
         get_with(&scene.hub, "/api/v1/agents", &headers).status
     };
     assert_eq!(read(&format!("__Host-monsys={secret}")), 200);
     assert_eq!(read(&format!("monsys={secret}")), 401);
-    assert_eq!(read(&format!("__Host-monsys={secret}; __Host-monsys={secret}")), 401);
-    assert_eq!(read(&format!("__Host-monsys=x; __Host-monsys={secret}")), 401);
+    assert_eq!(
+        read(&format!("__Host-monsys={secret}; __Host-monsys={secret}")),
+        401
+    );
+    assert_eq!(
+        read(&format!("__Host-monsys=x; __Host-monsys={secret}")),
+        401
+    );
     let mut browser = Browser::new();
     let entered = browser.log_in(&scene.hub, ("acme", ADMIN, PASSWORD), "");
     let cookie = line(&entered, "monsys");
-    assert!(!cookie.contains("Secure") && cookie.contains("; HttpOnly"), "{cookie}");
+    assert!(
+        !cookie.contains("Secure") && cookie.contains("; HttpOnly"),
+        "{cookie}"
+    );
 }
 
 #[test]
@@ -307,7 +372,10 @@ fn a8_each_login_begins_a_new_session_and_ends_the_one_there_was() {
     browser.log_in(&scene.hub, ("acme", ADMIN, PASSWORD), "");
     let first = browser.clone();
     let form = browser.get(&scene.hub, "/login");
-    assert_eq!((form.status, form.header("location")), (303, Some("/overview")));
+    assert_eq!(
+        (form.status, form.header("location")),
+        (303, Some("/overview"))
+    );
     // A session that somebody planted, or that is still there, is not the one after the login.
     let session = browser.cookies.remove("monsys").unwrap();
     let form = browser.get(&scene.hub, "/login");
@@ -336,7 +404,11 @@ fn a9_a_login_leads_to_where_the_person_was_going_and_never_to_another_site() {
     let form = browser.get(&scene.hub, &login);
     let wanted = "value=\"/integrity?state=open&#38;kind=flat_metrics\"";
     assert!(form.body.contains(wanted), "{}", form.body);
-    let entered = browser.log_in(&scene.hub, ("acme", ADMIN, PASSWORD), "/integrity?state=open");
+    let entered = browser.log_in(
+        &scene.hub,
+        ("acme", ADMIN, PASSWORD),
+        "/integrity?state=open",
+    );
     assert_eq!(entered.header("location"), Some("/integrity?state=open"));
     for next in [
         "//evil.example",
@@ -380,16 +452,18 @@ fn a_set_password_link_works_once_and_ends_all_other_sessions() {
     for _ in 0..2 {
         assert_eq!(browser.get(hub, &link).status, 200);
     }
-    let send = |browser: &mut Browser, password| {
-        browser.post(hub, &link, &[("password", password)], &[])
-    };
+    let send =
+        |browser: &mut Browser, password| browser.post(hub, &link, &[("password", password)], &[]);
     assert_eq!(send(&mut browser, "elevenchars").status, 422);
     let foreign = [("Sec-Fetch-Site", "cross-site")];
     let new = "another horse battery";
     let refused = browser.post(hub, &link, &[("password", new)], &foreign);
     assert_eq!(refused.status, 403);
     let entered = send(&mut browser, new);
-    assert_eq!((entered.status, entered.header("location")), (303, Some("/overview")));
+    assert_eq!(
+        (entered.status, entered.header("location")),
+        (303, Some("/overview"))
+    );
     assert_eq!(browser.get(hub, "/overview").status, 200);
     assert_eq!(send(&mut Browser::new(), new).status, 401);
     assert_eq!(Browser::new().get(hub, &link).status, 401);
@@ -418,18 +492,31 @@ fn a_person_changes_their_password_and_ends_their_other_sessions() {
     };
     let new = "another horse battery";
     assert_eq!(change(&mut here, "guess", PASSWORD, new).status, 403);
-    assert_eq!(change(&mut here, &csrf, "wrong horse battery", new).status, 422);
-    assert_eq!(change(&mut here, &csrf, PASSWORD, "elevenchars").status, 422);
+    assert_eq!(
+        change(&mut here, &csrf, "wrong horse battery", new).status,
+        422
+    );
+    assert_eq!(
+        change(&mut here, &csrf, PASSWORD, "elevenchars").status,
+        422
+    );
     assert_eq!(change(&mut here, &csrf, PASSWORD, PASSWORD).status, 422);
     let done = change(&mut here, &csrf, PASSWORD, new);
-    assert_eq!((done.status, done.header("location")), (303, Some("/account?notice=password")));
+    assert_eq!(
+        (done.status, done.header("location")),
+        (303, Some("/account?notice=password"))
+    );
     assert_eq!(here.get(hub, "/overview").status, 200);
     assert_eq!(there.get(hub, "/overview").status, 303);
     assert_eq!(pair.refreshed(hub).status, 401);
     there.log_in(hub, ("acme", READER, new), "");
     let page = here.get(hub, "/account");
     let csrf = csrf_of(&page.body).to_owned();
-    assert_eq!(here.post(hub, "/account/sessions", &[("csrf", "x")], &[]).status, 403);
+    assert_eq!(
+        here.post(hub, "/account/sessions", &[("csrf", "x")], &[])
+            .status,
+        403
+    );
     let ended = here.post(hub, "/account/sessions", &[("csrf", &csrf)], &[]);
     assert_eq!(ended.status, 303, "{ended:?}");
     assert_eq!(here.get(hub, "/overview").status, 200);
@@ -447,7 +534,15 @@ fn a_login_over_plain_http_from_elsewhere_is_refused_in_every_form() {
     let refresh = json!({"refresh_token": "x"}).to_string();
     let refused = post_json(&scene.hub, "/auth/api/refresh", &elsewhere, &refresh);
     assert_refusal(&refused, 403, "https_required");
-    assert_eq!(Browser::at("192.0.2.1").get(&scene.hub, "/login").status, 403);
+    assert_eq!(
+        Browser::at("192.0.2.1").get(&scene.hub, "/login").status,
+        403
+    );
     let mut secure = Browser::at("192.0.2.1").over_https();
-    assert_eq!(secure.log_in(&scene.hub, ("acme", ADMIN, PASSWORD), "").status, 303);
+    assert_eq!(
+        secure
+            .log_in(&scene.hub, ("acme", ADMIN, PASSWORD), "")
+            .status,
+        303
+    );
 }

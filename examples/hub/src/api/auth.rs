@@ -1,7 +1,6 @@
 //! Logging in for programs: a password for two tokens, a refresh token for two new ones.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -19,6 +18,7 @@ use crate::security::session::is_login_allowed;
 use crate::security::transport::Transport;
 use crate::small_body::SmallBody;
 use crate::store::{Holder, Rotation, SessionUser};
+use crate::telemetry::AuthFailure;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,8 +76,10 @@ pub(crate) async fn refresh(
         Ok(request) => request,
         Err(refused) => return refused,
     };
+    let failures = &app.telemetry.auth_failures;
     let (tokens, now) = (&app.auth.tokens, wall_now());
     let Ok(shown) = tokens.read_refresh(&request.refresh_token, now) else {
+        failures.add(AuthFailure::RefreshToken);
         return not_good();
     };
     let next = tokens.next(&shown, now);
@@ -85,11 +87,14 @@ pub(crate) async fn refresh(
     match rotated.await {
         Ok(Rotation::Rotated(user)) => pair(&app, &user, &next),
         Ok(Rotation::Reused) => {
-            app.auth.counts.reused.fetch_add(1, Ordering::Relaxed);
+            failures.add(AuthFailure::RefreshTokenReused);
             tracing::warn!("a refresh token was used twice: its family ended");
             not_good()
         }
-        Ok(Rotation::Unknown | Rotation::Expired) => not_good(),
+        Ok(Rotation::Unknown | Rotation::Expired) => {
+            failures.add(AuthFailure::RefreshToken);
+            not_good()
+        }
         Err(error) => problem::of_store(&error),
     }
 }

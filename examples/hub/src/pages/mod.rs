@@ -44,6 +44,6 @@ pub(crate) use self::insights::{Insights, insights};
 pub(crate) use self::integrity::{Integrity, integrity};
 pub(crate) use self::overview::{Overview, overview};
 pub(crate) use self::plain::{
-    Account, AccountNotice, Login, LoginNotice, Message, PASSWORD_RULE, SetPassword, Setup, account,
-    login, message, set_password, setup,
+    Account, AccountNotice, Login, LoginNotice, Message, PASSWORD_RULE, SetPassword, Setup,
+    account, login, message, set_password, setup,
 };

@@ -101,7 +101,15 @@ mod tests {
             let bad = String::from_utf8(bad).unwrap();
             assert!(!key.is_token(Purpose::Session, b"session", &bad), "{bad}");
         }
-        for bad in ["", ".", "a.", ".a", &token[1..], &format!("{token}A"), &"a.".repeat(99)] {
+        for bad in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            &token[1..],
+            &format!("{token}A"),
+            &"a.".repeat(99),
+        ] {
             assert!(!key.is_token(Purpose::Session, b"session", bad), "{bad}");
         }
     }

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::secret::base64url;
 use crate::random::random_bytes;
-use crate::store::{CredentialsEpoch, Holder, REFRESH_IDLE_S, Role, SessionUser};
+use crate::store::{CredentialsEpoch, Holder, REFRESH_IDLE_S, SessionUser};
 
 /// How long an access token is good, in seconds: 15 minutes (row A2).
 pub(crate) const ACCESS_S: i64 = 15 * 60;
@@ -298,6 +298,7 @@ mod tests {
     use monsys_core::name::DisplayName;
 
     use super::*;
+    use crate::store::Role;
 
     const HUB: &str = "11111111-1111-4111-8111-111111111111";
 
@@ -341,7 +342,11 @@ mod tests {
         assert_eq!(base64url(&signed), signature);
         let verifier = Hs256::new(&KEY).unwrap();
         assert!(verifier.verify(message.as_bytes(), &signed).is_ok());
-        assert!(verifier.verify(message.as_bytes(), &signed[..31].to_vec()).is_err());
+        assert!(
+            verifier
+                .verify(message.as_bytes(), &signed[..31].to_vec())
+                .is_err()
+        );
         assert!(verifier.verify(&message.as_bytes()[1..], &signed).is_err());
     }
 
@@ -359,7 +364,11 @@ mod tests {
             (931, false),
         ] {
             let read = tokens.read_access(&text, at(after));
-            assert_eq!(read.map(|(holder, _)| holder) == Ok(holder), is_good, "{after} s");
+            assert_eq!(
+                read.map(|(holder, _)| holder) == Ok(holder),
+                is_good,
+                "{after} s"
+            );
         }
     }
 
@@ -401,11 +410,23 @@ mod tests {
             let resigned = base64url(&resigned.unwrap());
             for signature in ["", signature, &resigned] {
                 let forged = format!("{message}.{signature}");
-                assert_eq!(tokens.read_access(&forged, at(1)), Err(NotValid), "{forged}");
+                assert_eq!(
+                    tokens.read_access(&forged, at(1)),
+                    Err(NotValid),
+                    "{forged}"
+                );
             }
         }
         let long = format!("{text}{}", "A".repeat(TOKEN_BYTES_MAX));
-        for bad in ["", ".", "..", "a.b.c", &text[1..], &format!("{text}."), &long] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a.b.c",
+            &text[1..],
+            &format!("{text}."),
+            &long,
+        ] {
             assert_eq!(tokens.read_access(bad, at(1)), Err(NotValid), "{bad}");
         }
     }

@@ -97,7 +97,9 @@ impl Lockout {
     /// # Errors
     /// When there were too many failures; this attempt is then none.
     pub(crate) fn begin(&self, place: Place, tried: Tried, now: Instant) -> Result<(), LockedOut> {
-        let is_attacked = lock(&self.of_person).wait(&tried, OF_PERSON_MAX, now).is_some();
+        let is_attacked = lock(&self.of_person)
+            .wait(&tried, OF_PERSON_MAX, now)
+            .is_some();
         if let Place::Address(address) = place {
             let mut of_address = lock(&self.of_address);
             refuse(of_address.wait(&address, OF_ADDRESS_MAX, now))?;
@@ -248,7 +250,10 @@ mod tests {
         let (lockout, start) = (Lockout::default(), Instant::now());
         let owner = Tried::new("acme", "ada@acme.example");
         for second in 0..5 {
-            assert_eq!(lockout.begin(address(1), owner, after(start, second)), Ok(()));
+            assert_eq!(
+                lockout.begin(address(1), owner, after(start, second)),
+                Ok(())
+            );
         }
         let refused = |second| lockout.begin(address(1), owner, after(start, second));
         assert_eq!(refused(10), Err(LockedOut { retry_after_s: 50 }));
@@ -298,7 +303,10 @@ mod tests {
         // The owner mistypes once, waits a minute, and is in.
         assert_eq!(lockout.begin(address(20_000), owner, start), Ok(()));
         assert!(lockout.begin(address(20_000), owner, start).is_err());
-        assert_eq!(lockout.begin(address(20_000), owner, after(start, 60)), Ok(()));
+        assert_eq!(
+            lockout.begin(address(20_000), owner, after(start, 60)),
+            Ok(())
+        );
     }
 
     #[test]
@@ -313,7 +321,10 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(lockout.begin(browser, owner, start), Ok(()));
         }
-        assert!(lockout.begin(browser, owner, start).is_err(), "it may be stolen");
+        assert!(
+            lockout.begin(browser, owner, start).is_err(),
+            "it may be stolen"
+        );
     }
 
     #[test]

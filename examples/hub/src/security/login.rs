@@ -4,7 +4,6 @@
 //! wrong password are one answer, after the same work: one look-up and one hash.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::http::HeaderMap;
@@ -19,7 +18,8 @@ use super::secret::digest_of;
 use super::transport::Transport;
 use crate::app::{App, address_key};
 use crate::config::secrets::Secrets;
-use crate::store::{Credentials, Holder, SessionUser};
+use crate::store::{Holder, SessionUser};
+use crate::telemetry::AuthFailure;
 
 /// Longest organisation or login name that is looked for, in bytes.
 const NAME_BYTES_MAX: usize = 256;
@@ -34,8 +34,6 @@ pub(crate) struct Auth {
     pub(crate) hashing: Hashing,
     /// How often passwords were tried.
     pub(crate) lockout: Lockout,
-    /// What came of it.
-    pub(crate) counts: LoginCounts,
 }
 
 impl Auth {
@@ -47,24 +45,8 @@ impl Auth {
             csrf: CsrfKey::new(secrets.csrf.expose()),
             hashing: Hashing::new(),
             lockout: Lockout::default(),
-            counts: LoginCounts::default(),
         }
     }
-}
-
-/// How logins ended, and refreshes that were reuses.
-#[derive(Default)]
-pub(crate) struct LoginCounts {
-    /// The person is in.
-    pub(crate) succeeded: AtomicU64,
-    /// Something was wrong with it.
-    pub(crate) wrong: AtomicU64,
-    /// There were too many failures.
-    pub(crate) locked_out: AtomicU64,
-    /// There were too many passwords under way.
-    pub(crate) busy: AtomicU64,
-    /// A refresh token was shown a second time.
-    pub(crate) reused: AtomicU64,
 }
 
 /// A login as it was asked for.
@@ -122,11 +104,11 @@ pub(crate) async fn check(
     attempt: Attempt<'_>,
     (headers, transport): (&HeaderMap, Transport),
 ) -> Result<SessionUser, Refused> {
-    let (auth, counts) = (&app.auth, &app.auth.counts);
+    let auth = &app.auth;
     let tried = Tried::new(attempt.org, attempt.username);
     let place = place_of(app, tried, headers, transport);
     if let Err(locked) = auth.lockout.begin(place, tried, Instant::now()) {
-        count(&counts.locked_out);
+        app.telemetry.auth_failures.add(AuthFailure::LockedOut);
         return Err(Refused::LockedOut(locked));
     }
     let guard = TakeBack {
@@ -137,12 +119,6 @@ pub(crate) async fn check(
     };
     let found = compare(app, attempt).await;
     guard.finish(&found);
-    count(match &found {
-        Ok(_) => &counts.succeeded,
-        Err(Refused::Wrong) => &counts.wrong,
-        Err(Refused::Busy) => &counts.busy,
-        Err(Refused::LockedOut(_) | Refused::Store(_)) => return found,
-    });
     found
 }
 
@@ -192,9 +168,17 @@ async fn compare(app: &App, attempt: Attempt<'_>) -> Result<SessionUser, Refused
     let stored = found.as_ref().and_then(|found| found.password.clone());
     let hashing = &app.auth.hashing;
     let compared = hashing.compare(attempt.password, stored).await?;
-    let (Some(Credentials { user, password }), Compared::Same { stronger }) = (found, compared)
-    else {
-        return Err(Refused::Wrong);
+    let (user, password, stronger) = match (found, compared) {
+        (Some(found), Compared::Same { stronger }) => (found.user, found.password, stronger),
+        (found, _) => {
+            let reason = match found {
+                Some(_) => AuthFailure::WrongPassword,
+                // Of an organisation that there is, or of none; or disabled.
+                None => AuthFailure::UnknownUser,
+            };
+            app.telemetry.auth_failures.add(reason);
+            return Err(Refused::Wrong);
+        }
     };
     if let (Some(verified), Some(rehashed)) = (password, stronger) {
         let holder = Holder::from(&user);
@@ -220,8 +204,4 @@ fn place_of(app: &App, tried: Tried, headers: &HeaderMap, transport: Transport) 
 
 fn client(transport: Transport) -> IpAddr {
     address_key(transport.client)
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

@@ -11,12 +11,15 @@ pub(crate) fn checked(next: &str) -> Option<&str> {
     let rest = next.strip_prefix('/')?;
     let start = rest.get(..3).unwrap_or(rest).to_ascii_lowercase();
     let is_elsewhere = rest.starts_with('/') || start == "%2f" || start == "%5c";
-    let is_plain = next.len() <= BYTES_MAX
-        && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    let is_plain =
+        next.len() <= BYTES_MAX && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     let path = next.split(['?', '#']).next().unwrap_or(next);
     let is_way_in_or_out = ["/login", "/logout", "/setup", "/password"]
         .iter()
-        .any(|way| path.strip_prefix(way).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+        .any(|way| {
+            path.strip_prefix(way)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
     (is_plain && !is_elsewhere && !is_way_in_or_out).then_some(next)
 }
 

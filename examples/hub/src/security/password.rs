@@ -250,7 +250,10 @@ mod tests {
 
     #[test]
     fn a6_a_hash_is_argon2id_with_the_parameters_of_the_row_and_a_salt_of_its_own() {
-        let (one, other) = (hash(&password("correct horse")), hash(&password("correct horse")));
+        let (one, other) = (
+            hash(&password("correct horse")),
+            hash(&password("correct horse")),
+        );
         assert!(is_new(&one), "{}", one.expose());
         assert_ne!(one, other);
         let same = Compared::Same { stronger: None };
@@ -291,7 +294,12 @@ mod tests {
             assert_eq!(compared("correct horse", &bad), Compared::Other);
         }
         let without_output = good.rsplit_once('$').unwrap().0;
-        for bad in ["", "correct horse", "$2b$12$abcdefghijklmnopqrstuv", without_output] {
+        for bad in [
+            "",
+            "correct horse",
+            "$2b$12$abcdefghijklmnopqrstuv",
+            without_output,
+        ] {
             assert!(!is_usable_phc(bad), "{bad}");
         }
     }
@@ -320,7 +328,9 @@ mod tests {
     async fn a6_beyond_the_line_of_those_who_wait_passwords_are_refused_at_once() {
         let hashing = Hashing::new();
         let n_places = hashing.places.available_permits();
-        let held = hashing.places.acquire_many(u32::try_from(n_places).unwrap());
+        let held = hashing
+            .places
+            .acquire_many(u32::try_from(n_places).unwrap());
         let held = held.await.unwrap();
         let mut waiting: Vec<_> = (0..n_places + WAITING_MAX)
             .map(|_| Box::pin(hashing.compare(password("x"), None)))

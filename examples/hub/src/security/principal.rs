@@ -15,6 +15,7 @@ use super::transport::Transport;
 use crate::app::App;
 use crate::clock::wall_now;
 use crate::store::{Holder, Role, SessionUser};
+use crate::telemetry::AuthFailure;
 
 /// What API tokens begin with.
 const API_TOKEN_PREFIX: &str = "mst_";
@@ -110,14 +111,28 @@ pub(crate) async fn find(
     transport: Transport,
     app: &App,
 ) -> Result<Option<Principal>, StoreError> {
+    let failures = &app.telemetry.auth_failures;
     let proof = if headers.contains_key(header::AUTHORIZATION) {
-        bearer(headers).and_then(|token| proof_of(token, app))
+        let proof = bearer(headers).and_then(|token| proof_of(token, app));
+        if proof.is_none() {
+            failures.add(AuthFailure::AccessToken);
+        }
+        proof
     } else {
-        let secret = Jar::Session.read(headers, transport).and_then(Secret::parse);
+        let secret = Jar::Session
+            .read(headers, transport)
+            .and_then(Secret::parse);
         secret.map(|secret| Proof::Cookie(secret.digest()))
     };
     let Some(proof) = proof else { return Ok(None) };
     let user = user_of(proof, app).await?;
+    if user.is_none() {
+        failures.add(match proof {
+            Proof::Cookie(_) => AuthFailure::Session,
+            Proof::AccessToken(..) => AuthFailure::AccessToken,
+            Proof::ApiToken(_) => AuthFailure::ApiToken,
+        });
+    }
     Ok(user.map(|user| Principal {
         user,
         ledger_seq: 0,
@@ -159,5 +174,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         return None;
     };
     let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
 }

@@ -132,11 +132,7 @@ async fn has_password(
 async fn go_on(app: &App, holder: Holder, transport: Transport, notice: &str) -> Response {
     let (secret, now) = (Secret::random(), wall_now());
     let times = (now, now.saturating_add(session_span()));
-    match app
-        .store
-        .open_session(holder, secret.digest(), times)
-        .await
-    {
+    match app.store.open_session(holder, secret.digest(), times).await {
         Ok(Some(())) => {
             let place = format!("/account?notice={notice}");
             let mut response = Redirect::to(&place).into_response();

@@ -1,4 +1,4 @@
-//! The login form, and the page that sets a password by a one-time link.
+//! The login form, and the way out.
 //!
 //! A login form has no session yet whose token it could carry. It belongs to a cookie of its own, so
 //! that no other site can log a browser in as somebody else.
@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::form::Fields;
-use super::{foreign_site, link_spent, page, plain_login_refused, store_away};
+use super::{foreign_site, page, plain_login_refused, store_away};
 use crate::app::App;
 use crate::clock::wall_now;
-use crate::pages::{self, Login, LoginNotice, SetPassword};
+use crate::pages::{self, Login, LoginNotice};
 use crate::security::cookie::Jar;
 use crate::security::csrf::Purpose;
 use crate::security::login::{self, Attempt, Refused, device_cookie};
@@ -23,9 +23,10 @@ use crate::security::origin::Site;
 use crate::security::password::Password;
 use crate::security::principal;
 use crate::security::secret::Secret;
-use crate::security::session::{SESSION_S, is_login_allowed, session_span};
+use crate::security::session::{PageSession, SESSION_S, is_login_allowed, session_span};
 use crate::security::transport::Transport;
-use crate::store::{Holder, LoginLink, SessionUser};
+use crate::store::{Holder, SessionUser};
+use crate::telemetry::AuthFailure;
 
 /// How long a login form can be sent, in seconds: 12 hours.
 const FORM_S: i64 = 12 * 3_600;
@@ -82,6 +83,7 @@ pub(crate) async fn submit(
     };
     let from = (&headers, transport);
     if !is_own_form(&app, from, one("csrf")) {
+        app.telemetry.auth_failures.add(AuthFailure::Csrf);
         let notice = Some(LoginNotice::FormExpired);
         return show(&app, from, StatusCode::FORBIDDEN, notice, typed);
     }
@@ -105,72 +107,23 @@ pub(crate) async fn submit(
     }
 }
 
-/// `GET /password/{secret}`: the form of a set-password link. Looking at it does not use it up.
-pub(crate) async fn password_form(
+/// `POST /logout`: ends the session.
+pub(crate) async fn log_out(
     State(app): State<Arc<App>>,
+    PageSession(session): PageSession,
     transport: Transport,
-    Path(secret): Path<String>,
-) -> Response {
-    if !is_login_allowed(&app, transport) {
-        return plain_login_refused();
-    }
-    let Some(link) = Secret::parse(&secret) else {
-        return link_spent(&app, transport);
-    };
-    match app.store.link(link.digest(), wall_now()).await {
-        Ok(Some(LoginLink::SetPassword(_))) => {
-            let view = SetPassword { problem: None };
-            page(StatusCode::OK, pages::set_password(&view))
-        }
-        Ok(_) => link_spent(&app, transport),
-        Err(error) => store_away(&error),
-    }
-}
-
-/// `POST /password/{secret}`: sets the password and logs in. The secret in the address guards the form
-/// as a token would.
-pub(crate) async fn set_password(
-    State(app): State<Arc<App>>,
-    transport: Transport,
-    Path(secret): Path<String>,
-    headers: HeaderMap,
     fields: Fields,
 ) -> Response {
-    if !is_login_allowed(&app, transport) {
-        return plain_login_refused();
-    }
-    if Site::of(&headers) == Site::Foreign {
+    if !session.is_csrf_token(fields.one("csrf").unwrap_or_default()) {
         return foreign_site();
     }
-    let Some(link) = Secret::parse(&secret) else {
-        return link_spent(&app, transport);
-    };
-    let password = Password::from(fields.one("password").unwrap_or_default().to_owned());
-    if password.check_new().is_err() {
-        let view = SetPassword {
-            problem: Some(pages::PASSWORD_RULE),
-        };
-        return page(StatusCode::UNPROCESSABLE_ENTITY, pages::set_password(&view));
+    if let Err(error) = app.store.log_out(session.digest()).await {
+        return store_away(&error);
     }
-    // Asked before the work, so that links that were used up cost no hash.
-    match app.store.link(link.digest(), wall_now()).await {
-        Ok(Some(LoginLink::SetPassword(_))) => {}
-        Ok(_) => return link_spent(&app, transport),
-        Err(error) => return store_away(&error),
-    }
-    let Ok(hashed) = app.auth.hashing.hash(password).await else {
-        return super::busy();
-    };
-    let (session, now) = (Secret::random(), wall_now());
-    let times = (now, now.saturating_add(session_span()));
-    let spent = app
-        .store
-        .spend_password_link(link.digest(), hashed, session.digest(), times);
-    match spent.await {
-        Ok(Some(_)) => enter(&session, transport),
-        Ok(None) => link_spent(&app, transport),
-        Err(error) => store_away(&error),
-    }
+    let mut response = Redirect::to("/login?notice=logged-out").into_response();
+    let cleared = Jar::Session.clear(transport);
+    response.headers_mut().insert(header::SET_COOKIE, cleared);
+    response
 }
 
 /// Answers with a new session, at the start.
@@ -182,7 +135,8 @@ pub(super) fn enter(session: &Secret, transport: Transport) -> Response {
 }
 
 /// The login page for somebody whose link is not good any more.
-pub(super) fn show_after_link(app: &App, transport: Transport) -> Response {
+pub(super) fn link_spent(app: &App, transport: Transport) -> Response {
+    app.telemetry.auth_failures.add(AuthFailure::Link);
     let notice = Some(LoginNotice::LinkSpent);
     let nothing = HeaderMap::new();
     let typed = Typed {
@@ -190,7 +144,13 @@ pub(super) fn show_after_link(app: &App, transport: Transport) -> Response {
         username: "",
         next: "",
     };
-    show(app, (&nothing, transport), StatusCode::UNAUTHORIZED, notice, typed)
+    show(
+        app,
+        (&nothing, transport),
+        StatusCode::UNAUTHORIZED,
+        notice,
+        typed,
+    )
 }
 
 /// What a person typed, password excepted.
@@ -218,10 +178,17 @@ async fn enter_known(
         .open_session(Holder::from(user), session.digest(), times);
     // Disabled, or given another password, a moment ago.
     opened.await?.ok_or(Refused::Wrong)?;
-    if let Some(former) = Jar::Session.read(headers, transport).and_then(Secret::parse) {
+    if let Some(former) = Jar::Session
+        .read(headers, transport)
+        .and_then(Secret::parse)
+    {
         app.store.log_out(former.digest()).await?;
     }
-    let place = if typed.next.is_empty() { START } else { typed.next };
+    let place = if typed.next.is_empty() {
+        START
+    } else {
+        typed.next
+    };
     let mut response = Redirect::to(place).into_response();
     let device = device_cookie(app, typed.org, typed.username);
     for cookie in [

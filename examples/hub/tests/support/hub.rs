@@ -164,9 +164,18 @@ pub(crate) fn program() -> Command {
 
 /// The secrets of all hubs of the tests: several hubs of one store share theirs.
 pub(crate) const SECRETS: [(&str, &str); 3] = [
-    ("MONSYS_JWT_ACCESS_SECRET", "access secret of the tests, 32 bytes"),
-    ("MONSYS_JWT_REFRESH_SECRET", "refresh secret of the tests, 32 bytes"),
-    ("MONSYS_CSRF_SECRET", "secret of forms of the tests, 32 bytes"),
+    (
+        "MONSYS_JWT_ACCESS_SECRET",
+        "access secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_JWT_REFRESH_SECRET",
+        "refresh secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_CSRF_SECRET",
+        "secret of forms of the tests, 32 bytes",
+    ),
 ];
 
 /// A serving hub, killed when its test ends.

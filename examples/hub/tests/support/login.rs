@@ -79,7 +79,9 @@ impl Browser {
     /// What the browser would send as its cookies.
     pub(crate) fn cookie_line(&self) -> String {
         let pairs = self.cookies.iter();
-        let pairs: Vec<_> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs: Vec<_> = pairs
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         pairs.join("; ")
     }
 
@@ -96,7 +98,11 @@ impl Browser {
         if !cookies.is_empty() {
             all.push(("Cookie", &cookies));
         }
-        all.extend(self.proxy.iter().map(|(name, value)| (*name, value.as_str())));
+        all.extend(
+            self.proxy
+                .iter()
+                .map(|(name, value)| (*name, value.as_str())),
+        );
         let sent = Wire::open(hub.addr).send(&request(method, path, &all, body));
         let answer = sent.end().answer();
         for (name, value) in set_cookies(&answer) {
