@@ -71,6 +71,12 @@ fn of_agents() -> Vec<Route> {
             agents::pin,
             "Binds a key to an agent, once",
         ),
+        post(
+            AGENT,
+            "/api/v1/agents/rotate-key",
+            agents::rotate_key,
+            "Puts another key in the place of the pinned one",
+        ),
         get(
             API,
             "/api/v1/agents",
@@ -84,6 +90,18 @@ fn of_agents() -> Vec<Route> {
             "Ranks the agents of the organisation by risk",
         ),
         get(API, "/api/v1/agents/{id}", agents::one, "Shows one agent"),
+        get(
+            API,
+            "/v1/metrics",
+            api::samples::list,
+            "Lists samples, the newest first",
+        ),
+        get(
+            API,
+            "/api/v1/agents/{id}/series",
+            api::samples::series,
+            "Draws a series of samples of an agent in buckets",
+        ),
     ]
 }
 

@@ -4,12 +4,15 @@
 //! hub's own accounts, and what its pages and listings read. Each back end is written natively.
 
 mod account;
+#[cfg(test)]
+mod account_laws;
 pub(crate) mod archive;
 mod credential;
 mod fleet;
 #[cfg(test)]
 mod poison;
 pub mod postgres;
+mod sample;
 pub mod sqlite;
 
 use monsys_core::store::Store;
@@ -27,6 +30,10 @@ pub use self::fleet::{
     LastSample, Presence,
 };
 pub use self::postgres::PostgresStore;
+pub use self::sample::{
+    Bucket, Buckets, SampleCounts, SampleFilter, SamplePage, SamplePlace, SampleStart, SampleStore,
+    SampleTotal, Series, SeriesOf, StoredSample,
+};
 pub use self::sqlite::SqliteStore;
 
 /// Which schema a store has, and which one this program writes.
@@ -39,6 +46,6 @@ pub(crate) struct SchemaVersion {
 }
 
 /// All that a hub asks of its database.
-pub trait HubStore: Store + AccountStore + CredentialStore + FleetStore {}
+pub trait HubStore: Store + AccountStore + CredentialStore + FleetStore + SampleStore {}
 
-impl<T: Store + AccountStore + CredentialStore + FleetStore> HubStore for T {}
+impl<T: Store + AccountStore + CredentialStore + FleetStore + SampleStore> HubStore for T {}

@@ -44,6 +44,7 @@ mod person;
 mod place;
 mod refresh;
 mod row_values;
+mod sample;
 mod session;
 mod signal;
 mod signal_store;

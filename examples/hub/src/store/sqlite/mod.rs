@@ -30,6 +30,7 @@ mod refresh;
 mod rings;
 #[cfg(test)]
 mod rings_tests;
+mod sample;
 mod session;
 mod signal;
 mod writer;

@@ -142,6 +142,10 @@ CREATE TABLE metrics (
 
 CREATE INDEX metrics_by_agent ON metrics (tenant_id, agent_id, time);
 
+-- Listings of an organisation, and of nothing else: a plain index by time would be taken for the
+-- readings of one agent too, when the database has no statistics yet, and read those of all.
+CREATE INDEX metrics_by_time ON metrics (tenant_id, (time AT TIME ZONE 'UTC'));
+
 -- Members are JSON arrays with the members of contract §2.
 CREATE TABLE endpoint_snapshots (
     tenant_id uuid NOT NULL,
@@ -159,6 +163,9 @@ CREATE TABLE endpoint_snapshots (
 ) PARTITION BY RANGE (time);
 
 CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent_id, time);
+
+CREATE INDEX endpoint_snapshots_by_time
+    ON endpoint_snapshots (tenant_id, (time AT TIME ZONE 'UTC'));
 
 -- Numbers the signals in the order of arrival, over all organisations: of two signals observed at one
 -- moment the later number stays current, whichever hub they came to. A number that each hub made by

@@ -2,7 +2,7 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 23] = [
     include_str!("../account.rs"),
     include_str!("../action.rs"),
     include_str!("../agent.rs"),
@@ -22,6 +22,7 @@ const SOURCES: [&str; 22] = [
     include_str!("../nonce.rs"),
     include_str!("../person.rs"),
     include_str!("../refresh.rs"),
+    include_str!("../sample.rs"),
     include_str!("../session.rs"),
     include_str!("../signal.rs"),
     include_str!("../signal_store.rs"),
