@@ -1,5 +1,6 @@
 //! Who may see and do what over HTTP: secrets, sessions, cross-site requests, response headers.
 
+pub(crate) mod fault;
 pub(crate) mod headers;
 pub(crate) mod metrics_token;
 pub(crate) mod origin;
