@@ -158,13 +158,24 @@ fn is_password_of_url(before: &str, after: &str) -> bool {
     after.starts_with('@') && person.contains(':') && !person.contains(['/', ' ', '@'])
 }
 
-/// Tells whether a word is a token, a key or the secret of a link by its form.
+/// Tells whether a word, or what stands between the escapes of a URL in it, is a token, a key or the
+/// secret of a link by its form.
 fn is_secret_form(word: &str) -> bool {
-    let is_hex = word.len() >= 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_link = word.len() == 43 && word.bytes().all(is_base64url);
-    let is_jwt = word.len() >= 16 && word.starts_with("eyJ");
-    let is_token = word.len() >= 16 && word.starts_with("ms");
-    is_hex || is_link || is_jwt || is_token && word.contains('_')
+    let mut pieces = word.split('%').enumerate();
+    pieces.any(|(n, piece)| {
+        // Behind the sign of an escape stand its two digits.
+        let piece = if n == 0 {
+            piece
+        } else {
+            piece.get(2..).unwrap_or("")
+        };
+        let piece = piece.trim_matches('.');
+        let is_hex = piece.len() >= 64 && piece.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_link = piece.len() == 43 && piece.bytes().all(is_base64url);
+        let is_jwt = piece.len() >= 16 && piece.contains("eyJ");
+        let is_token = piece.len() >= 16 && piece.starts_with("ms") && piece.contains('_');
+        is_hex || is_link || is_jwt || is_token
+    })
 }
 
 const fn is_base64url(byte: u8) -> bool {
@@ -206,6 +217,7 @@ mod tests {
                 "c2ln",
             ),
             (format!("/login/{link}?x"), link),
+            (format!("next=%2Flogin%2F{link}%3Fx"), link),
             (format!("key {hex}."), hex.as_str()),
             (
                 r#"{"user":"a","password":"hunter2 x"}"#.to_owned(),
