@@ -15,38 +15,8 @@ use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 
 use super::answer::{Answer, Answers, Response};
+use super::crowd::Requests;
 use super::usage;
-
-/// What is sent: numbered bytes.
-pub trait Source {
-    /// How many requests there are.
-    fn n(&self) -> usize;
-    /// The bytes of one.
-    fn bytes(&self, index: usize) -> &[u8];
-}
-
-impl Source for super::crowd::Requests {
-    fn n(&self) -> usize {
-        self.n()
-    }
-
-    fn bytes(&self, index: usize) -> &[u8] {
-        self.bytes(index)
-    }
-}
-
-/// One request again and again.
-pub struct Same(pub Vec<u8>);
-
-impl Source for Same {
-    fn n(&self) -> usize {
-        usize::MAX
-    }
-
-    fn bytes(&self, _: usize) -> &[u8] {
-        &self.0
-    }
-}
 
 /// When requests go out.
 #[derive(Debug, Clone, Copy)]
@@ -74,13 +44,13 @@ pub struct Plan {
 }
 
 /// Sends requests from the first on, until the time is up or none is left.
-pub fn send(plan: &Plan, source: &dyn Source) -> Answers {
-    Client::new(plan, source).run()
+pub fn send(plan: &Plan, requests: &Requests) -> Answers {
+    Client::new(plan, requests).run()
 }
 
 struct Client<'a> {
     plan: Plan,
-    source: &'a dyn Source,
+    requests: &'a Requests,
     epoll: OwnedFd,
     connections: Vec<Connection>,
     idle: VecDeque<usize>,
@@ -97,14 +67,14 @@ struct Connection {
 }
 
 impl<'a> Client<'a> {
-    fn new(plan: &Plan, source: &'a dyn Source) -> Self {
+    fn new(plan: &Plan, requests: &'a Requests) -> Self {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
         let connections: Vec<_> = (0..plan.n_connections)
             .map(|index| Connection::open(plan.addr, &epoll, index))
             .collect();
         Self {
             plan: *plan,
-            source,
+            requests,
             epoll,
             idle: (0..connections.len()).collect(),
             connections,
@@ -172,7 +142,7 @@ impl<'a> Client<'a> {
 
     /// When the next request is due; `None` when there is none any more.
     fn due(&self) -> Option<Instant> {
-        if self.next >= self.source.n() {
+        if self.next >= self.requests.n() {
             return None;
         }
         match self.plan.arrivals {
@@ -193,7 +163,7 @@ impl<'a> Client<'a> {
             Arrivals::Closed => self.next,
             Arrivals::Open { a_second } => {
                 let n = (a_second * self.plan.time.as_secs_f64()) as usize;
-                n.min(self.source.n())
+                n.min(self.requests.n())
             }
         }
     }
@@ -205,7 +175,7 @@ impl<'a> Client<'a> {
             connection.reopen(self.plan.addr, &self.epoll, index);
             return;
         };
-        if n_out < self.source.bytes(request).len() {
+        if n_out < self.requests.bytes(request).len() {
             self.write(index);
             return;
         }
@@ -237,7 +207,7 @@ impl<'a> Client<'a> {
         let Some((request, due, n_out)) = &mut connection.sent else {
             return;
         };
-        let bytes = self.source.bytes(*request);
+        let bytes = self.requests.bytes(*request);
         let was_partial = *n_out > 0;
         while *n_out < bytes.len() {
             match connection.stream.write(&bytes[*n_out..]) {

@@ -11,6 +11,7 @@ mod body;
 mod client;
 mod crowd;
 mod hub;
+mod login;
 mod memory;
 mod overload;
 mod postgres;
@@ -41,11 +42,12 @@ pub struct Options {
 type Part = (&'static str, fn(&Options));
 
 /// The parts, in the order of the table.
-pub const PARTS: [Part; 5] = [
+pub const PARTS: [Part; 6] = [
     ("sqlite", sqlite::run),
     ("postgres", postgres::run),
     ("python", python::run),
     ("memory", memory::run),
+    ("login", login::run),
     ("overload", overload::run),
 ];
 

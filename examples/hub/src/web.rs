@@ -194,6 +194,7 @@ pub(crate) async fn set_up(
         tenant: TenantId::from_random_bytes(random_bytes()),
         email: email.to_owned(),
         role: Role::Admin,
+        password: None,
     };
     let (session, now) = (Secret::random(), wall_now());
     let times = (now, now.saturating_add(session_span()));

@@ -148,7 +148,10 @@ fn secret_of(name: &str) -> [u8; 32] {
 
 /// The program, without what the environment may say to it.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_monsys-hub"));
+    // A run of mutants names another build of it.
+    let named = std::env::var_os("MONSYS_TEST_PROGRAM");
+    let path = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_monsys-hub").into());
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let is_ours = ["MONSYS_", "EM_"]

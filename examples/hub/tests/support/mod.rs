@@ -23,6 +23,7 @@ pub(crate) mod person;
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod refusal;
+pub(crate) mod routes;
 pub(crate) mod store;
 pub(crate) mod tls;
 
