@@ -22,6 +22,7 @@ use self::route::{
     get, post,
 };
 use crate::app::App;
+use crate::security::fault::answer_faults;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
 use crate::security::policy::Form;
@@ -486,6 +487,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     router
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
+        .layer(from_fn(answer_faults))
         .layer(from_fn(answer_in_time))
         .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(set_headers))

@@ -245,7 +245,9 @@ impl Hub {
             readers,
         };
         let first = hub.next_line(&said);
-        let is_tls = settings.iter().any(|(name, _)| *name == "MONSYS_TLS_CERT");
+        let is_tls = command
+            .get_envs()
+            .any(|(name, _)| name == "MONSYS_TLS_CERT");
         let scheme = if is_tls { "https" } else { "http" };
         assert!(
             first.starts_with(&format!("monsys-hub 0.1.0 · {scheme}://127.0.0.1:")),
