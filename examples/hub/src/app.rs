@@ -1,7 +1,6 @@
 //! What every request shares.
 
 use std::net::IpAddr;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -23,6 +22,7 @@ use crate::random::random_bytes;
 use crate::scores::ScoreBoards;
 use crate::standing::WideReads;
 use crate::store::HubStore;
+use crate::telemetry::Telemetry;
 use crate::worker::CycleBoard;
 
 /// A running hub.
@@ -38,7 +38,7 @@ pub(crate) struct App {
     /// What the operator chose.
     pub(crate) config: HubConfig,
     /// What happened so far.
-    pub(crate) counters: Counters,
+    pub(crate) telemetry: Telemetry,
     /// What the worker does, and where it is asked for a cycle.
     pub(crate) worker: CycleBoard,
     /// Bounds findings of refused requests.
@@ -65,17 +65,6 @@ pub(crate) struct App {
     pub(crate) scratch: ScratchPool,
     /// Whether nobody new should come.
     pub(crate) ending: Ending,
-}
-
-/// What happened so far.
-#[derive(Default)]
-pub(crate) struct Counters {
-    /// Payloads stored.
-    pub(crate) accepted: AtomicU64,
-    /// Payloads that were here before.
-    pub(crate) duplicate: AtomicU64,
-    /// Requests refused.
-    pub(crate) rejected: AtomicU64,
 }
 
 /// Buffers that requests borrow, so that canonicalising allocates nothing after warm-up.
@@ -122,7 +111,7 @@ impl App {
             store,
             clock,
             audience,
-            counters: Counters::default(),
+            telemetry: Telemetry::new(),
             worker: CycleBoard::default(),
             gate: FindingGate::default(),
             clones: CloneWatch::default(),
@@ -225,6 +214,7 @@ impl App {
 
     async fn write_finding(&self, found: IngestFinding) {
         if let Err(error) = self.store.record(&found).await {
+            self.telemetry.count_store_error(&error);
             tracing::error!(agent = %found.agent, kind = %found.finding.kind, %error, "finding not stored yet");
             self.gate.put_back(found, Instant::now());
         }
@@ -249,6 +239,7 @@ impl App {
 
     /// Tells a sender what an error of the store means to it.
     pub(crate) fn store_reject(&self, error: &StoreError) -> Reject {
+        self.telemetry.count_store_error(error);
         if *error != StoreError::Outdated {
             tracing::error!(%error, "store did not take a payload");
         }

@@ -46,6 +46,7 @@ mod service_manager;
 mod small_body;
 mod standing;
 pub mod store;
+mod telemetry;
 mod web;
 mod worker;
 

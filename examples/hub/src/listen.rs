@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::security::transport::Arrival;
+use crate::telemetry::Connections;
 
 /// How long a client may take to send the headers of a request, idle time between two included.
 const HEADERS_WITHIN: Duration = Duration::from_secs(20);
@@ -29,7 +30,12 @@ const CONNECTIONS_MAX: usize = 16_384;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Serves until told to stop, and then until the requests under way are answered.
-pub(crate) async fn serve(router: Router, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    router: Router,
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    mut stop: watch::Receiver<bool>,
+) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -41,8 +47,10 @@ pub(crate) async fn serve(router: Router, listener: TcpListener, mut stop: watch
             Ok((stream, peer)) => {
                 // Whoever finds no place is cut off; an agent tries again.
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    connections.refuse();
                     continue;
                 };
+                let place = (place, connections.open());
                 let connection = connect(router.clone(), stream, peer);
                 let watched = graceful.watch(connection);
                 tokio::spawn(async move {

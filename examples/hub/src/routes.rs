@@ -22,12 +22,12 @@ use self::route::{
     get, post,
 };
 use crate::app::App;
-use crate::drain::close_when_ending;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
 use crate::security::policy::Form;
 use crate::security::transport::{enforce_https, learn};
 use crate::small_body::SMALL_BODY_BYTES_MAX;
+use crate::telemetry::observe::observe;
 use crate::{api, ingest, web};
 
 /// All routes.
@@ -93,11 +93,34 @@ fn of_agents() -> Vec<Route> {
             API,
             "/v1/fleet/top",
             api::fleet::top,
-            "Lists the agents with the greatest risk",
+            "Ranks the agents of the organisation by risk",
         )
         .asks(&["org_id", "limit"])
         .gives("FleetTop"),
         get(API, "/api/v1/agents/{id}", agents::one, "Shows one agent").gives("Agent"),
+        get(
+            API,
+            "/v1/metrics",
+            api::samples::list,
+            "Lists samples, the newest first",
+        )
+        .asks(&[
+            "org_id",
+            "device_id",
+            "page",
+            "page_size",
+            "as_of",
+            "cursor",
+        ])
+        .gives("SamplePage"),
+        get(
+            API,
+            "/api/v1/agents/{id}/series",
+            api::samples::series,
+            "Draws a series of samples of an agent in buckets",
+        )
+        .asks(&["from", "to", "points", "of"])
+        .gives("Series"),
     ]
 }
 
@@ -392,7 +415,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(set_headers))
         .layer(from_fn_with_state(Arc::clone(&app), learn))
-        .layer(from_fn_with_state(Arc::clone(&app), close_when_ending))
+        .layer(from_fn_with_state(Arc::clone(&app), observe))
         .with_state(app)
 }
 

@@ -37,6 +37,7 @@ use crate::security::session::{
 };
 use crate::standing;
 use crate::store::{LoginLink, NewUser, Role};
+use crate::telemetry::SeenFault;
 
 /// Processor readings of one agent on the overview: 15 minutes at 15 s.
 const SPARKLINE_READINGS: u32 = 60;
@@ -193,6 +194,7 @@ pub(crate) async fn set_up(
         tenant: TenantId::from_random_bytes(random_bytes()),
         email: email.to_owned(),
         role: Role::Admin,
+        password: None,
     };
     let (session, now) = (Secret::random(), wall_now());
     let times = (now, now.saturating_add(session_span()));
@@ -355,6 +357,7 @@ pub(crate) fn store_away(error: &StoreError) -> Response {
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from(5));
+    SeenFault::mark(&mut response, error);
     response
 }
 

@@ -9,6 +9,8 @@ use monsys_wire::answer::problem_json;
 use monsys_wire::header::PROBLEM_TYPE;
 use serde::Serialize;
 
+use crate::telemetry::SeenFault;
+
 /// How long clients wait when the store is away, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 /// How long a page goes without a stream that had no place for it, in seconds.
@@ -45,7 +47,9 @@ pub(crate) fn of_store(error: &StoreError) -> Response {
         detail: "expected a store that answers; nothing was changed",
         code: "store_unavailable",
     };
-    of_problem(&problem, Some(RETRY_AFTER_S))
+    let mut response = of_problem(&problem, Some(RETRY_AFTER_S));
+    SeenFault::mark(&mut response, error);
+    response
 }
 
 /// Answers who asks whether a hub that ends is ready: another one is.

@@ -27,6 +27,7 @@ use super::origin::Site;
 use super::session::{self, Session};
 use crate::api::problem;
 use crate::app::App;
+use crate::telemetry::AuthFailure;
 use crate::web;
 
 /// Who may call a route, and in which form it answers.
@@ -178,7 +179,10 @@ fn refuse_monitor(app: &App, parts: &Parts) -> Option<Response> {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let token = app.config.metrics_token.as_ref();
     let may = peer.is_some_and(|peer| may_read(token, peer.ip(), &parts.headers));
-    (!may).then(|| problem::unauthorized_for("the token of the metrics in X-Metrics-Token"))
+    (!may).then(|| {
+        app.telemetry.auth_failures.add(AuthFailure::MetricsToken);
+        problem::unauthorized_for("the token of the metrics in X-Metrics-Token")
+    })
 }
 
 /// Leads a browser to the login, and from there back to where it wanted to look.
