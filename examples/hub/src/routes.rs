@@ -6,7 +6,7 @@
 mod openapi;
 mod route;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
@@ -27,7 +27,7 @@ use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
 use crate::security::policy::Form;
 use crate::security::transport::{enforce_https, learn};
-use crate::small_body::SMALL_BODY_BYTES_MAX;
+use crate::small_body::{SMALL_BODY_BYTES_MAX, let_pass};
 use crate::telemetry::observe::observe;
 use crate::{api, ingest, web};
 
@@ -101,7 +101,7 @@ fn of_agents() -> Vec<Route> {
             API,
             "/v1/fleet/top",
             api::fleet::top,
-            "Lists the agents with the greatest risk",
+            "Ranks the agents of the organisation by risk",
         )
         .asks(&["org_id", "limit"])
         .gives("FleetTop"),
@@ -112,14 +112,23 @@ fn of_agents() -> Vec<Route> {
             api::samples::list,
             "Lists samples, the newest first",
         )
-        .asks(&["org_id", "device_id", "page", "page_size", "cursor"]),
+        .asks(&[
+            "org_id",
+            "device_id",
+            "page",
+            "page_size",
+            "as_of",
+            "cursor",
+        ])
+        .gives("SamplePage"),
         get(
             API,
             "/api/v1/agents/{id}/series",
             api::samples::series,
             "Draws a series of samples of an agent in buckets",
         )
-        .asks(&["from", "to", "points"]),
+        .asks(&["from", "to", "points", "of"])
+        .gives("Series"),
     ]
 }
 
@@ -474,6 +483,11 @@ fn of_pages() -> Vec<Route> {
     ]
 }
 
+/// The path of every route, once.
+pub(crate) fn paths() -> BTreeSet<&'static str> {
+    table().iter().map(|route| route.path).collect()
+}
+
 /// Makes the router of the table.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let mut paths = BTreeMap::<_, Vec<Route>>::new();
@@ -505,7 +519,10 @@ fn at_one_path(routes: Vec<Route>, app: &Arc<App>) -> MethodRouter<Arc<App>> {
     for route in routes {
         service = service.merge(route.service(app));
     }
-    service.fallback(move || async move { wrong_method(form, &allowed) })
+    service.fallback(move |request: Request| async move {
+        let_pass(request.into_body()).await;
+        wrong_method(form, &allowed)
+    })
 }
 
 fn wrong_method(form: Form, allowed: &str) -> Response {
@@ -521,7 +538,9 @@ fn wrong_method(form: Form, allowed: &str) -> Response {
 
 /// Answers a request for a path that is not there.
 async fn not_found(request: Request) -> Response {
-    match Form::of_address(request.uri().path()) {
+    let form = Form::of_address(request.uri().path());
+    let_pass(request.into_body()).await;
+    match form {
         Form::Page => web::not_found(),
         Form::Api => api::problem::not_found(),
     }

@@ -125,7 +125,10 @@ pub(crate) async fn enforce(
     };
     let response = match admitted {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(refused) => refused,
+        Err(refused) => {
+            let_pass(body).await;
+            refused
+        }
     };
     finished(policy, response)
 }
