@@ -80,6 +80,12 @@ pub(crate) fn forbidden(expected: &str) -> Response {
     problem(403, "forbidden", "Forbidden", expected)
 }
 
+/// Answers a request at which the hub itself failed.
+pub(crate) fn fault() -> Response {
+    let detail = "expected no fault of the hub; its log has the place";
+    problem(500, "fault", "Internal server error", detail)
+}
+
 /// Answers a request that came in the open, where HTTPS is enforced.
 pub(crate) fn https_required() -> Response {
     let expected = "expected HTTPS: what was sent could be read on its way";

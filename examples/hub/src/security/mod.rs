@@ -3,6 +3,7 @@
 
 pub(crate) mod cookie;
 pub(crate) mod csrf;
+pub(crate) mod fault;
 pub(crate) mod headers;
 pub(crate) mod jwt;
 pub(crate) mod lockout;

@@ -28,6 +28,7 @@ use super::principal::{self, Principal};
 use super::transport::Transport;
 use crate::api::problem;
 use crate::app::App;
+use crate::small_body::let_pass;
 use crate::telemetry::AuthFailure;
 use crate::web;
 
@@ -125,7 +126,10 @@ pub(crate) async fn enforce(
     };
     let response = match admitted {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(refused) => refused,
+        Err(refused) => {
+            let_pass(body).await;
+            refused
+        }
     };
     finished(policy, response)
 }
