@@ -79,6 +79,14 @@ fn of_agents() -> Vec<Route> {
         )
         .takes("PinRequest")
         .gives("Pinned"),
+        post(
+            AGENT,
+            "/api/v1/agents/rotate-key",
+            agents::rotate_key,
+            "Puts another key in the place of the pinned one",
+        )
+        .takes("RotateRequest")
+        .gives("Pinned"),
         get(
             API,
             "/api/v1/agents",

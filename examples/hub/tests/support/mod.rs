@@ -25,6 +25,7 @@ pub(crate) mod raw;
 pub(crate) mod refusal;
 pub(crate) mod routes;
 pub(crate) mod store;
+pub(crate) mod tls;
 
 use std::ops::Range;
 use std::sync::mpsc;
