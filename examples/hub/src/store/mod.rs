@@ -4,6 +4,7 @@
 //! hub's own accounts, and what its pages and listings read. Each back end is written natively.
 
 mod account;
+mod activity;
 pub(crate) mod archive;
 mod credential;
 mod fleet;
@@ -17,6 +18,10 @@ use monsys_core::store::Store;
 
 pub use self::account::{
     Access, AccountStore, Actor, LoginLink, NewUser, Role, SessionUser, UserChange, UserSummary,
+};
+pub use self::activity::{
+    Activity, ActivityFilter, ActivityKind, ActivityPage, ActivityPlace, ActivityStore,
+    CollectorChange, Happened, LoginCount,
 };
 pub use self::credential::{
     ApiTokenPlace, ApiTokenSummary, Author, CredentialStore, Credentials, CredentialsEpoch, Holder,
@@ -44,6 +49,12 @@ pub(crate) struct SchemaVersion {
 }
 
 /// All that a hub asks of its database.
-pub trait HubStore: Store + AccountStore + CredentialStore + FleetStore + SampleStore {}
+pub trait HubStore:
+    Store + AccountStore + CredentialStore + ActivityStore + FleetStore + SampleStore
+{
+}
 
-impl<T: Store + AccountStore + CredentialStore + FleetStore + SampleStore> HubStore for T {}
+impl<T: Store + AccountStore + CredentialStore + ActivityStore + FleetStore + SampleStore> HubStore
+    for T
+{
+}
