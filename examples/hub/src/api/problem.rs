@@ -107,6 +107,45 @@ pub(crate) fn unprocessable(expected: &str) -> Response {
     problem(422, "out_of_range", "Unprocessable content", expected)
 }
 
+/// Answers a request whose body breaks one rule of its members.
+pub(crate) fn unprocessable_as(code: &str, expected: &str) -> Response {
+    problem(422, code, "Unprocessable content", expected)
+}
+
+/// Answers a request with a body that cannot be read.
+pub(crate) fn malformed(code: &str, expected: &str) -> Response {
+    problem(400, code, "Bad request", expected)
+}
+
+/// Answers a request for something that is there already.
+pub(crate) fn conflict(expected: &str) -> Response {
+    problem(409, "already_exists", "Conflict", expected)
+}
+
+/// Answers a request that came too often.
+pub(crate) fn rate_limited(expected: &str, retry_after_s: u32) -> Response {
+    let problem = Problem {
+        r#type: urn("rate_limited"),
+        title: "Too many requests",
+        status: 429,
+        detail: expected,
+        code: "rate_limited",
+    };
+    of_problem(&problem, Some(retry_after_s))
+}
+
+/// Answers a request for which there is no place among those under way.
+pub(crate) fn busy(expected: &str, retry_after_s: u32) -> Response {
+    let problem = Problem {
+        r#type: urn("busy"),
+        title: "Busy",
+        status: 503,
+        detail: expected,
+        code: "busy",
+    };
+    of_problem(&problem, Some(retry_after_s))
+}
+
 /// Answers a request with a body that is larger than any note or reason makes it.
 pub(crate) fn too_large() -> Response {
     problem(

@@ -165,6 +165,22 @@ pub(crate) fn program() -> Command {
     command
 }
 
+/// The secrets of all hubs of the tests: several hubs of one store share theirs.
+pub(crate) const SECRETS: [(&str, &str); 3] = [
+    (
+        "MONSYS_JWT_ACCESS_SECRET",
+        "access secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_JWT_REFRESH_SECRET",
+        "refresh secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_CSRF_SECRET",
+        "secret of forms of the tests, 32 bytes",
+    ),
+];
+
 /// A serving hub, killed when its test ends.
 pub(crate) struct Hub {
     child: Child,
@@ -199,6 +215,7 @@ impl Hub {
         command
             .args(["run", "--addr", &addr.to_string(), "--data"])
             .arg(data.path());
+        command.envs(SECRETS);
         command.envs(settings.iter().copied());
         Self::start_by(data, command)
     }
