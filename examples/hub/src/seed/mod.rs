@@ -1,15 +1,17 @@
-//! What must be there when a hub starts: organisations and devices, by the environment.
+//! What must be there when a hub starts: organisations, devices and people, by the environment.
 //!
 //! What is missing is added, each an audit entry. What exists stays as it is, because somebody may
 //! have changed it since on purpose; where it differs from what is asked for, the log says so. So a
 //! restart changes nothing, and two replicas that start together add each thing once.
-//! Cost: one write an entry.
+//! Cost: one read an entry; a new password takes its hash.
 
 mod org;
+mod user;
 
 use serde::de::DeserializeOwned;
 
 use self::org::{Org, OrgEntry};
+use self::user::{User, UserEntry};
 use crate::config::names::find_secret;
 use crate::config::plans::Plans;
 use crate::error::{Failure, FailureKind};
@@ -19,6 +21,7 @@ use crate::store::HubStore;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seed {
     orgs: Vec<Org>,
+    users: Vec<User>,
 }
 
 impl Seed {
@@ -35,16 +38,32 @@ impl Seed {
             }
             seed.orgs.push(Org::parse(entry).map_err(about)?);
         }
+        for (index, entry) in entries::<UserEntry>(USERS)?.into_iter().enumerate() {
+            let about = |what: String| wrong(format!("{USERS}: entry {}: {what}", index + 1));
+            seed.users.push(User::parse(entry).map_err(about)?);
+        }
         Ok(seed)
     }
 
     /// Adds what is missing.
     ///
     /// # Errors
-    /// Those of the store, and a configuration failure for an identifier that another has.
+    /// Those of the store, and a configuration failure for a person of an unknown organisation.
     pub(crate) async fn plant(&self, store: &dyn HubStore) -> Result<(), Failure> {
         for org in &self.orgs {
             org.plant(store).await?;
+        }
+        if self.users.is_empty() {
+            return Ok(());
+        }
+        let orgs = store.tenant_names().await?;
+        for user in &self.users {
+            let found = orgs.iter().find(|(_, name)| name.as_str() == user.org);
+            let Some((tenant, _)) = found else {
+                let expected = "expected an organisation that is there, or is in";
+                return Err(wrong(format!("{USERS}: {}: {expected} {ORGS}", user.org)));
+            };
+            user.plant(store, *tenant).await?;
         }
         Ok(())
     }
@@ -78,3 +97,5 @@ fn wrong(message: String) -> Failure {
 
 /// The settings.
 const ORGS: &str = "MONSYS_ORGS_JSON";
+/// Of people.
+const USERS: &str = "MONSYS_USERS_JSON";
