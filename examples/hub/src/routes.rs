@@ -86,7 +86,9 @@ fn of_agents() -> Vec<Route> {
             "/api/v1/agents/rotate-key",
             agents::rotate_key,
             "Puts another key in the place of the pinned one",
-        ),
+        )
+        .takes("RotateRequest")
+        .gives("Pinned"),
         get(
             API,
             "/api/v1/agents",
@@ -228,6 +230,12 @@ fn of_signals() -> Vec<Route> {
             "limit",
         ])
         .gives("SignalPage"),
+        get(
+            API,
+            "/api/v1/events",
+            api::events::list,
+            "Lists what happened lately, the newest first",
+        ),
         get(
             API,
             "/api/v1/trust/{id}",
