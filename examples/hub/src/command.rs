@@ -36,7 +36,7 @@ use crate::location::StoreLocation;
 use crate::random::random_bytes;
 use crate::server::{self, make_login_link};
 use crate::store::{HubStore, NewUser};
-use crate::{demo, output, worker};
+use crate::{demo, doctor, output, worker};
 
 /// Carries out a command.
 pub(crate) async fn run(
@@ -49,6 +49,7 @@ pub(crate) async fn run(
         }
         Command::Migrate(args) => migrate::migrate(&args.store).await?,
         Command::Check(args) => check(args)?,
+        Command::Doctor(args) => return doctor::run(args).await,
         Command::Health(args) => return health(&args),
         Command::Org(OrgCommand::Add { name, store }) => add_org(&name, &store).await?,
         Command::Org(OrgCommand::List { store }) => list_orgs(&store).await?,

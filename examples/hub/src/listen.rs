@@ -25,7 +25,7 @@ use crate::telemetry::Connections;
 /// How long a client may take to send the headers of a request, idle time between two included.
 const HEADERS_WITHIN: Duration = Duration::from_secs(20);
 /// Most connections at once; one agent holds one.
-const CONNECTIONS_MAX: usize = 16_384;
+pub(crate) const CONNECTIONS_MAX: usize = 16_384;
 /// How long to wait after the system could not accept a connection, such as for want of files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 

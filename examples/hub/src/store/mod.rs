@@ -5,6 +5,7 @@
 
 mod account;
 pub(crate) mod archive;
+mod doctor;
 #[cfg(test)]
 mod poison;
 pub mod postgres;

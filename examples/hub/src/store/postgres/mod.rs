@@ -27,6 +27,7 @@ pub(crate) mod cluster;
 mod column;
 mod cycle;
 mod cycle_record;
+mod doctor;
 mod fault;
 mod horizon;
 mod ingest;
@@ -56,6 +57,7 @@ use monsys_core::time::Timestamp;
 pub use self::migrate::OpenError;
 pub use self::place::{PlaceError, PostgresPlace};
 use super::SchemaVersion;
+use crate::doctor::Check;
 
 /// One PostgreSQL database, shared by all hubs that name it.
 #[derive(Clone)]
@@ -95,6 +97,11 @@ impl PostgresStore {
     /// Tells which schema a database has.
     pub(crate) async fn schema(place: &PostgresPlace) -> Result<SchemaVersion, OpenError> {
         migrate::schema(place).await
+    }
+
+    /// Makes the checks of a database; nothing of it changes.
+    pub(crate) async fn examine(place: &PostgresPlace, now: Timestamp) -> Vec<Check> {
+        doctor::examine(place, now).await
     }
 
     /// Refuses a database whose schema is not the newest.

@@ -13,6 +13,7 @@ pub(crate) mod archive;
 mod column;
 mod cycle;
 mod cycle_record;
+mod doctor;
 mod guard;
 mod ingest;
 mod ledger;
@@ -32,12 +33,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use monsys_core::store::{StoreError, StoreFuture};
+use monsys_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use self::migrate::OpenError;
 use self::rings::{MetricChange, Rings};
 use self::writer::Writer;
 use super::SchemaVersion;
+use crate::doctor::Check;
 
 /// One SQLite file, shared by all of a hub.
 #[derive(Clone)]
@@ -75,6 +78,11 @@ impl SqliteStore {
             return Ok(migrate::NO_STORE);
         }
         migrate::schema(&open_read_only(file)?)
+    }
+
+    /// Makes the checks of a file; nothing of it changes.
+    pub(crate) fn examine(file: &Path, now: Timestamp) -> Vec<Check> {
+        doctor::examine(file, now)
     }
 
     fn start(file: &Path, connection: Connection) -> Result<Self, OpenError> {
