@@ -1,13 +1,9 @@
-//! What every request shares, and the table of routes.
+//! What every request shares.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
@@ -23,16 +19,11 @@ use crate::drain::Ending;
 use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::live::Live;
 use crate::random::random_bytes;
-use crate::security::headers::set_headers;
-use crate::security::patience::answer_in_time;
-use crate::security::transport::{enforce_https, learn};
-use crate::small_body::SMALL_BODY_BYTES_MAX;
+use crate::scores::ScoreBoards;
 use crate::standing::WideReads;
 use crate::store::HubStore;
 use crate::telemetry::Telemetry;
-use crate::telemetry::observe::observe;
 use crate::worker::CycleBoard;
-use crate::{api, ingest, web};
 
 /// A running hub.
 pub(crate) struct App {
@@ -66,6 +57,8 @@ pub(crate) struct App {
     pub(crate) bodies_of_strangers: InFlight,
     /// Bounds requests that read whatever stands about an organisation.
     pub(crate) wide_reads: WideReads,
+    /// Scores of large organisations that requests share for a moment.
+    pub(crate) scores: ScoreBoards,
     /// Who is told when the ledger grows.
     pub(crate) live: Live,
     /// Buffers for canonicalising.
@@ -128,6 +121,7 @@ impl App {
             bodies_of_agents: InFlight::new(),
             bodies_of_strangers: InFlight::new(),
             wide_reads: WideReads::default(),
+            scores: ScoreBoards::default(),
             scratch: ScratchPool::default(),
             ending: Ending::default(),
             config,
@@ -265,60 +259,6 @@ fn address_key(peer: IpAddr) -> IpAddr {
             IpAddr::V6(network.into())
         }
     }
-}
-
-/// All routes of the hub.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/api/v1/ingest", post(ingest::ingest))
-        .route("/ingest", post(ingest::ingest_of_device))
-        .route("/api/v1/agents/self", get(api::agents::own))
-        .route("/api/v1/agents/pin", post(api::agents::pin))
-        .route("/api/v1/agents", get(api::agents::list))
-        .route("/api/v1/agents/{id}", get(api::agents::one))
-        .route("/api/v1/integrity/summary", get(api::integrity::summary))
-        .route(
-            "/api/v1/integrity/anomalies",
-            get(api::integrity::anomalies),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/resolve",
-            post(api::action::resolve_many),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}",
-            get(api::integrity::anomaly),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}/resolve",
-            post(api::action::resolve),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}/acknowledge",
-            post(api::action::acknowledge),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}/snooze",
-            post(api::action::snooze),
-        )
-        .route("/integrity/events", get(api::live::events))
-        .route("/api/v1/signals", get(api::signals::list))
-        .route("/api/v1/trust/{id}", get(api::trust::one))
-        .route("/api/v1/correlation", get(api::insight::correlation))
-        .route("/api/v1/compliance/pareto", get(api::insight::pareto))
-        .route("/internal/metrics", get(api::metrics::metrics))
-        .route("/healthz", get(api::health::live))
-        .route("/readyz", get(api::health::ready))
-        .merge(web::routes())
-        .method_not_allowed_fallback(|| async { api::problem::method_not_allowed() })
-        .fallback(web::not_found)
-        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
-        .layer(from_fn(answer_in_time))
-        .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
-        .layer(from_fn(set_headers))
-        .layer(from_fn_with_state(Arc::clone(&app), learn))
-        .layer(from_fn_with_state(Arc::clone(&app), observe))
-        .with_state(app)
 }
 
 /// How long senders wait when the store does not answer, in seconds.

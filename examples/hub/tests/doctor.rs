@@ -375,6 +375,14 @@ fn a_sound_database_is_found_well_and_nothing_stays_of_the_tries() {
     ] {
         assert_eq!(said.outcome(check), "ok", "{}", said.text);
     }
+    assert_eq!(said.outcome("login_role"), "warn", "{}", said.text);
+    // Roles are those of a cluster, in which other tests run.
+    let login = format!("plain_{}", database.name());
+    database.run(&format!("CREATE ROLE {login} LOGIN IN ROLE monsys_app"));
+    let url = database.url_of(&login);
+    let plain = Said::with(&data, &[], &[("DATABASE_URL", &url)]);
+    plain.assert_well();
+    assert_eq!(plain.outcome("login_role"), "ok", "{}", plain.text);
     // The cluster of the tests does without.
     assert_eq!(said.outcome("durability"), "warn", "{}", said.text);
     assert_eq!(database.run(rows), before);

@@ -61,42 +61,52 @@ fn names_in(text: &str) -> BTreeSet<String> {
     ours.map(str::to_owned).collect()
 }
 
-/// Every name of an environment that a program says it knows, in the help of all its commands.
-fn known_to(program: impl Fn() -> Command) -> BTreeSet<String> {
-    let help = |command: &str| {
-        let mut program = program();
-        let output = program.args([command, "--help"]).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
+/// Every name of an environment in the help of all commands of the agent.
+fn known_to_the_agent() -> BTreeSet<String> {
+    let help = |arguments: &[&str]| {
+        let output = agent().args(arguments).arg("--help").output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
-    let overview =
-        String::from_utf8_lossy(&program().arg("--help").output().unwrap().stdout).into_owned();
+    let overview = help(&[]);
     let commands = overview
         .lines()
         .skip_while(|line| !line.starts_with("Commands:"));
     let commands = commands.skip(1).take_while(|line| !line.trim().is_empty());
     let mut known = names_in(&overview);
     for command in commands.filter_map(|line| line.split_whitespace().next()) {
-        known.extend(names_in(&help(command)));
+        known.extend(names_in(&help(&[command])));
     }
     known
 }
 
+/// Of some names, those that the hub takes for no setting of its own: it says so when they are set.
+fn unknown_to_the_hub(names: &BTreeSet<String>) -> Vec<String> {
+    let mut hub = program();
+    let output = hub
+        .arg("check")
+        .envs(names.iter().map(|name| (name, "")))
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let is_refused = |name: &&String| log.contains(&format!("{name} is no setting"));
+    names.iter().filter(is_refused).cloned().collect()
+}
+
 #[test]
 fn every_name_of_an_environment_that_is_shipped_exists() {
-    let mut known = known_to(program);
-    known.extend(known_to(agent));
-    assert!(known.contains("MONSYS_DATA"), "{known:?}");
-    assert!(known.contains("MONSYS_AGENT_DATA"), "{known:?}");
-    for path in FILES {
-        for name in names_in(&read(path)) {
-            let base = name.strip_suffix("_FILE").unwrap_or(&name);
-            let is_known = known.contains(&name) || known.contains(base);
-            assert!(
-                is_known,
-                "{path} names {name}, which no program knows: {known:?}"
-            );
-        }
-    }
+    let agent = known_to_the_agent();
+    assert!(agent.contains("MONSYS_AGENT_DATA"), "{agent:?}");
+    let named = |path: &str| names_in(&read(path));
+    let hubs: BTreeSet<_> = FILES.into_iter().flat_map(named).collect();
+    assert!(hubs.len() > 10, "{hubs:?}");
+    let unknown = unknown_to_the_hub(&hubs);
+    let unknown: Vec<_> = unknown
+        .iter()
+        .filter(|name| !agent.contains(*name))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    let wrong = BTreeSet::from(["MONSYS_NO_SUCH_SETTING".to_owned()]);
+    assert_eq!(unknown_to_the_hub(&wrong).len(), 1, "the hub tells");
 }
 
 /// The command lines of our programs in the files, each as its words behind the program's name.

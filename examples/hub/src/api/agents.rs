@@ -8,7 +8,7 @@ use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use monsys_core::id::AgentId;
-use monsys_core::store::{AgentRecord, AgentSummary, PinOutcome, PublicKey};
+use monsys_core::store::{AgentRecord, PinOutcome, PublicKey};
 use monsys_core::time::Timestamp;
 use monsys_integrity::detect::signature_invalid;
 use monsys_wire::Reject;
@@ -18,14 +18,16 @@ use monsys_wire::pin::PinRequest;
 use serde::Serialize;
 use serde_json::json;
 
+use super::fleet::fresh_since;
 use super::problem;
 use crate::app::App;
 use crate::clock::wall_now;
 use crate::security::session::ApiSession;
+use crate::store::{FleetRow, Presence};
 
 /// Longest body of a request to pin, in bytes: a key, a signature and their names, twice over.
 const PIN_BYTES_MAX: usize = 1_024;
-/// Processor readings of one agent in a listing.
+/// Processor readings of one agent.
 const RECENT_CPU: u32 = 60;
 
 /// `GET /api/v1/agents/self`: who the token belongs to.
@@ -132,52 +134,62 @@ async fn caller(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Agen
     }
 }
 
+/// An agent as it is listed.
 #[derive(Serialize)]
-struct ShownAgent {
+pub(super) struct ShownAgent {
     agent_id: String,
     name: String,
     profile: &'static str,
     /// Null in the profile that pins no key.
     pinned: Option<bool>,
     revoked: bool,
+    presence: &'static str,
     enrolled_at: String,
     last_seen_at: Option<String>,
     version: Option<String>,
     open_anomalies: u32,
     worst: Option<&'static str>,
     cpu_usage_percent: Vec<f64>,
+    last_sample: Option<ShownLast>,
+}
+
+/// The newest sample of an agent, however old.
+#[derive(Serialize)]
+struct ShownLast {
+    time: String,
+    cpu_usage_percent: f64,
+    load1: Option<f64>,
+    mem_total_bytes: Option<i64>,
+    mem_used_bytes: Option<i64>,
+    uptime_seconds: Option<f64>,
 }
 
 impl ShownAgent {
-    fn new(agent: AgentSummary) -> Self {
+    /// Shows an agent; heard of since a moment it is fresh.
+    pub(super) fn new(row: FleetRow, fresh_since: Timestamp) -> Self {
+        let agent = row.agent;
         Self {
             agent_id: agent.agent.to_string(),
             name: agent.name.as_str().to_owned(),
             profile: agent.key.profile().as_str(),
             pinned: agent.key.is_pinned(),
             revoked: agent.is_revoked,
+            presence: Presence::of(&agent, fresh_since).as_str(),
             enrolled_at: agent.enrolled_at.to_rfc3339(),
             last_seen_at: agent.last_seen_at.map(|at| at.to_rfc3339()),
             version: agent.version,
             open_anomalies: agent.n_open,
             worst: agent.worst_open.map(|severity| severity.as_str()),
             cpu_usage_percent: agent.recent_cpu,
+            last_sample: row.last.map(|last| ShownLast {
+                time: last.at.to_rfc3339(),
+                cpu_usage_percent: last.cpu_usage_percent,
+                load1: last.load1,
+                mem_total_bytes: last.mem_total_bytes,
+                mem_used_bytes: last.mem_used_bytes,
+                uptime_seconds: last.uptime_seconds,
+            }),
         }
-    }
-}
-
-/// `GET /api/v1/agents`: all agents of the organisation.
-pub(crate) async fn list(State(app): State<Arc<App>>, ApiSession(session): ApiSession) -> Response {
-    match app
-        .store
-        .agents(session.user.tenant, RECENT_CPU, app.clock.now())
-        .await
-    {
-        Ok(agents) => {
-            let items: Vec<_> = agents.into_iter().map(ShownAgent::new).collect();
-            super::json(&json!({"items": items}))
-        }
-        Err(error) => problem::of_store(&error),
     }
 }
 
@@ -190,12 +202,15 @@ pub(crate) async fn one(
     let Ok(id) = AgentId::parse(&id) else {
         return problem::not_found();
     };
-    match app
+    let now = app.clock.now();
+    let read = app
         .store
-        .agent(session.user.tenant, id, RECENT_CPU, app.clock.now())
-        .await
-    {
-        Ok(agent) => super::json(&ShownAgent::new(agent)),
+        .fleet_of(session.user.tenant, vec![id], RECENT_CPU, now);
+    match read.await {
+        Ok(rows) => match rows.into_iter().next() {
+            Some(row) => super::json(&ShownAgent::new(row, fresh_since(now))),
+            None => problem::not_found(),
+        },
         Err(error) => problem::of_store(&error),
     }
 }

@@ -4,12 +4,15 @@ pub(crate) mod action;
 pub(crate) mod agents;
 mod csv;
 mod export;
+pub(crate) mod fleet;
 pub(crate) mod health;
 pub(crate) mod insight;
 pub(crate) mod integrity;
 pub(crate) mod live;
 pub(crate) mod metrics;
+mod parameters;
 pub(crate) mod problem;
+pub(crate) mod samples;
 pub(crate) mod signals;
 pub(crate) mod trust;
 

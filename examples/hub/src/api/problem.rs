@@ -134,6 +134,33 @@ pub(crate) fn no_stream(status: u16, expected: &str) -> Response {
     of_problem(&problem, Some(STREAM_AFTER_S))
 }
 
+/// Answers a request that was refused before anybody could say more of it than a status.
+pub(crate) fn of_status(status: StatusCode) -> Response {
+    let (code, title, detail) = match status {
+        StatusCode::NOT_FOUND => return not_found(),
+        StatusCode::METHOD_NOT_ALLOWED => return method_not_allowed(),
+        StatusCode::PAYLOAD_TOO_LARGE => return too_large(),
+        StatusCode::REQUEST_TIMEOUT => return too_slow(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+            "unsupported_media_type",
+            "Unsupported media type",
+            "expected another content-type",
+        ),
+        StatusCode::UNPROCESSABLE_ENTITY => return unprocessable("expected another content"),
+        status if status.is_server_error() => (
+            "internal",
+            "Internal error",
+            "expected nothing of this request: the fault is the hub's",
+        ),
+        _ => (
+            "syntax",
+            "Bad request",
+            "expected a well-formed request, in UTF-8",
+        ),
+    };
+    problem(status.as_u16(), code, title, detail)
+}
+
 /// Answers a request by a method that the path does not have.
 pub(crate) fn method_not_allowed() -> Response {
     problem(

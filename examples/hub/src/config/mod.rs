@@ -55,12 +55,12 @@ pub(crate) struct HubConfig {
     pub(crate) integrity: monsys_integrity::Config,
     /// Which certificates are watched, and how.
     pub(crate) scan: ScanConfig,
-    /// How long a hub that ends still accepts connections.
-    pub(crate) drain_delay: Duration,
     /// How the hub faces the network.
     pub(crate) serving: ServingConfig,
     /// What signs what people carry.
     pub(crate) secrets: Secrets,
+    /// How long a hub that ends still accepts connections.
+    pub(crate) drain_delay: Duration,
     /// Whether this is a demonstration.
     pub(crate) is_demo: bool,
 }
@@ -98,10 +98,10 @@ pub(crate) struct Choices {
     pub(crate) scan: ScanChoices,
     #[command(flatten)]
     #[serde(default)]
-    pub(crate) drain: DrainChoices,
+    pub(crate) serving: ServingChoices,
     #[command(flatten)]
     #[serde(default)]
-    pub(crate) serving: ServingChoices,
+    pub(crate) drain: DrainChoices,
 }
 
 /// The word of a [`BodyForm`].
@@ -152,9 +152,9 @@ impl Choices {
             metrics_token: metrics_token()?,
             integrity: self.integrity.complete(file.integrity),
             scan: self.scan.complete(file.scan)?,
-            drain_delay: self.drain.complete(file.drain)?,
             serving: self.serving.complete(file.serving)?,
             secrets: Secrets::read()?,
+            drain_delay: self.drain.complete(file.drain)?,
             is_demo: false,
         })
     }
@@ -194,6 +194,14 @@ impl Examination {
         for warning in &self.warnings {
             tracing::warn!("{warning}");
         }
+        self.verdict()
+    }
+
+    /// Whether a hub may serve so.
+    ///
+    /// # Errors
+    /// A configuration failure that names each fault.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
         if self.faults.is_empty() {
             return Ok(());
         }

@@ -47,6 +47,26 @@ pub(super) async fn role(client: &Client) -> Result<Check, Error> {
     Ok(Check::fail(name, found, todo))
 }
 
+/// Who logs in gives up its rights for those of the application, and should have none to go back to.
+pub(super) async fn login(client: &Client) -> Result<Check, Error> {
+    let name = "login_role";
+    let sql = "SELECT rolname, rolsuper OR rolbypassrls, pg_has_role(oid, 'monsys_owner', 'MEMBER') \
+               FROM pg_catalog.pg_roles WHERE rolname = session_user";
+    let row = client.query_one(sql, &[]).await?;
+    let (login, is_above, is_owner): (&str, bool, bool) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let todo = "let DATABASE_URL log in as a role that is only IN ROLE monsys_app, and give the \
+                owner's login to migrate by MONSYS_MIGRATE_URL";
+    Ok(match (is_above, is_owner) {
+        (true, _) => Check::warn(name, format!("{login} passes row-level security"), todo),
+        (false, true) => Check::warn(name, format!("{login} may become the owner"), todo),
+        (false, false) => Check::ok(
+            name,
+            format!("{login} may be monsys_app, and not the owner"),
+        ),
+    })
+}
+
 /// Every table of tenants is fenced for everybody, by exactly the policy that the program made.
 pub(super) async fn policies(client: &Client) -> Result<Check, Error> {
     let sql = "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity, \

@@ -40,6 +40,7 @@ pub(super) async fn examine(place: &PostgresPlace, now: Timestamp) -> Vec<Check>
         }
     }
     checks.push(or_fail("application_role", catalogue::role(&client).await));
+    checks.push(or_fail("login_role", catalogue::login(&client).await));
     checks.push(or_fail(
         "row_level_security",
         catalogue::policies(&client).await,
