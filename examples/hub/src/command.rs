@@ -138,6 +138,7 @@ fn check(args: CheckArgs) -> Result<(), Failure> {
     if !args.json {
         found.admit()?;
     }
+    config.serving.door()?;
     let location = StoreLocation::of(config.data)?;
     let verdict = found.verdict();
     let shown = json!({

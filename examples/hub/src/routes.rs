@@ -18,8 +18,8 @@ use axum::routing::MethodRouter;
 
 pub(crate) use self::openapi::description;
 use self::route::{
-    ADMIN_API, ADMIN_PAGE, AGENT, API, LINK, METRICS, PAGE, PUBLIC_API, PUBLIC_PAGE, Route, get,
-    post,
+    ADMIN_API, ADMIN_PAGE, AGENT, API, Gives, LINK, METRICS, PAGE, PUBLIC_API, PUBLIC_PAGE, Route,
+    get, post,
 };
 use crate::app::App;
 use crate::security::headers::set_headers;
@@ -51,50 +51,73 @@ fn of_agents() -> Vec<Route> {
             "/api/v1/ingest",
             ingest::ingest,
             "Takes a payload that an agent signed",
-        ),
+        )
+        .takes("Payload")
+        .or(202, Gives::Json("Acknowledgement"))
+        .gives("Acknowledgement"),
         post(
             AGENT,
             "/ingest",
             ingest::ingest_of_device,
             "Takes a payload with the MAC of a device",
-        ),
+        )
+        .takes("Payload")
+        .or(202, Gives::Json("Acknowledgement"))
+        .gives("Acknowledgement"),
         get(
             AGENT,
             "/api/v1/agents/self",
             agents::own,
             "Tells an agent who its token belongs to",
-        ),
+        )
+        .gives("AgentSelf"),
         post(
             AGENT,
             "/api/v1/agents/pin",
             agents::pin,
             "Binds a key to an agent, once",
+        )
+        .takes("PinRequest")
+        .gives("Pinned"),
+        post(
+            AGENT,
+            "/api/v1/agents/rotate-key",
+            agents::rotate_key,
+            "Puts another key in the place of the pinned one",
         ),
         get(
             API,
             "/api/v1/agents",
             api::fleet::list,
             "Lists the agents of the organisation",
-        ),
+        )
+        .asks(&[
+            "text", "profile", "presence", "version", "order", "cursor", "limit",
+        ])
+        .gives("AgentPage"),
         get(
             API,
             "/v1/fleet/top",
             api::fleet::top,
-            "Ranks the agents of the organisation by risk",
-        ),
-        get(API, "/api/v1/agents/{id}", agents::one, "Shows one agent"),
+            "Lists the agents with the greatest risk",
+        )
+        .asks(&["org_id", "limit"])
+        .gives("FleetTop"),
+        get(API, "/api/v1/agents/{id}", agents::one, "Shows one agent").gives("Agent"),
         get(
             API,
             "/v1/metrics",
             api::samples::list,
             "Lists samples, the newest first",
-        ),
+        )
+        .asks(&["org_id", "device_id", "page", "page_size", "cursor"]),
         get(
             API,
             "/api/v1/agents/{id}/series",
             api::samples::series,
             "Draws a series of samples of an agent in buckets",
-        ),
+        )
+        .asks(&["from", "to", "points"]),
     ]
 }
 
@@ -106,49 +129,73 @@ fn of_integrity() -> Vec<Route> {
             "/api/v1/integrity/summary",
             integrity::summary,
             "Counts the open anomalies of each kind",
-        ),
+        )
+        .gives("IntegritySummary"),
         get(
             API,
             "/api/v1/integrity/anomalies",
             integrity::anomalies,
             "Lists anomalies, what is open first",
-        ),
+        )
+        .asks(&[
+            "state",
+            "kind",
+            "severity",
+            "agent_id",
+            "attention",
+            "cursor",
+            "limit",
+            "format",
+        ])
+        .gives("AnomalyPage")
+        .or(200, Gives::Text("text/csv")),
         post(
             ADMIN_API,
             "/api/v1/integrity/anomalies/resolve",
             action::resolve_many,
             "Closes several anomalies, all or none",
-        ),
+        )
+        .takes("ResolveSeveral")
+        .gives("ResolvedSeveral"),
         get(
             API,
             "/api/v1/integrity/anomalies/{id}",
             integrity::anomaly,
             "Shows one anomaly and what happened to it",
-        ),
+        )
+        .gives("AnomalyWithEvents"),
         post(
             ADMIN_API,
             "/api/v1/integrity/anomalies/{id}/resolve",
             action::resolve,
             "Closes an anomaly",
-        ),
+        )
+        .takes("Resolve")
+        .gives("Anomaly"),
         post(
             ADMIN_API,
             "/api/v1/integrity/anomalies/{id}/acknowledge",
             action::acknowledge,
             "Leaves an anomaly open for a reason",
-        ),
+        )
+        .takes("Acknowledge")
+        .gives("Anomaly"),
         post(
             ADMIN_API,
             "/api/v1/integrity/anomalies/{id}/snooze",
             action::snooze,
             "Puts an anomaly out of sight until a time",
-        ),
+        )
+        .takes("Snooze")
+        .gives("Anomaly"),
         get(
             API,
             "/integrity/events",
             api::live::events,
             "Tells a browser when the ledger has grown",
-        ),
+        )
+        .asks(&["after"])
+        .or(200, Gives::Text("text/event-stream")),
     ]
 }
 
@@ -159,25 +206,44 @@ fn of_signals() -> Vec<Route> {
             "/api/v1/signals",
             api::signals::list,
             "Lists the history of signals, the newest first",
-        ),
+        )
+        .asks(&[
+            "subject_type",
+            "subject_id",
+            "source",
+            "key",
+            "since",
+            "cursor",
+            "limit",
+        ])
+        .gives("SignalPage"),
         get(
             API,
             "/api/v1/trust/{id}",
             api::trust::one,
             "Explains the trust score of an agent",
-        ),
+        )
+        .asks(&["at", "target", "format"])
+        .gives("Trust")
+        .or(200, Gives::Text("text/csv")),
         get(
             API,
             "/api/v1/correlation",
             api::insight::correlation,
             "Lists what hangs together",
-        ),
+        )
+        .asks(&["since", "limit", "id", "format"])
+        .gives("Incidents")
+        .or(200, Gives::Text("text/csv")),
         get(
             API,
             "/api/v1/compliance/pareto",
             api::insight::pareto,
             "Orders controls by what they would bring",
-        ),
+        )
+        .asks(&["format"])
+        .gives("Pareto")
+        .or(200, Gives::Text("text/csv")),
     ]
 }
 
@@ -189,107 +255,143 @@ fn of_operations() -> Vec<Route> {
             "/internal/metrics",
             metrics::metrics,
             "The metrics of this hub for Prometheus",
-        ),
+        )
+        .or(200, Gives::Text("text/plain")),
         get(
             PUBLIC_API,
             "/healthz",
             health::live,
             "Whether the process answers",
-        ),
+        )
+        .gives("Health"),
         get(
             PUBLIC_API,
             "/readyz",
             health::ready,
             "Whether the store takes a transaction",
-        ),
+        )
+        .gives("Health"),
+        get(
+            PUBLIC_API,
+            "/openapi.json",
+            openapi::served,
+            "This description",
+        )
+        .gives("Description"),
     ]
 }
 
 fn of_visitors() -> Vec<Route> {
     vec![
-        get(PUBLIC_PAGE, "/", web::start, "Leads to the overview"),
-        get(PUBLIC_PAGE, "/login", web::login, "How to log in"),
+        get(PUBLIC_PAGE, "/", web::start, "Leads to the overview").or(303, Gives::Nothing),
+        get(PUBLIC_PAGE, "/login", web::login, "How to log in")
+            .asks(&["notice"])
+            .or(200, Gives::Page),
         get(
             LINK,
             "/login/{secret}",
             web::follow_link,
             "Logs in by a one-time link",
-        ),
+        )
+        .or(303, Gives::Nothing),
         get(
             LINK,
             "/setup/{secret}",
             web::set_up_form,
             "The form that makes the first organisation and person",
-        ),
+        )
+        .or(200, Gives::Page),
         post(
             LINK,
             "/setup/{secret}",
             web::set_up,
             "Makes the first organisation and person",
-        ),
+        )
+        .or(303, Gives::Nothing),
         get(
             PUBLIC_PAGE,
             "/assets/{name}",
             web::asset,
             "Style sheet, script and icon of the pages",
-        ),
+        )
+        .or(200, Gives::Text("text/css")),
     ]
 }
 
 fn of_pages() -> Vec<Route> {
     use web::{agent, cycle, integrity};
     vec![
-        post(PAGE, "/logout", web::log_out, "Ends the session"),
+        post(PAGE, "/logout", web::log_out, "Ends the session").or(303, Gives::Nothing),
         get(
             PAGE,
             "/overview",
             web::overview,
             "The page of all agents and what is open",
-        ),
+        )
+        .or(200, Gives::Page),
         get(
             PAGE,
             "/insights",
             web::insights,
             "The page of incidents and of what to repair first",
-        ),
-        get(PAGE, "/integrity", integrity::list, "The page of anomalies"),
+        )
+        .or(200, Gives::Page),
+        get(PAGE, "/integrity", integrity::list, "The page of anomalies")
+            .asks(&[
+                "state",
+                "kind",
+                "severity",
+                "agent_id",
+                "attention",
+                "after",
+            ])
+            .or(200, Gives::Page),
         post(
             ADMIN_PAGE,
             "/integrity/run",
             cycle::run,
             "Asks for an integrity cycle now",
-        ),
+        )
+        .or(303, Gives::Nothing),
         post(
             ADMIN_PAGE,
             "/integrity/act",
             integrity::act_on_ticked,
             "Does one thing with all anomalies that are ticked",
-        ),
+        )
+        .or(303, Gives::Nothing),
         get(
             PAGE,
             "/integrity/{id}",
             integrity::anomaly,
             "The page of one anomaly",
-        ),
+        )
+        .asks(&["after"])
+        .or(200, Gives::Page),
         post(
             ADMIN_PAGE,
             "/integrity/{id}/acknowledge",
             integrity::acknowledge,
             "Leaves an anomaly open for a reason",
-        ),
+        )
+        .or(303, Gives::Nothing),
         post(
             ADMIN_PAGE,
             "/integrity/{id}/snooze",
             integrity::snooze,
             "Puts an anomaly out of sight until a time",
-        ),
+        )
+        .or(303, Gives::Nothing),
         post(
             ADMIN_PAGE,
             "/integrity/{id}/resolve",
             integrity::resolve,
             "Closes an anomaly",
-        ),
-        get(PAGE, "/agents/{id}", agent::show, "The page of one agent"),
+        )
+        .or(303, Gives::Nothing),
+        get(PAGE, "/agents/{id}", agent::show, "The page of one agent")
+            .asks(&["after"])
+            .or(200, Gives::Page),
     ]
 }
 

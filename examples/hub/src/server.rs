@@ -18,6 +18,7 @@ use crate::clock::{Clock, wall_now};
 use crate::config::HubConfig;
 use crate::drain::AskedToEnd;
 use crate::error::{Failure, FailureKind};
+use crate::listen::Door;
 use crate::location::StoreLocation;
 use crate::routes::router;
 use crate::scan::Watched;
@@ -39,12 +40,13 @@ pub(crate) async fn run(
     let mut asked = AskedToEnd::listen()?;
     let config = args.choices.complete(args.config.as_deref())?;
     config.examine().admit()?;
+    let door = config.serving.door()?;
     let (location, store) = open_store(&config).await?;
     let watched = scan::watched(&*store, &config.scan).await?;
     let listener = listener(inherited, config.addr).await?;
     let addr = listener.local_addr()?;
     let app = App::open(store, Clock::system(), config).await?;
-    let hub = Hub::start(Arc::clone(&app), listener, watched);
+    let hub = Hub::start(Arc::clone(&app), listener, door, watched);
     let scheme = app.config.serving.scheme();
     output::line(format_args!(
         "monsys-hub {} · {scheme}://{addr} · store {location}",
@@ -151,11 +153,16 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// Starts serving and working; `watched` are the endpoints whose certificates it looks at.
-    pub(crate) fn start(app: Arc<App>, listener: TcpListener, watched: Vec<Watched>) -> Self {
+    pub(crate) fn start(
+        app: Arc<App>,
+        listener: TcpListener,
+        door: Door,
+        watched: Vec<Watched>,
+    ) -> Self {
         let mut hub = Self::work(Arc::clone(&app), watched);
         let stopped = hub.stop.subscribe();
         let connections = Arc::clone(&app.telemetry.connections);
-        let serving = listen::serve(router(app), listener, connections, stopped);
+        let serving = listen::serve(router(app), listener, door, connections, stopped);
         hub.serving = Some(tokio::spawn(serving));
         hub
     }

@@ -78,6 +78,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     };
     let mut config = choices.complete(None)?;
     config.is_demo = true;
+    let door = config.serving.door()?;
     let location = place.store(args.store)?;
     let store = location.open().await?;
     refuse_filled(&*store, &location).await?;
@@ -85,7 +86,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     let app = App::open(store, clock, config).await?;
     let (tenant, user) = add_people(&*app.store).await?;
     let link = make_link(&*app.store, LoginLink::Login(user), Author::Hub).await?;
-    let hub = Hub::start(Arc::clone(&app), listener, Vec::new());
+    let hub = Hub::start(Arc::clone(&app), listener, door, Vec::new());
     let screen = Screen::start(&location, CLOCK_RATE, addr, link.expose());
     let stage = Stage {
         app,

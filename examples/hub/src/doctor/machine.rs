@@ -7,7 +7,6 @@ use std::path::Path;
 use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::check::Check;
-use crate::listen::CONNECTIONS_MAX;
 use crate::location::{STORE_FILE, StoreLocation};
 
 /// Files beside connections: store, logs, scans, and some to spare.
@@ -18,7 +17,7 @@ const LITTLE_BYTES: u64 = 1 << 30;
 const NO_BYTES: u64 = 64 << 20;
 
 /// Makes the checks of the machine.
-pub(super) fn examine(location: &StoreLocation) -> Vec<Check> {
+pub(super) fn examine(location: &StoreLocation, connections: u32) -> Vec<Check> {
     let mut checks = match location {
         StoreLocation::Directory(data) => {
             vec![
@@ -32,7 +31,7 @@ pub(super) fn examine(location: &StoreLocation) -> Vec<Check> {
             "the store is in PostgreSQL, and the hub keeps nothing else",
         )],
     };
-    checks.push(open_files());
+    checks.push(open_files(connections));
     checks
 }
 
@@ -122,15 +121,15 @@ fn disk(data: &Path) -> Check {
     }
 }
 
-/// A connection is an open file.
-fn open_files() -> Check {
+/// A connection is an open file; a hub raises its limit as far as it may.
+fn open_files(connections: u32) -> Check {
     let name = "open_files";
-    let limit = getrlimit(Resource::Nofile).current;
-    let wanted = u64::try_from(CONNECTIONS_MAX).unwrap_or(u64::MAX) + OTHER_FILES;
+    let limit = getrlimit(Resource::Nofile).maximum;
+    let wanted = u64::from(connections) + OTHER_FILES;
     match limit {
         Some(limit) if limit < wanted => Check::warn(
             name,
-            format!("{limit} at most; the hub holds {CONNECTIONS_MAX} connections"),
+            format!("{limit} at most; {connections} connections are configured"),
             format!("LimitNOFILE={wanted} in the unit, or ulimit -n {wanted}"),
         ),
         Some(limit) => Check::ok(name, format!("{limit} at most")),

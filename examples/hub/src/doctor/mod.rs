@@ -38,7 +38,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<ExitCode, Failure> {
     let location = StoreLocation::of(config.data.clone())?;
     let mut checks = settings::examine(&config);
     checks.push(certificate::examine(&config.serving));
-    checks.extend(machine::examine(&location));
+    checks.extend(machine::examine(&location, config.serving.connections));
     checks.extend(location.examine().await);
     checks.push(clock::of_hub(args.against.as_deref()).await);
     checks.extend([wire::signature(), wire::canonical_json()]);

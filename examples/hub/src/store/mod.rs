@@ -4,6 +4,8 @@
 //! hub's own accounts, and what its pages and listings read. Each back end is written natively.
 
 mod account;
+#[cfg(test)]
+mod account_laws;
 pub(crate) mod archive;
 mod credential;
 mod doctor;

@@ -30,7 +30,7 @@ use crate::routes;
 
 // The interface of the telemetry is
 pub(crate) use self::authentication::AuthFailure;
-pub(crate) use self::connection::Connections;
+pub(crate) use self::connection::{Connections, OpenConnection};
 pub(crate) use self::counter::Counters;
 pub(crate) use self::histogram::{Histogram, LATENCY_US, SIZES};
 pub(crate) use self::ingest::IngestCounters;

@@ -148,7 +148,10 @@ fn secret_of(name: &str) -> [u8; 32] {
 
 /// The program, without what the environment may say to it.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_monsys-hub"));
+    // A run of mutants names another build of it.
+    let named = std::env::var_os("MONSYS_TEST_PROGRAM");
+    let path = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_monsys-hub").into());
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let is_ours = ["MONSYS_", "EM_"]
@@ -225,8 +228,10 @@ impl Hub {
             readers,
         };
         let first = hub.next_line(&said);
+        let is_tls = settings.iter().any(|(name, _)| *name == "MONSYS_TLS_CERT");
+        let scheme = if is_tls { "https" } else { "http" };
         assert!(
-            first.starts_with("monsys-hub 0.1.0 · http://127.0.0.1:"),
+            first.starts_with(&format!("monsys-hub 0.1.0 · {scheme}://127.0.0.1:")),
             "{first}"
         );
         assert!(
@@ -237,7 +242,7 @@ impl Hub {
             .split(" · ")
             .nth(1)
             .unwrap()
-            .strip_prefix("http://")
+            .strip_prefix(&format!("{scheme}://"))
             .unwrap();
         hub.addr = addr.parse().unwrap();
         hub.set_up = hub.set_up_link(data, &said);
@@ -306,6 +311,15 @@ impl Hub {
     pub(crate) fn terminate(&self) {
         let status = Command::new("kill")
             .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Asks the hub to read its certificate again.
+    pub(crate) fn hang_up(&self) {
+        let status = Command::new("kill")
+            .arg("-HUP")
             .arg(self.child.id().to_string())
             .status();
         assert!(status.unwrap().success());

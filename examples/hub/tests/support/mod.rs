@@ -23,7 +23,9 @@ pub(crate) mod person;
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod refusal;
+pub(crate) mod routes;
 pub(crate) mod store;
+pub(crate) mod tls;
 
 use std::ops::Range;
 use std::sync::mpsc;

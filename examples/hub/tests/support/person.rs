@@ -39,9 +39,13 @@ impl Person {
 
     /// Is added on the command line and follows the one-time login link.
     pub(crate) fn added(data: &DataDir, hub: &Hub, org: &str, role: &str) -> Self {
-        let email = format!("{role}@{org}.example");
+        Self::named(data, hub, org, (&format!("{role}@{org}.example"), role))
+    }
+
+    /// Is added under this login name.
+    pub(crate) fn named(data: &DataDir, hub: &Hub, org: &str, (email, role): (&str, &str)) -> Self {
         let arguments = [
-            "user", "add", "--org", org, "--email", &email, "--role", role,
+            "user", "add", "--org", org, "--email", email, "--role", role,
         ];
         let added = data.json(&[&arguments[..], &["--public-url", &hub.url("")]].concat());
         let link = added["login_link"].as_str().unwrap();
