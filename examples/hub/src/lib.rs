@@ -35,6 +35,7 @@ mod integrity_choice;
 mod listen;
 mod live;
 mod location;
+mod log;
 mod output;
 mod pages;
 mod random;
@@ -67,7 +68,7 @@ pub fn main() -> ExitCode {
     }
     // What happens in a demo is on its screen already.
     let is_demo = matches!(cli.command, Command::Demo(_));
-    output::start_logs(if is_demo {
+    log::start(if is_demo {
         "warn"
     } else {
         "monsys_hub=info,warn"

@@ -22,11 +22,12 @@ use self::route::{
     get, post,
 };
 use crate::app::App;
+use crate::security::fault::answer_faults;
 use crate::security::headers::set_headers;
 use crate::security::patience::answer_in_time;
 use crate::security::policy::Form;
 use crate::security::transport::{enforce_https, learn};
-use crate::small_body::SMALL_BODY_BYTES_MAX;
+use crate::small_body::{SMALL_BODY_BYTES_MAX, let_pass};
 use crate::telemetry::observe::observe;
 use crate::{api, ingest, web};
 
@@ -37,6 +38,7 @@ fn table() -> Vec<Route> {
         of_integrity(),
         of_signals(),
         of_operations(),
+        of_people(),
         of_visitors(),
         of_pages(),
     ];
@@ -99,7 +101,7 @@ fn of_agents() -> Vec<Route> {
             API,
             "/v1/fleet/top",
             api::fleet::top,
-            "Lists the agents with the greatest risk",
+            "Ranks the agents of the organisation by risk",
         )
         .asks(&["org_id", "limit"])
         .gives("FleetTop"),
@@ -110,14 +112,23 @@ fn of_agents() -> Vec<Route> {
             api::samples::list,
             "Lists samples, the newest first",
         )
-        .asks(&["org_id", "device_id", "page", "page_size", "cursor"]),
+        .asks(&[
+            "org_id",
+            "device_id",
+            "page",
+            "page_size",
+            "as_of",
+            "cursor",
+        ])
+        .gives("SamplePage"),
         get(
             API,
             "/api/v1/agents/{id}/series",
             api::samples::series,
             "Draws a series of samples of an agent in buckets",
         )
-        .asks(&["from", "to", "points"]),
+        .asks(&["from", "to", "points", "of"])
+        .gives("Series"),
     ]
 }
 
@@ -281,33 +292,89 @@ fn of_operations() -> Vec<Route> {
     ]
 }
 
+fn of_people() -> Vec<Route> {
+    use api::{auth, users};
+    vec![
+        post(
+            PUBLIC_API,
+            "/auth/api/login",
+            auth::log_in,
+            "Gives an access token and a refresh token for a password",
+        ),
+        post(
+            PUBLIC_API,
+            "/auth/api/refresh",
+            auth::refresh,
+            "Gives two new tokens for a refresh token, once",
+        ),
+        post(
+            PUBLIC_API,
+            "/auth/api/logout",
+            auth::log_out,
+            "Ends the family of a refresh token",
+        ),
+        get(
+            ADMIN_API,
+            "/v1/admin/users",
+            users::list,
+            "Lists the people of the organisation",
+        ),
+        post(
+            ADMIN_API,
+            "/v1/admin/users",
+            users::add,
+            "Adds a person with a password",
+        ),
+    ]
+}
+
 fn of_visitors() -> Vec<Route> {
+    use web::{link, login};
     vec![
         get(PUBLIC_PAGE, "/", web::start, "Leads to the overview").or(303, Gives::Nothing),
-        get(PUBLIC_PAGE, "/login", web::login, "How to log in")
-            .asks(&["notice"])
+        get(PUBLIC_PAGE, "/login", login::form, "The login form")
+            .asks(&["notice", "next"])
             .or(200, Gives::Page),
+        post(
+            PUBLIC_PAGE,
+            "/login",
+            login::submit,
+            "Begins a session for the right password",
+        )
+        .or(303, Gives::Nothing),
         get(
             LINK,
             "/login/{secret}",
-            web::follow_link,
+            link::follow,
             "Logs in by a one-time link",
         )
         .or(303, Gives::Nothing),
         get(
             LINK,
             "/setup/{secret}",
-            web::set_up_form,
+            link::set_up_form,
             "The form that makes the first organisation and person",
         )
         .or(200, Gives::Page),
         post(
             LINK,
             "/setup/{secret}",
-            web::set_up,
+            link::set_up,
             "Makes the first organisation and person",
         )
         .or(303, Gives::Nothing),
+        get(
+            LINK,
+            "/password/{secret}",
+            link::password_form,
+            "The form that sets a password by a one-time link",
+        ),
+        post(
+            LINK,
+            "/password/{secret}",
+            link::set_password,
+            "Sets a password by a one-time link",
+        ),
         get(
             PUBLIC_PAGE,
             "/assets/{name}",
@@ -319,9 +386,9 @@ fn of_visitors() -> Vec<Route> {
 }
 
 fn of_pages() -> Vec<Route> {
-    use web::{agent, cycle, integrity};
+    use web::{account, agent, cycle, integrity, login};
     vec![
-        post(PAGE, "/logout", web::log_out, "Ends the session").or(303, Gives::Nothing),
+        post(PAGE, "/logout", login::log_out, "Ends the session").or(303, Gives::Nothing),
         get(
             PAGE,
             "/overview",
@@ -392,12 +459,33 @@ fn of_pages() -> Vec<Route> {
         get(PAGE, "/agents/{id}", agent::show, "The page of one agent")
             .asks(&["after"])
             .or(200, Gives::Page),
+        get(
+            PAGE,
+            "/account",
+            account::show,
+            "The page of one's own account",
+        )
+        .or(200, Gives::Page),
+        post(
+            PAGE,
+            "/account/password",
+            account::change_password,
+            "Sets another password for oneself",
+        )
+        .or(303, Gives::Nothing),
+        post(
+            PAGE,
+            "/account/sessions",
+            account::end_others,
+            "Ends one's other sessions",
+        )
+        .or(303, Gives::Nothing),
     ]
 }
 
-/// All paths of the table, which are also what requests are counted by.
-pub(crate) fn templates() -> BTreeSet<&'static str> {
-    table().into_iter().map(|route| route.path).collect()
+/// The path of every route, once.
+pub(crate) fn paths() -> BTreeSet<&'static str> {
+    table().iter().map(|route| route.path).collect()
 }
 
 /// Makes the router of the table.
@@ -413,6 +501,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     router
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
+        .layer(from_fn(answer_faults))
         .layer(from_fn(answer_in_time))
         .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(set_headers))
@@ -430,7 +519,10 @@ fn at_one_path(routes: Vec<Route>, app: &Arc<App>) -> MethodRouter<Arc<App>> {
     for route in routes {
         service = service.merge(route.service(app));
     }
-    service.fallback(move || async move { wrong_method(form, &allowed) })
+    service.fallback(move |request: Request| async move {
+        let_pass(request.into_body()).await;
+        wrong_method(form, &allowed)
+    })
 }
 
 fn wrong_method(form: Form, allowed: &str) -> Response {
@@ -446,7 +538,9 @@ fn wrong_method(form: Form, allowed: &str) -> Response {
 
 /// Answers a request for a path that is not there.
 async fn not_found(request: Request) -> Response {
-    match Form::of_address(request.uri().path()) {
+    let form = Form::of_address(request.uri().path());
+    let_pass(request.into_body()).await;
+    match form {
         Form::Page => web::not_found(),
         Form::Api => api::problem::not_found(),
     }

@@ -80,6 +80,12 @@ pub(crate) fn forbidden(expected: &str) -> Response {
     problem(403, "forbidden", "Forbidden", expected)
 }
 
+/// Answers a request at which the hub itself failed.
+pub(crate) fn fault() -> Response {
+    let detail = "expected no fault of the hub; its log has the place";
+    problem(500, "fault", "Internal server error", detail)
+}
+
 /// Answers a request that came in the open, where HTTPS is enforced.
 pub(crate) fn https_required() -> Response {
     let expected = "expected HTTPS: what was sent could be read on its way";
@@ -99,6 +105,45 @@ pub(crate) fn not_found() -> Response {
 /// Answers a request with a parameter or body that cannot be used.
 pub(crate) fn unprocessable(expected: &str) -> Response {
     problem(422, "out_of_range", "Unprocessable content", expected)
+}
+
+/// Answers a request whose body breaks one rule of its members.
+pub(crate) fn unprocessable_as(code: &str, expected: &str) -> Response {
+    problem(422, code, "Unprocessable content", expected)
+}
+
+/// Answers a request with a body that cannot be read.
+pub(crate) fn malformed(code: &str, expected: &str) -> Response {
+    problem(400, code, "Bad request", expected)
+}
+
+/// Answers a request for something that is there already.
+pub(crate) fn conflict(expected: &str) -> Response {
+    problem(409, "already_exists", "Conflict", expected)
+}
+
+/// Answers a request that came too often.
+pub(crate) fn rate_limited(expected: &str, retry_after_s: u32) -> Response {
+    let problem = Problem {
+        r#type: urn("rate_limited"),
+        title: "Too many requests",
+        status: 429,
+        detail: expected,
+        code: "rate_limited",
+    };
+    of_problem(&problem, Some(retry_after_s))
+}
+
+/// Answers a request for which there is no place among those under way.
+pub(crate) fn busy(expected: &str, retry_after_s: u32) -> Response {
+    let problem = Problem {
+        r#type: urn("busy"),
+        title: "Busy",
+        status: 503,
+        detail: expected,
+        code: "busy",
+    };
+    of_problem(&problem, Some(retry_after_s))
 }
 
 /// Answers a request with a body that is larger than any note or reason makes it.

@@ -26,8 +26,6 @@ use std::sync::Arc;
 
 use monsys_core::store::StoreError;
 
-use crate::routes;
-
 // The interface of the telemetry is
 pub(crate) use self::authentication::AuthFailure;
 pub(crate) use self::connection::{Connections, OpenConnection};
@@ -61,7 +59,7 @@ impl Telemetry {
         Self {
             ingest: IngestCounters::default(),
             auth_failures: Counters::default(),
-            requests: RequestCounters::new(&routes::templates()),
+            requests: RequestCounters::new(),
             connections: Arc::default(),
             store_faults: Counters::default(),
             open_anomalies: OpenAnomalies::default(),

@@ -1,10 +1,10 @@
 //! Requests by the route that answered them.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::histogram::{Histogram, LATENCY_US, Reading};
+use crate::routes::paths;
 
 /// What answers are told apart by.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -16,12 +16,13 @@ struct Route {
     took: Histogram,
 }
 
-/// Requests by route and class of their answer, and how long they took by route.
+/// Requests by route of the table and class of their answer, and how long they took by route. What
+/// is at no route is `other`.
 ///
 /// Both at once would be some thousand lines, most of them empty for ever: what is slow is a
 /// question to a route, and so is what fails.
 pub(crate) struct RequestCounters {
-    /// In the order of their templates, so that one is found by halving.
+    /// By template, so that one is found by halving.
     routes: Vec<Route>,
     other: Route,
     begun: AtomicU64,
@@ -42,11 +43,11 @@ impl Route {
 }
 
 impl RequestCounters {
-    /// Nothing counted yet of these routes, and of what is at none of them.
-    pub(crate) fn new(templates: &BTreeSet<&'static str>) -> Self {
-        let routes = templates.iter().map(|template| Route::new(template));
+    /// Nothing counted yet.
+    pub(crate) fn new() -> Self {
         Self {
-            routes: routes.collect(),
+            // In the order of their paths.
+            routes: paths().into_iter().map(Route::new).collect(),
             other: Route::new("other"),
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),

@@ -165,6 +165,22 @@ pub(crate) fn program() -> Command {
     command
 }
 
+/// The secrets of all hubs of the tests: several hubs of one store share theirs.
+pub(crate) const SECRETS: [(&str, &str); 3] = [
+    (
+        "MONSYS_JWT_ACCESS_SECRET",
+        "access secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_JWT_REFRESH_SECRET",
+        "refresh secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_CSRF_SECRET",
+        "secret of forms of the tests, 32 bytes",
+    ),
+];
+
 /// A serving hub, killed when its test ends.
 pub(crate) struct Hub {
     child: Child,
@@ -199,6 +215,7 @@ impl Hub {
         command
             .args(["run", "--addr", &addr.to_string(), "--data"])
             .arg(data.path());
+        command.envs(SECRETS);
         command.envs(settings.iter().copied());
         Self::start_by(data, command)
     }
@@ -228,7 +245,9 @@ impl Hub {
             readers,
         };
         let first = hub.next_line(&said);
-        let is_tls = settings.iter().any(|(name, _)| *name == "MONSYS_TLS_CERT");
+        let is_tls = command
+            .get_envs()
+            .any(|(name, _)| name == "MONSYS_TLS_CERT");
         let scheme = if is_tls { "https" } else { "http" };
         assert!(
             first.starts_with(&format!("monsys-hub 0.1.0 · {scheme}://127.0.0.1:")),

@@ -19,6 +19,7 @@ pub(crate) mod events;
 pub(crate) mod fleet;
 pub(crate) mod hub;
 pub(crate) mod interpreter;
+pub(crate) mod login;
 pub(crate) mod person;
 pub(crate) mod postgres;
 pub(crate) mod raw;
