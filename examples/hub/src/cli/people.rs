@@ -76,6 +76,9 @@ pub(crate) struct UserAddArgs {
         default_value = "admin"
     )]
     pub(crate) role: RoleArg,
+    /// Read their password from standard input, up to the end of its first line; no link is printed
+    #[arg(long, env = "MONSYS_PASSWORD_STDIN", conflicts_with = "login_link")]
+    pub(crate) password_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,6 @@ use monsys_core::id::ApiTokenId;
 use monsys_core::store::StoreError;
 use monsys_core::time::Span;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::{display_name, existing_store_of, say, tenant_named, user};
 use crate::cli::{StoreArgs, TokenArgs, TokenCommand};
@@ -13,7 +12,7 @@ use crate::config::parse_span;
 use crate::error::{Failure, FailureKind};
 use crate::output;
 use crate::random::random_bytes;
-use crate::security::secret::Secret;
+use crate::security::secret::{Secret, digest_of};
 use crate::store::{
     ApiTokenPlace, ApiTokenSummary, Author, HubStore, LISTED_MAX, NewApiToken, Role,
 };
@@ -78,7 +77,7 @@ async fn new_token(
         owner,
         name,
         scope,
-        digest: Sha256::digest(secret.as_bytes()).into(),
+        digest: digest_of(secret),
         created_at,
         expires_at: created_at.saturating_add(span),
     })

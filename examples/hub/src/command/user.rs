@@ -2,19 +2,27 @@
 //!
 //! A link is printed once and nowhere else; the audit log names the person only.
 
+use std::io::{BufRead, Read};
+
 use monsys_core::id::{TenantId, UserId};
 use monsys_core::store::StoreError;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::{display_name, existing_store_of, say, tenant_named};
 use crate::cli::{PersonArgs, StoreArgs, UserAddArgs, UserCommand, UserLinkArgs};
 use crate::error::{Failure, FailureKind};
 use crate::output;
 use crate::random::random_bytes;
+use crate::security::password::{Password, hash};
 use crate::server::make_link;
 use crate::store::{
-    Access, Author, HubStore, LISTED_MAX, LoginLink, NewUser, Role, UserChange, UserSummary,
+    Access, Author, HubStore, LISTED_MAX, LoginLink, NewUser, PasswordPhc, Role, UserChange,
+    UserSummary,
 };
+
+/// Bytes that are read of a password at most: more than one may have.
+const LINE_BYTES_MAX: u64 = 2_048;
 
 /// What is expected of somebody who may not log in.
 pub(super) const ENABLED_EXPECTED: &str = "this person is disabled: expected `user enable` before";
@@ -37,12 +45,17 @@ async fn add(args: &UserAddArgs) -> Result<(), Failure> {
     let tenant = tenant_named(&*store, &person.org).await?;
     let email = display_name("e-mail", &person.email)?.as_str().to_owned();
     let user = UserId::from_random_bytes(random_bytes());
+    let password = if args.password_stdin {
+        Some(hash_of_stdin()?)
+    } else {
+        None
+    };
     let new = NewUser {
         user,
         tenant,
         email,
         role: args.role.into(),
-        password: None,
+        password,
     };
     match store.add_user(new, Author::CommandLine).await {
         Err(StoreError::AlreadyExists) => {
@@ -50,7 +63,29 @@ async fn add(args: &UserAddArgs) -> Result<(), Failure> {
         }
         added => added?,
     }
-    print_link(&*store, user, &args.link).await
+    if !args.password_stdin {
+        return print_link(&*store, user, &args.link).await;
+    }
+    let (email, shown) = (&person.email, json!({"user_id": user.to_string()}));
+    say(person.store.json, &shown, format_args!("{email} added"));
+    store.close();
+    Ok(())
+}
+
+/// Hashes the first line of standard input.
+fn hash_of_stdin() -> Result<PasswordPhc, Failure> {
+    // No file without end is read: a password that is longer is none.
+    let mut line = Zeroizing::new(String::new());
+    let stdin = std::io::stdin().lock();
+    let read = stdin.take(LINE_BYTES_MAX).read_line(&mut line);
+    read.map_err(|_| usage("standard input: expected a password in UTF-8"))?;
+    let password = line.strip_suffix('\n').unwrap_or(&line);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    let password = Password::from(password.to_owned());
+    password
+        .check_new()
+        .map_err(|expected| usage(&format!("standard input: {expected}")))?;
+    Ok(hash(&password))
 }
 
 async fn reset(args: &UserLinkArgs) -> Result<(), Failure> {
