@@ -272,6 +272,47 @@ fn a5_what_a_person_may_do_is_asked_at_each_request() {
 }
 
 #[test]
+fn a4_an_api_token_may_do_what_its_scope_and_its_owner_may_until_it_is_revoked() {
+    let scene = Scene::new();
+    let (data, hub) = (&scene.data, &scene.hub);
+    let made = |scope: &str| {
+        let arguments = [
+            "token",
+            "create",
+            "--org",
+            "acme",
+            "--user",
+            ADMIN,
+            "--scope",
+            scope,
+            "--expires",
+            "90d",
+            "--name",
+            scope,
+        ];
+        let made = data.json(&arguments);
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        (text("token_id"), text("token"))
+    };
+    let ((_, reads), (id, changes)) = (made("read_only"), made("admin"));
+    assert!(reads.starts_with("mst_") && changes.starts_with("mst_"));
+    let status = |token: &str| {
+        let body = json!({"username": token, "password": PASSWORD, "role": "read_only"});
+        let added = scene.post_as(token, "/v1/admin/users", &body);
+        (get_as(hub, READ, token).status, added.status)
+    };
+    assert_eq!((status(&reads), status(&changes)), ((200, 403), (200, 201)));
+    // The owner may no more: neither may the token.
+    let role = format!("UPDATE users SET role = 'read_only' WHERE email = '{ADMIN}'");
+    store::change(data, &role);
+    assert_eq!(status(&changes), (200, 403));
+    data.json(&["token", "revoke", &id]);
+    assert_eq!(status(&changes), (401, 401));
+    store::change(data, &disabled(ADMIN));
+    assert_eq!(status(&reads), (401, 401));
+}
+
+#[test]
 fn tokens_and_passwords_are_not_in_the_store_and_not_in_the_log() {
     let scene = Scene::new();
     let pair = scene.pair_of(ADMIN);
