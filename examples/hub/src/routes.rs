@@ -302,31 +302,41 @@ fn of_people() -> Vec<Route> {
             "/auth/api/login",
             auth::log_in,
             "Gives an access token and a refresh token for a password",
-        ),
+        )
+        .takes("LoginRequest")
+        .gives("Tokens"),
         post(
             PUBLIC_API,
             "/auth/api/refresh",
             auth::refresh,
             "Gives two new tokens for a refresh token, once",
-        ),
+        )
+        .takes("RefreshRequest")
+        .gives("Tokens"),
         post(
             PUBLIC_API,
             "/auth/api/logout",
             auth::log_out,
             "Ends the family of a refresh token",
-        ),
+        )
+        .takes("RefreshRequest")
+        .or(204, Gives::Nothing),
         get(
             ADMIN_API,
             "/v1/admin/users",
             users::list,
             "Lists the people of the organisation",
-        ),
+        )
+        .asks(&["org_id", "cursor", "limit"])
+        .gives("UserPage"),
         post(
             ADMIN_API,
             "/v1/admin/users",
             users::add,
             "Adds a person with a password",
-        ),
+        )
+        .takes("NewUser")
+        .or(201, Gives::Json("AddedUser")),
     ]
 }
 
@@ -370,13 +380,15 @@ fn of_visitors() -> Vec<Route> {
             "/password/{secret}",
             link::password_form,
             "The form that sets a password by a one-time link",
-        ),
+        )
+        .or(200, Gives::Page),
         post(
             LINK,
             "/password/{secret}",
             link::set_password,
             "Sets a password by a one-time link",
-        ),
+        )
+        .or(303, Gives::Nothing),
         get(
             PUBLIC_PAGE,
             "/assets/{name}",
