@@ -152,7 +152,9 @@ fn a4_each_route_lets_in_whom_its_policy_names_and_nobody_else() {
                 };
                 assert_eq!(answer.header("content-type"), Some(expected), "{what}");
             }
-            assert_eq!(answer.header("set-cookie"), None, "{what}");
+            // The login form has a cookie of its own; a session has nobody been given.
+            let given = answer.header("set-cookie").unwrap_or_default();
+            assert!(!given.starts_with("monsys="), "{what}");
             *n_cells.entry(route.who.clone()).or_default() += 1;
         }
     }

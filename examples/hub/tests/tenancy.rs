@@ -322,9 +322,12 @@ fn a5_nobody_is_shown_a_word_of_anybody() {
     for route in &scene.routes {
         for id in scene.orgs.iter().flat_map(|org| &org.ids) {
             let path = route.at(id);
-            let answer = match route.is_read() {
-                true => ask(&scene.hub, &nobody, &path, ""),
-                false => nobody.post(&scene.hub, &path, "{}", &JSON),
+            let answer = if route.is_read() {
+                ask(&scene.hub, &nobody, &path, "")
+            } else {
+                // By hand: some routes refuse an agent before they read what it sends, and close.
+                let bytes = request("POST", &path, &JSON, b"{}");
+                Wire::open(scene.hub.addr).send(&bytes).end().answer()
             };
             scene.assert_nothing_of_others("", &path, &answer);
         }
