@@ -47,6 +47,11 @@ pub(crate) enum Command {
     Migrate(MigrateArgs),
     /// Validate the configuration without listening
     Check(CheckArgs),
+    /// Go through the checklist of a deployment: exit 1 when something is wrong
+    ///
+    /// What must be refused is tried, in transactions that are rolled back; nothing changes. A warning
+    /// does not change the exit code; 69 says that nothing failed but something was not reached.
+    Doctor(DoctorArgs),
     /// Ask a running hub whether it can store
     Health(HealthArgs),
     /// Organisations
@@ -160,6 +165,21 @@ pub(crate) struct CheckArgs {
     /// Configuration file in TOML
     #[arg(long, env = "MONSYS_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long, env = "MONSYS_JSON")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// Configuration file in TOML
+    #[arg(long, env = "MONSYS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A hub that runs, whose clock is compared with that of this machine
+    #[arg(long, env = "MONSYS_AGAINST", value_name = "URL")]
+    pub(crate) against: Option<String>,
     /// Print the result as JSON
     #[arg(long, env = "MONSYS_JSON")]
     pub(crate) json: bool,

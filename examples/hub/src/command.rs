@@ -37,7 +37,7 @@ use crate::location::StoreLocation;
 use crate::random::random_bytes;
 use crate::server;
 use crate::store::HubStore;
-use crate::{demo, output, worker};
+use crate::{demo, doctor, output, worker};
 
 /// Carries out a command.
 pub(crate) async fn run(
@@ -50,6 +50,7 @@ pub(crate) async fn run(
         }
         Command::Migrate(args) => migrate::migrate(&args.store).await?,
         Command::Check(args) => check(args)?,
+        Command::Doctor(args) => return doctor::run(args).await,
         Command::Health(args) => return health(&args),
         Command::Org(OrgCommand::Add { name, store }) => add_org(&name, &store).await?,
         Command::Org(OrgCommand::List { store }) => list_orgs(&store).await?,

@@ -14,8 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use support::hub::SECRETS;
 use support::login::{
-    ADMIN, PASSWORD, Pair, READER, Scene, api_login, base64url, claims_of, get_as, get_with,
-    minted, post_json,
+    ADMIN, Browser, PASSWORD, Pair, READER, Scene, api_login, base64url, claims_of, disabled,
+    get_as, get_with, minted, post_json,
 };
 use support::refusal::assert_refusal;
 use support::{Hub, store};

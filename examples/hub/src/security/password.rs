@@ -175,6 +175,12 @@ pub(crate) fn hash(password: &Password) -> PasswordPhc {
     }
 }
 
+/// Tells whether a text is a hash that this hub can compare with, such as one that an operator
+/// brings from elsewhere.
+pub(crate) fn is_usable_phc(text: &str) -> bool {
+    usable(text).is_some()
+}
+
 /// Compares; where there is nothing usable to compare with, computes a hash all the same.
 fn compare(password: &Password, stored: Option<&PasswordPhc>) -> Compared {
     let found = stored.and_then(|stored| usable(stored.expose()));

@@ -9,6 +9,7 @@ mod account_laws;
 mod activity;
 pub(crate) mod archive;
 mod credential;
+mod doctor;
 mod fleet;
 #[cfg(test)]
 mod poison;

@@ -17,6 +17,7 @@ mod column;
 mod credential;
 mod cycle;
 mod cycle_record;
+mod doctor;
 mod enrolment;
 mod fleet;
 mod guard;
@@ -42,6 +43,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use monsys_core::store::{StoreError, StoreFuture};
+use monsys_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::Semaphore;
 
@@ -49,6 +51,7 @@ pub use self::migrate::OpenError;
 use self::rings::{MetricChange, Rings};
 use self::writer::Writer;
 use super::SchemaVersion;
+use crate::doctor::Check;
 
 /// One SQLite file, shared by all of a hub.
 #[derive(Clone)]
@@ -89,6 +92,11 @@ impl SqliteStore {
             return Ok(migrate::NO_STORE);
         }
         migrate::schema(&open_read_only(file)?)
+    }
+
+    /// Makes the checks of a file; nothing of it changes.
+    pub(crate) fn examine(file: &Path, now: Timestamp) -> Vec<Check> {
+        doctor::examine(file, now)
     }
 
     fn start(file: &Path, connection: Connection) -> Result<Self, OpenError> {
