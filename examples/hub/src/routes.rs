@@ -235,7 +235,9 @@ fn of_signals() -> Vec<Route> {
             "/api/v1/events",
             api::events::list,
             "Lists what happened lately, the newest first",
-        ),
+        )
+        .asks(&["event_kind", "from", "to", "cursor", "limit"])
+        .gives("EventPage"),
         get(
             API,
             "/api/v1/trust/{id}",
