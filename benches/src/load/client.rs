@@ -126,8 +126,8 @@ impl<'a> Client<'a> {
     /// has one; `None` when nothing more goes out but for an answer.
     fn start_due(&mut self) -> Option<Duration> {
         while let Some(connection) = self.idle.front().copied() {
-            let now = Instant::now();
             let due = self.due()?;
+            let now = Instant::now();
             if due > now {
                 return Some(due - now);
             }

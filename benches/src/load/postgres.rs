@@ -198,9 +198,11 @@ impl Parts<'_> {
         for n_callers in N_CALLERS {
             let (_, _, batch) = self.of_store(N_PROBE, n_callers);
             let distance = (batch / wanted).ln().abs();
-            if distance < nearest {
-                (nearest, self.n_callers) = (distance, n_callers);
+            if distance >= nearest {
+                // Fewer callers would be further off still.
+                return;
             }
+            (nearest, self.n_callers) = (distance, n_callers);
         }
     }
 
@@ -226,7 +228,7 @@ impl Parts<'_> {
 const N_TURNS: u32 = 3;
 /// Tried in turn, until the batches are as large as those of the hub.
 const N_CALLERS: [usize; 7] = [64, 48, 32, 24, 16, 8, 4];
-const N_PROBE: usize = 4_000;
+const N_PROBE: usize = 2_000;
 const N_ALONE: usize = 40_000;
 /// More requests a second than the hub answers for their form alone, for five seconds.
 const N_SPOILT: usize = 200_000;

@@ -212,7 +212,8 @@ fn fill(database: &Database, crowd: &Crowd) {
         let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
         format!(r"'\x{}'", digits.collect::<String>())
     };
-    for members in crowd.members().chunks(1_000) {
+    // An argument of a command is at most 128 KiB.
+    for members in crowd.members().chunks(200) {
         let rows = members.iter().map(|member| {
             let (name, keys) = match &member.secret {
                 Secret::Ed25519(key, token) => {

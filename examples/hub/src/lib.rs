@@ -27,6 +27,7 @@ mod clock;
 mod command;
 mod config;
 mod demo;
+mod doctor;
 mod drain;
 mod error;
 mod ingest;

@@ -86,7 +86,9 @@ fn of_agents() -> Vec<Route> {
             "/api/v1/agents/rotate-key",
             agents::rotate_key,
             "Puts another key in the place of the pinned one",
-        ),
+        )
+        .takes("RotateRequest")
+        .gives("Pinned"),
         get(
             API,
             "/api/v1/agents",
@@ -230,6 +232,12 @@ fn of_signals() -> Vec<Route> {
         .gives("SignalPage"),
         get(
             API,
+            "/api/v1/events",
+            api::events::list,
+            "Lists what happened lately, the newest first",
+        ),
+        get(
+            API,
             "/api/v1/trust/{id}",
             api::trust::one,
             "Explains the trust score of an agent",
@@ -300,31 +308,41 @@ fn of_people() -> Vec<Route> {
             "/auth/api/login",
             auth::log_in,
             "Gives an access token and a refresh token for a password",
-        ),
+        )
+        .takes("LoginRequest")
+        .gives("TokenPair"),
         post(
             PUBLIC_API,
             "/auth/api/refresh",
             auth::refresh,
             "Gives two new tokens for a refresh token, once",
-        ),
+        )
+        .takes("RefreshRequest")
+        .gives("TokenPair"),
         post(
             PUBLIC_API,
             "/auth/api/logout",
             auth::log_out,
             "Ends the family of a refresh token",
-        ),
+        )
+        .takes("RefreshRequest")
+        .or(204, Gives::Nothing),
         get(
             ADMIN_API,
             "/v1/admin/users",
             users::list,
             "Lists the people of the organisation",
-        ),
+        )
+        .asks(&["org_id", "cursor", "limit"])
+        .gives("UserPage"),
         post(
             ADMIN_API,
             "/v1/admin/users",
             users::add,
             "Adds a person with a password",
-        ),
+        )
+        .takes("NewUser")
+        .or(201, Gives::Json("AddedUser")),
     ]
 }
 
@@ -368,13 +386,15 @@ fn of_visitors() -> Vec<Route> {
             "/password/{secret}",
             link::password_form,
             "The form that sets a password by a one-time link",
-        ),
+        )
+        .or(200, Gives::Page),
         post(
             LINK,
             "/password/{secret}",
             link::set_password,
             "Sets a password by a one-time link",
-        ),
+        )
+        .or(303, Gives::Nothing),
         get(
             PUBLIC_PAGE,
             "/assets/{name}",
@@ -465,6 +485,7 @@ fn of_pages() -> Vec<Route> {
             account::show,
             "The page of one's own account",
         )
+        .asks(&["notice"])
         .or(200, Gives::Page),
         post(
             PAGE,

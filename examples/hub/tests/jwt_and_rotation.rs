@@ -12,13 +12,13 @@ use std::sync::Barrier;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use support::Hub;
 use support::hub::SECRETS;
 use support::login::{
-    ADMIN, PASSWORD, Pair, READER, Scene, api_login, base64url, claims_of, get_as, get_with,
-    minted, post_json,
+    ADMIN, Browser, PASSWORD, Pair, READER, Scene, api_login, base64url, claims_of, disabled,
+    get_as, get_with, minted, post_json,
 };
 use support::refusal::assert_refusal;
+use support::{Hub, store};
 
 const READ: &str = "/api/v1/integrity/summary";
 
@@ -81,83 +81,7 @@ fn a2_what_is_not_an_access_token_of_this_hub_is_refused() {
         200,
         "the test signs as the hub does"
     );
-    let parts: Vec<_> = pair.access.split('.').collect();
-    let unsigned = base64url(b"{\"alg\":\"none\",\"typ\":\"JWT\"}");
-    let refused = [
-        ("alg none", format!("{unsigned}.{}.", parts[1])),
-        (
-            "alg none, signature left",
-            format!("{unsigned}.{}.{}", parts[1], parts[2]),
-        ),
-        ("no signature", format!("{}.{}.", parts[0], parts[1])),
-        (
-            "alg none, signed",
-            minted(&json!({"alg": "none"}), &good, secret(0)),
-        ),
-        (
-            "alg HS384",
-            minted(&json!({"alg": "HS384"}), &good, secret(0)),
-        ),
-        (
-            "alg HS512",
-            minted(&json!({"alg": "HS512"}), &good, secret(0)),
-        ),
-        (
-            "alg RS256",
-            minted(&json!({"alg": "RS256"}), &good, secret(0)),
-        ),
-        ("no alg", minted(&json!({"typ": "JWT"}), &good, secret(0))),
-        ("a refresh token", pair.refresh.clone()),
-        (
-            "a refresh token signed as access",
-            minted(&hs256(), &claims_of(&pair.refresh), secret(0)),
-        ),
-        ("typ refresh", with(json!({"typ": "refresh"}))),
-        ("typ unknown", with(json!({"typ": "admin"}))),
-        ("the refresh secret", minted(&hs256(), &good, secret(1))),
-        ("the secret of forms", minted(&hs256(), &good, secret(2))),
-        ("an empty secret", minted(&hs256(), &good, b"")),
-        (
-            "expired by 1 s beyond the leeway",
-            with(json!({"exp": now - 31})),
-        ),
-        (
-            "not yet good, by 10 s beyond the leeway",
-            with(json!({"nbf": now + 40})),
-        ),
-        ("no exp", with(json!({"exp": null}))),
-        ("exp is a text", with(json!({"exp": "9999999999"}))),
-        (
-            "another audience",
-            with(json!({"aud": "22222222-2222-4222-8222-222222222222"})),
-        ),
-        ("no audience", with(json!({"aud": null}))),
-        (
-            "another issuer",
-            with(json!({"iss": "https://evil.example"})),
-        ),
-        ("no issuer", with(json!({"iss": null}))),
-        (
-            "nobody",
-            with(json!({"sub": "22222222-2222-4222-8222-222222222222"})),
-        ),
-        ("sub is no identifier", with(json!({"sub": "' OR 1=1 --"}))),
-        (
-            "another organisation",
-            with(json!({"org": "22222222-2222-4222-8222-222222222222"})),
-        ),
-        (
-            "another epoch",
-            with(json!({"epoch": good["epoch"].as_i64().unwrap() + 1})),
-        ),
-        ("no epoch", with(json!({"epoch": null}))),
-        ("empty", String::new()),
-        ("dots", "..".to_owned()),
-        ("long", "a".repeat(10_000)),
-        ("an agent's token", format!("ms_{}", "A".repeat(43))),
-        ("an API token nobody has", format!("mst_{}", "A".repeat(43))),
-    ];
-    for (what, token) in &refused {
+    for (what, token) in forged(&pair).iter().chain(&misstated(&good, now)) {
         let answer = get_as(hub, READ, token);
         assert_eq!(answer.status, 401, "{what}: {answer:?}");
         assert_refusal(&answer, 401, "unauthorized");
@@ -201,7 +125,7 @@ fn a2_one_authorization_counts_and_no_cookie_makes_up_for_a_bad_one() {
         status(&[("Authorization", &good.replace("Bearer", "Basic"))]),
         401
     );
-    let mut browser = support::login::Browser::new();
+    let mut browser = Browser::new();
     browser.log_in(hub, ("acme", ADMIN, PASSWORD), "");
     let cookie = browser.cookie_line();
     assert_eq!(status(&[("Cookie", &cookie)]), 200);
@@ -229,7 +153,7 @@ fn a3_a_refresh_token_is_used_once_and_its_reuse_ends_the_family() {
     assert_refusal(&third.refreshed(hub), 401, "unauthorized");
     assert_refusal(&second.refreshed(hub), 401, "unauthorized");
     let reuses = "SELECT count(*) FROM audit_log WHERE action = 'refresh token reused'";
-    assert_eq!(support::store::number(&scene.data, reuses, []), 1);
+    assert_eq!(store::number(&scene.data, reuses, []), 1);
     // Another login is another family.
     let other = scene.pair_of(ADMIN);
     assert_eq!(other.refreshed(hub).status, 200);
@@ -322,23 +246,29 @@ fn a3_a_logout_ends_the_family() {
 }
 
 #[test]
-fn a5_role_disabling_and_a_new_password_take_effect_at_the_next_request() {
+fn a5_what_a_person_may_do_is_asked_at_each_request() {
     let scene = Scene::new();
     let (data, hub) = (&scene.data, &scene.hub);
     let pair = scene.pair_of(READER);
-    assert_eq!(get_as(hub, READ, &pair.access).status, 200);
-    data.json(&["user", "disable", "--org", "acme", "--email", READER]);
-    assert_eq!(get_as(hub, READ, &pair.access).status, 401);
-    assert_eq!(pair.refreshed(hub).status, 401);
-    assert_eq!(api_login(hub, "acme", READER, PASSWORD).status, 401);
-    data.json(&["user", "enable", "--org", "acme", "--email", READER]);
+    let users = |token: &str| get_as(hub, "/v1/admin/users", token).status;
     assert_eq!(
-        get_as(hub, READ, &pair.access).status,
-        401,
-        "what was void stays so"
+        (get_as(hub, READ, &pair.access).status, users(&pair.access)),
+        (200, 403)
     );
-    let again = scene.pair_of(READER);
-    assert_eq!(get_as(hub, READ, &again.access).status, 200);
+    let role = format!("UPDATE users SET role = 'admin' WHERE email = '{READER}'");
+    store::change(data, &role);
+    assert_eq!(users(&pair.access), 200, "whatever the token says");
+    let held = scene.pair_of(READER);
+    let mut browser = Browser::new();
+    browser.log_in(hub, ("acme", READER, PASSWORD), "");
+    assert_eq!(browser.get(hub, "/overview").status, 200);
+    store::change(data, &disabled(READER));
+    for token in [&pair.access, &held.access] {
+        assert_eq!(get_as(hub, READ, token).status, 401);
+    }
+    assert_eq!(held.refreshed(hub).status, 401);
+    assert_eq!(browser.get(hub, "/overview").status, 303);
+    assert_eq!(api_login(hub, "acme", READER, PASSWORD).status, 401);
 }
 
 #[test]
@@ -362,4 +292,92 @@ fn tokens_and_passwords_are_not_in_the_store_and_not_in_the_log() {
             assert!(!is_there, "{secret}");
         }
     }
+}
+
+/// Tokens that were signed otherwise than the hub signs access tokens.
+fn forged(pair: &Pair) -> Vec<(&'static str, String)> {
+    let good = claims_of(&pair.access);
+    let parts: Vec<_> = pair.access.split('.').collect();
+    let unsigned = base64url(b"{\"alg\":\"none\",\"typ\":\"JWT\"}");
+    vec![
+        ("alg none", format!("{unsigned}.{}.", parts[1])),
+        (
+            "alg none, signature left",
+            format!("{unsigned}.{}.{}", parts[1], parts[2]),
+        ),
+        ("no signature", format!("{}.{}.", parts[0], parts[1])),
+        (
+            "alg none, signed",
+            minted(&json!({"alg": "none"}), &good, secret(0)),
+        ),
+        (
+            "alg HS384",
+            minted(&json!({"alg": "HS384"}), &good, secret(0)),
+        ),
+        (
+            "alg HS512",
+            minted(&json!({"alg": "HS512"}), &good, secret(0)),
+        ),
+        (
+            "alg RS256",
+            minted(&json!({"alg": "RS256"}), &good, secret(0)),
+        ),
+        ("no alg", minted(&json!({"typ": "JWT"}), &good, secret(0))),
+        ("a refresh token", pair.refresh.clone()),
+        (
+            "a refresh token signed as access",
+            minted(&hs256(), &claims_of(&pair.refresh), secret(0)),
+        ),
+        ("the refresh secret", minted(&hs256(), &good, secret(1))),
+        ("the secret of forms", minted(&hs256(), &good, secret(2))),
+        ("an empty secret", minted(&hs256(), &good, b"")),
+        ("empty", String::new()),
+        ("dots", "..".to_owned()),
+        ("long", "a".repeat(10_000)),
+        ("an agent's token", format!("ms_{}", "A".repeat(43))),
+        ("an API token nobody has", format!("mst_{}", "A".repeat(43))),
+    ]
+}
+
+/// Tokens that were signed with the right secret, and say what they must not.
+fn misstated(good: &Value, now: i64) -> Vec<(&'static str, String)> {
+    let with = |members: Value| minted(&hs256(), &changed(good, &members), secret(0));
+    vec![
+        ("typ refresh", with(json!({"typ": "refresh"}))),
+        ("typ unknown", with(json!({"typ": "admin"}))),
+        (
+            "expired by 1 s beyond the leeway",
+            with(json!({"exp": now - 31})),
+        ),
+        (
+            "not yet good, by 10 s beyond the leeway",
+            with(json!({"nbf": now + 40})),
+        ),
+        ("no exp", with(json!({"exp": null}))),
+        ("exp is a text", with(json!({"exp": "9999999999"}))),
+        (
+            "another audience",
+            with(json!({"aud": "22222222-2222-4222-8222-222222222222"})),
+        ),
+        ("no audience", with(json!({"aud": null}))),
+        (
+            "another issuer",
+            with(json!({"iss": "https://evil.example"})),
+        ),
+        ("no issuer", with(json!({"iss": null}))),
+        (
+            "nobody",
+            with(json!({"sub": "22222222-2222-4222-8222-222222222222"})),
+        ),
+        ("sub is no identifier", with(json!({"sub": "' OR 1=1 --"}))),
+        (
+            "another organisation",
+            with(json!({"org": "22222222-2222-4222-8222-222222222222"})),
+        ),
+        (
+            "another epoch",
+            with(json!({"epoch": good["epoch"].as_i64().unwrap() + 1})),
+        ),
+        ("no epoch", with(json!({"epoch": null}))),
+    ]
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::login::{
-    ADMIN, Browser, PASSWORD, Pair, READER, Scene, api_login, csrf_of, get_as, get_with,
-    login_body, post_json, set_cookies,
+    ADMIN, Browser, PASSWORD, Pair, READER, Scene, api_login, csrf_of, disabled, get_as, get_with,
+    login_body, password_link, post_json, set_cookies,
 };
 use support::refusal::{assert_refusal, assert_security_headers};
 use support::{Answer, Hub, raw};
@@ -109,10 +109,7 @@ const WRONG: [(&str, &str, &str); 8] = [
 fn with_others() -> Scene {
     let scene = Scene::with(&PROXIED);
     assert_eq!(scene.add("disabled@acme.example", "read_only").status, 201);
-    let disabled = "disabled@acme.example";
-    scene
-        .data
-        .json(&["user", "disable", "--org", "acme", "--email", disabled]);
+    support::store::change(&scene.data, &disabled("disabled@acme.example"));
     let link_only = "link-only@acme.example";
     scene.data.json(&[
         "user", "add", "--org", "acme", "--email", link_only, "--role", "admin",
@@ -310,7 +307,7 @@ fn a6_a_storm_of_logins_leaves_the_hub_answering() {
         n_of(401) > 0 && n_of(503) > 0,
         "some were served, the excess was refused"
     );
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     assert_eq!(
         login_from(hub, "203.0.113.9", ("acme", ADMIN), PASSWORD).status,
         200
@@ -442,12 +439,7 @@ fn a_set_password_link_works_once_and_ends_all_other_sessions() {
     let mut before = Browser::new();
     before.log_in(hub, ("acme", READER, PASSWORD), "");
     let pair = scene.pair_of(READER);
-    let reset = data.json(&["user", "reset", "--org", "acme", "--email", READER]);
-    let link = reset.as_object().unwrap().values().find_map(|value| {
-        let (_, path) = value.as_str()?.split_once("/password/")?;
-        Some(format!("/password/{path}"))
-    });
-    let link = link.unwrap_or_else(|| panic!("no link: {reset}"));
+    let link = password_link(data, READER);
     let mut browser = Browser::new();
     for _ in 0..2 {
         assert_eq!(browser.get(hub, &link).status, 200);

@@ -4,6 +4,7 @@ pub(crate) mod action;
 pub(crate) mod agents;
 pub(crate) mod auth;
 mod csv;
+pub(crate) mod events;
 mod export;
 pub(crate) mod fleet;
 pub(crate) mod health;

@@ -66,7 +66,7 @@ pub(crate) fn ending() -> Response {
 
 /// Answers a request without a valid session.
 pub(crate) fn unauthorized() -> Response {
-    unauthorized_for("a valid session cookie")
+    unauthorized_for("a session's cookie, an access token or an API token")
 }
 
 /// Answers a request that does not show what it must.

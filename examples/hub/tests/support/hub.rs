@@ -210,7 +210,7 @@ impl Hub {
         Self::start_on(data, ([127, 0, 0, 1], 0).into(), settings)
     }
 
-    fn start_on(data: &DataDir, addr: SocketAddr, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_on(data: &DataDir, addr: SocketAddr, settings: &[(&str, &str)]) -> Self {
         let mut command = data.program();
         command
             .args(["run", "--addr", &addr.to_string(), "--data"])

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::raw::{Answer, Wire, request};
 use super::{DataDir, Hub};
@@ -250,6 +250,35 @@ impl Scene {
     pub(crate) fn pair_of(&self, username: &str) -> Pair {
         Pair::of(&api_login(&self.hub, "acme", username, PASSWORD))
     }
+}
+
+/// The statement that disables a person as the store does: what they hold is void.
+pub(crate) fn disabled(username: &str) -> String {
+    format!(
+        "UPDATE users SET disabled_at = created_at, credentials_epoch = credentials_epoch + 1 \
+         WHERE email = '{username}'"
+    )
+}
+
+/// Makes a set-password link for a person, good for as long as the tests run, and returns its path.
+pub(crate) fn password_link(data: &DataDir, username: &str) -> String {
+    let secret = base64url(&[7; 32]);
+    let digest: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let whose = format!("FROM users WHERE email = '{username}'");
+    let sql = match data.database() {
+        Some(_) => format!(
+            "INSERT INTO login_links (tenant_id, digest, purpose, user_id, expires_at) \
+             SELECT tenant_id, '\\x{digits}'::bytea, 'set_password', id, 'infinity'::timestamptz \
+             {whose}"
+        ),
+        None => format!(
+            "INSERT INTO login_links (digest, purpose, user_id, expires_at) \
+             SELECT x'{digits}', 'set_password', id, '9000-01-01T00:00:00.000000Z' {whose}"
+        ),
+    };
+    super::store::change(data, &sql);
+    format!("/password/{secret}")
 }
 
 /// Signs a token as somebody who knows the secret would.

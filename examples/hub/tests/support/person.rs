@@ -54,7 +54,9 @@ impl Person {
         let arguments = [
             "user", "add", "--org", org, "--email", email, "--role", role,
         ];
-        let added = data.json(&[&arguments[..], &["--public-url", &hub.url("")]].concat());
+        let url = hub.url("");
+        let link = ["--login-link", "--public-url", &url];
+        let added = data.json(&[&arguments[..], &link].concat());
         let link = added["login_link"].as_str().unwrap();
         let mut person = Self::anonymous();
         let answer = person.get(hub, link.strip_prefix(&hub.url("")).unwrap());

@@ -29,7 +29,7 @@ impl AgentStore for SqliteStore {
         token: &'a TokenDigest,
     ) -> StoreFuture<'a, Option<AgentRecord>> {
         let token = *token;
-        self.read(move |connection| {
+        self.look_up(move |connection| {
             let sql = "SELECT a.id, a.tenant_id, a.name, t.name, a.public_key, a.pin_until, \
                        a.revoked_at IS NOT NULL FROM agents a JOIN tenants t ON t.id = a.tenant_id \
                        WHERE a.token_digest = ?1";
@@ -54,7 +54,7 @@ impl AgentStore for SqliteStore {
         device: &'a str,
     ) -> StoreFuture<'a, Option<DeviceRecord>> {
         let names = [org.to_owned(), device.to_owned()];
-        self.read(move |connection| {
+        self.look_up(move |connection| {
             let sql = "SELECT a.id, a.tenant_id, a.device_key, a.revoked_at IS NOT NULL \
                        FROM tenants t JOIN agents a ON a.tenant_id = t.id \
                        WHERE t.name = ?1 AND a.name = ?2 AND a.device_key IS NOT NULL";

@@ -3,10 +3,12 @@
 //! What: the storage contract of `monsys-core`, and the hub's own accounts. What not: decisions.
 //! Writes queue up for one thread, which runs as many as are waiting in one transaction, each in a
 //! savepoint of its own, and answers them after the commit is durable. Reads run beside it on a few
-//! connections that cannot write. The last hour of metrics is kept in memory for the cycle. None of them can change the schema or lose a row of the ledger.
+//! connections that cannot write, and wait for one of them; who sent a payload is looked up on some of
+//! their own, so that no long read of a page holds an agent up. The last hour of metrics is kept in memory for the cycle. None of them can change the schema or lose a row of the ledger.
 
 mod account;
 mod action;
+mod activity;
 mod agent;
 mod anomaly;
 mod api_token;
@@ -15,6 +17,7 @@ mod column;
 mod credential;
 mod cycle;
 mod cycle_record;
+mod doctor;
 mod enrolment;
 mod fleet;
 mod guard;
@@ -40,23 +43,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use monsys_core::store::{StoreError, StoreFuture};
+use monsys_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::Semaphore;
 
 pub use self::migrate::OpenError;
 use self::rings::{MetricChange, Rings};
 use self::writer::Writer;
 use super::SchemaVersion;
+use crate::doctor::Check;
 
 /// One SQLite file, shared by all of a hub.
 #[derive(Clone)]
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
+    look_ups: Arc<Readers>,
     rings: Arc<Rings>,
 }
 
 struct Readers {
     file: PathBuf,
+    /// One for each connection there may be: to open one for a single read costs many times the read.
+    places: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -85,15 +94,19 @@ impl SqliteStore {
         migrate::schema(&open_read_only(file)?)
     }
 
+    /// Makes the checks of a file; nothing of it changes.
+    pub(crate) fn examine(file: &Path, now: Timestamp) -> Vec<Check> {
+        doctor::examine(file, now)
+    }
+
     fn start(file: &Path, connection: Connection) -> Result<Self, OpenError> {
-        let readers = Readers {
-            file: file.to_owned(),
-            idle: Mutex::new(Vec::new()),
-        };
+        let readers = Readers::new(file, READERS_MAX);
+        let look_ups = Readers::new(file, LOOK_UPS_MAX);
         let rings = Arc::new(Rings::new(readers.open()?, &connection));
         Ok(Self {
             writer: Writer::start(connection, Arc::clone(&rings))?,
             readers: Arc::new(readers),
+            look_ups: Arc::new(look_ups),
             rings,
         })
     }
@@ -128,20 +141,45 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let readers = Arc::clone(&self.readers);
-        Box::pin(async move {
-            let task = tokio::task::spawn_blocking(move || {
-                let connection = readers.take()?;
-                let answer = query(&connection);
-                readers.give_back(connection);
-                answer
-            });
-            task.await.unwrap_or(Err(StoreError::Unavailable))
-        })
+        Box::pin(Arc::clone(&self.readers).run(query))
+    }
+
+    /// Runs a read of a row or two, for which a payload waits.
+    fn look_up<T, F>(&self, query: F) -> StoreFuture<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        Box::pin(Arc::clone(&self.look_ups).run(query))
     }
 }
 
 impl Readers {
+    fn new(file: &Path, n_places: usize) -> Self {
+        Self {
+            file: file.to_owned(),
+            places: Arc::new(Semaphore::new(n_places)),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    async fn run<T, F>(self: Arc<Self>, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        // Always found: nobody closes the semaphore.
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let task = tokio::task::spawn_blocking(move || {
+            let connection = self.take()?;
+            let answer = query(&connection);
+            self.give_back(connection);
+            drop(place);
+            answer
+        });
+        task.await.unwrap_or(Err(StoreError::Unavailable))
+    }
+
     fn take(&self) -> Result<Connection, StoreError> {
         let idle = self
             .idle
@@ -162,9 +200,7 @@ impl Readers {
 
     fn give_back(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < READERS_KEPT {
-            idle.push(connection);
-        }
+        idle.push(connection);
     }
 }
 
@@ -224,8 +260,10 @@ fn open_read_only(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Idle read connections kept for the next read.
-const READERS_KEPT: usize = 8;
+/// Connections for reads at most.
+const READERS_MAX: usize = 8;
+/// Connections for looking up senders at most.
+const LOOK_UPS_MAX: usize = 4;
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -234,6 +272,7 @@ mod tests {
     use monsys_core::id::{TenantId, UserId};
     use monsys_core::name::DisplayName;
     use monsys_core::store::conformance::{BlockOn, Fixture, suite};
+    use monsys_core::store::{AgentStore as _, TokenDigest};
 
     use super::*;
     use crate::store::{AccountStore, Author, NewUser, Role};
@@ -244,6 +283,31 @@ mod tests {
         fn block_on<T>(&self, future: StoreFuture<'_, T>) -> Result<T, StoreError> {
             self.0.block_on(future)
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn reads_that_come_together_share_a_few_connections() {
+        let directory = std::env::temp_dir().join(format!("monsys-reads-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let store = SqliteStore::open(&directory.join("reads.db")).unwrap();
+        let token = TokenDigest([0; 32]);
+        let asked: Vec<_> = (0..500)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    assert_eq!(store.agent_by_token(&token).await, Ok(None));
+                    assert_eq!(store.meta("hub_id").await, Ok(None));
+                })
+            })
+            .collect();
+        for reads in asked {
+            reads.await.unwrap();
+        }
+        let opened = |readers: &Readers| readers.idle.lock().unwrap().len();
+        assert!((1..=LOOK_UPS_MAX).contains(&opened(&store.look_ups)));
+        assert!((1..=READERS_MAX).contains(&opened(&store.readers)));
+        store.close();
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
