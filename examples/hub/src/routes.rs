@@ -524,9 +524,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     router
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(answer_faults))
         .layer(from_fn(answer_in_time))
-        .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
         .layer(from_fn(set_headers))
         .layer(from_fn_with_state(Arc::clone(&app), learn))
         .layer(from_fn_with_state(Arc::clone(&app), observe))

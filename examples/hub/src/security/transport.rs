@@ -17,6 +17,7 @@ use ipnet::IpNet;
 
 use crate::api::problem;
 use crate::app::App;
+use crate::small_body::let_pass;
 
 /// What a proxy says of the client it passes on.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -126,7 +127,11 @@ pub(crate) async fn enforce_https(
             )
                 .into_response()
         }
-        None | Some(_) => problem::https_required(),
+        None | Some(_) => {
+            // Whoever still sends when the connection closes may never see why.
+            let_pass(request.into_body()).await;
+            problem::https_required()
+        }
     }
 }
 
