@@ -9,6 +9,7 @@ mod account_laws;
 pub(crate) mod archive;
 mod credential;
 mod fleet;
+mod look_up;
 #[cfg(test)]
 mod poison;
 pub mod postgres;
