@@ -20,6 +20,7 @@ use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rat
 use crate::live::Live;
 use crate::random::random_bytes;
 use crate::scores::ScoreBoards;
+use crate::security::login::Auth;
 use crate::standing::WideReads;
 use crate::store::HubStore;
 use crate::telemetry::Telemetry;
@@ -41,6 +42,8 @@ pub(crate) struct App {
     pub(crate) telemetry: Telemetry,
     /// What the worker does, and where it is asked for a cycle.
     pub(crate) worker: CycleBoard,
+    /// By what people prove who they are.
+    pub(crate) auth: Auth,
     /// Bounds findings of refused requests.
     pub(crate) gate: FindingGate,
     /// Whose positions are refused and accepted by turns.
@@ -108,6 +111,7 @@ impl App {
         Ok(Arc::new(Self {
             group: GroupCommit::new(Arc::<dyn HubStore>::clone(&store)),
             live: Live::new(Arc::new(Arc::<dyn HubStore>::clone(&store))),
+            auth: Auth::new(&config.secrets, &hub_id),
             store,
             clock,
             audience,
@@ -251,7 +255,7 @@ impl App {
 
 /// Whose bucket an address is: its own, or for IPv6 that of its network of 64 bits, of which one
 /// machine may use every address.
-fn address_key(peer: IpAddr) -> IpAddr {
+pub(crate) fn address_key(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(_) => peer,
         IpAddr::V6(peer) => {

@@ -1,5 +1,7 @@
 //! The command line: contract §1, as far as it is built.
 
+mod people;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,10 +9,12 @@ use std::path::PathBuf;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use monsys_core::store::AuthProfile;
 
+pub(crate) use self::people::{
+    PersonArgs, TokenArgs, TokenCommand, UserAddArgs, UserCommand, UserLinkArgs,
+};
 use crate::config::{Choices, names};
 use crate::integrity_choice::IntegrityChoices;
 use crate::scan::ScanChoices;
-use crate::store::Role;
 
 /// Verifies agents, judges their honesty, shows what it found.
 #[derive(Debug, Parser)]
@@ -43,6 +47,11 @@ pub(crate) enum Command {
     Migrate(MigrateArgs),
     /// Validate the configuration without listening
     Check(CheckArgs),
+    /// Go through the checklist of a deployment: exit 1 when something is wrong
+    ///
+    /// What must be refused is tried, in transactions that are rolled back; nothing changes. A warning
+    /// does not change the exit code; 69 says that nothing failed but something was not reached.
+    Doctor(DoctorArgs),
     /// Ask a running hub whether it can store
     Health(HealthArgs),
     /// Organisations
@@ -54,6 +63,9 @@ pub(crate) enum Command {
     /// People
     #[command(subcommand)]
     User(UserCommand),
+    /// API tokens, by which programs read or change things for a person
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Integrity checks
     #[command(subcommand)]
     Integrity(IntegrityCommand),
@@ -159,6 +171,21 @@ pub(crate) struct CheckArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// Configuration file in TOML
+    #[arg(long, env = "MONSYS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A hub that runs, whose clock is compared with that of this machine
+    #[arg(long, env = "MONSYS_AGAINST", value_name = "URL")]
+    pub(crate) against: Option<String>,
+    /// Print the result as JSON
+    #[arg(long, env = "MONSYS_JSON")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct MigrateArgs {
     /// Only say what would be done
     #[arg(long, env = "MONSYS_DRY_RUN")]
@@ -239,6 +266,25 @@ pub(crate) enum AgentCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Give an agent another bearer token, printed once; the one before is void
+    RotateToken {
+        /// Its identifier
+        id: String,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Give an agent another key, whichever it had, or a device another shared key, printed once
+    ///
+    /// The positions of an agent begin anew, as after pinning.
+    RotateKey {
+        /// Its identifier, or ORG/DEVICE of a device
+        id: String,
+        /// The public key of an agent, as `monsys-agent keygen` prints it; a device has none
+        #[arg(long, env = "MONSYS_PUBLIC_KEY", value_name = "HEX64")]
+        public_key: Option<String>,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -281,60 +327,6 @@ impl From<Profile> for AuthProfile {
         match profile {
             Profile::Ed25519 => Self::Ed25519,
             Profile::Hmac => Self::Hmac,
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserCommand {
-    /// Add a person; a one-time login link is printed
-    Add(UserArgs),
-    /// Print a new one-time login link
-    Reset(UserArgs),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct UserArgs {
-    /// Organisation the person belongs to
-    #[arg(long, env = "MONSYS_ORG", value_name = "NAME")]
-    pub(crate) org: String,
-    /// Login name
-    #[arg(long, env = "MONSYS_EMAIL", value_name = "EMAIL")]
-    pub(crate) email: String,
-    /// What the person may do (for `add`)
-    #[arg(
-        long,
-        env = "MONSYS_ROLE",
-        value_name = "ROLE",
-        default_value = "admin"
-    )]
-    pub(crate) role: RoleArg,
-    /// Where the hub is reached, for the link
-    #[arg(
-        long,
-        env = "MONSYS_PUBLIC_URL",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8080"
-    )]
-    pub(crate) public_url: String,
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RoleArg {
-    /// Reads and changes
-    Admin,
-    /// Reads
-    #[value(name = "read_only")]
-    ReadOnly,
-}
-
-impl From<RoleArg> for Role {
-    fn from(role: RoleArg) -> Self {
-        match role {
-            RoleArg::Admin => Self::Admin,
-            RoleArg::ReadOnly => Self::ReadOnly,
         }
     }
 }

@@ -7,6 +7,8 @@ mod migrate;
 mod retention;
 mod scan;
 mod signals;
+mod token;
+mod user;
 mod verify;
 
 use std::io::{Read, Write};
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory;
-use monsys_core::id::{TenantId, UserId};
+use monsys_core::id::TenantId;
 use monsys_core::name::DisplayName;
 use monsys_core::store::StoreError;
 use serde_json::json;
@@ -25,8 +27,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::cli::{
     AgentCommand, AuditorCommand, CheckArgs, Cli, Command, HealthArgs, IntegrityCommand,
-    MigrateArgs, OrgCommand, RetentionCommand, ScanCommand, SignalsCommand, StoreArgs, UserArgs,
-    UserCommand,
+    MigrateArgs, OrgCommand, RetentionCommand, ScanCommand, SignalsCommand, StoreArgs,
 };
 use crate::clock::Clock;
 use crate::config::Choices;
@@ -34,9 +35,9 @@ use crate::error::{Failure, FailureKind};
 use crate::integrity_choice::IntegrityChoices;
 use crate::location::StoreLocation;
 use crate::random::random_bytes;
-use crate::server::{self, make_link};
-use crate::store::{Author, HubStore, LoginLink, NewUser};
-use crate::{demo, output, worker};
+use crate::server;
+use crate::store::HubStore;
+use crate::{demo, doctor, output, worker};
 
 /// Carries out a command.
 pub(crate) async fn run(
@@ -49,14 +50,23 @@ pub(crate) async fn run(
         }
         Command::Migrate(args) => migrate::migrate(&args.store).await?,
         Command::Check(args) => check(args)?,
+        Command::Doctor(args) => return doctor::run(args).await,
         Command::Health(args) => return health(&args),
         Command::Org(OrgCommand::Add { name, store }) => add_org(&name, &store).await?,
         Command::Org(OrgCommand::List { store }) => list_orgs(&store).await?,
         Command::Agent(AgentCommand::Enrol(args)) => agent::enrol(&args).await?,
         Command::Agent(AgentCommand::List { store }) => agent::list(&store).await?,
         Command::Agent(AgentCommand::Revoke { id, store }) => agent::revoke(&id, &store).await?,
-        Command::User(UserCommand::Add(args)) => add_user(&args).await?,
-        Command::User(UserCommand::Reset(args)) => reset_user(&args).await?,
+        Command::Agent(AgentCommand::RotateToken { id, store }) => {
+            agent::rotate_token(&id, &store).await?;
+        }
+        Command::Agent(AgentCommand::RotateKey {
+            id,
+            public_key,
+            store,
+        }) => agent::rotate_key(&id, public_key.as_deref(), &store).await?,
+        Command::User(command) => user::run(command).await?,
+        Command::Token(command) => token::run(command).await?,
         Command::Integrity(IntegrityCommand::Run {
             store,
             choices,
@@ -237,60 +247,6 @@ async fn refuse_demo(store: &dyn HubStore) -> Result<(), Failure> {
     }
     let message = "this is a demo store, whose clock is not that of the wall";
     Err(Failure::new(FailureKind::Configuration, message))
-}
-
-async fn add_user(args: &UserArgs) -> Result<(), Failure> {
-    let store = existing_store_of(&args.store).await?;
-    let tenant = tenant_named(&*store, &args.org).await?;
-    let email = display_name("e-mail", &args.email)?.as_str().to_owned();
-    let user = UserId::from_random_bytes(random_bytes());
-    let new = NewUser {
-        user,
-        tenant,
-        email,
-        role: args.role.into(),
-        password: None,
-    };
-    match store.add_user(new, Author::CommandLine).await {
-        Err(StoreError::AlreadyExists) => {
-            return Err(Failure::new(
-                FailureKind::Usage,
-                "a person of this name exists already",
-            ));
-        }
-        added => added?,
-    }
-    print_link(&*store, user, args).await
-}
-
-async fn reset_user(args: &UserArgs) -> Result<(), Failure> {
-    let store = existing_store_of(&args.store).await?;
-    let tenant = tenant_named(&*store, &args.org).await?;
-    let found = store.user_by_email(tenant, args.email.clone()).await?;
-    let user = found.ok_or_else(|| {
-        Failure::new(
-            FailureKind::Usage,
-            "no such person: expected the login name of one",
-        )
-    })?;
-    print_link(&*store, user, args).await
-}
-
-async fn print_link(store: &dyn HubStore, user: UserId, args: &UserArgs) -> Result<(), Failure> {
-    let link = make_link(store, LoginLink::Login(user), Author::CommandLine).await?;
-    let url = format!(
-        "{}/login/{}",
-        args.public_url.trim_end_matches('/'),
-        link.expose()
-    );
-    let shown = json!({"user_id": user.to_string(), "login_link": url});
-    say(
-        args.store.json,
-        &shown,
-        format_args!("open  {url}   (one use, 30 minutes)"),
-    );
-    store.close();
-    Ok(())
 }
 
 async fn run_cycle(

@@ -27,6 +27,7 @@ mod clock;
 mod command;
 mod config;
 mod demo;
+mod doctor;
 mod drain;
 mod error;
 mod ingest;
@@ -34,6 +35,8 @@ mod integrity_choice;
 mod listen;
 mod live;
 mod location;
+mod log;
+pub mod manual;
 mod output;
 mod pages;
 mod random;
@@ -41,6 +44,7 @@ mod routes;
 mod scan;
 mod scores;
 mod security;
+mod seed;
 mod server;
 mod service_manager;
 mod small_body;
@@ -66,7 +70,7 @@ pub fn main() -> ExitCode {
     }
     // What happens in a demo is on its screen already.
     let is_demo = matches!(cli.command, Command::Demo(_));
-    output::start_logs(if is_demo {
+    log::start(if is_demo {
         "warn"
     } else {
         "monsys_hub=info,warn"

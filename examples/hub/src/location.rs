@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::clock::wall_now;
 use crate::config::default_data_dir;
 use crate::config::names::{self, find_secret};
+use crate::doctor::Check;
 use crate::error::{Failure, FailureKind};
 use crate::server::make_private_dir;
 use crate::store::postgres::PostgresPlace;
@@ -178,6 +179,14 @@ impl StoreLocation {
                 let looked = PostgresStore::schema(owner.as_ref().unwrap_or(place)).await;
                 looked.map_err(|error| Failure::from(error).about(self))
             }
+        }
+    }
+
+    /// Makes the checks of the store; nothing of it changes.
+    pub(crate) async fn examine(&self) -> Vec<Check> {
+        match self {
+            Self::Directory(data) => SqliteStore::examine(&data.join(STORE_FILE), wall_now()),
+            Self::Server { place, .. } => PostgresStore::examine(place, wall_now()).await,
         }
     }
 

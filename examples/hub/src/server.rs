@@ -29,6 +29,8 @@ use crate::{listen, output, scan, service_manager, worker};
 
 /// How long requests that are under way may take when the hub ends.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How often organisations that were added are given the rates of their plans.
+const PLANS_EVERY: Duration = Duration::from_secs(30);
 /// How long what works beside may take when the hub ends; each of its steps is whole or not there.
 const WORK_ENDS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -42,6 +44,7 @@ pub(crate) async fn run(
     config.examine().admit()?;
     let door = config.serving.door()?;
     let (location, store) = open_store(&config).await?;
+    config.seed.plant(&*store).await?;
     let watched = scan::watched(&*store, &config.scan).await?;
     let listener = listener(inherited, config.addr).await?;
     let addr = listener.local_addr()?;
@@ -119,6 +122,22 @@ async fn listener(
     bound.map_err(|error| Failure::new(FailureKind::Unavailable, format!("{addr}: {error}")))
 }
 
+/// Gives organisations the rates of their plans, those that are added later too.
+async fn keep_plans(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    loop {
+        match app.config.plans.rates(&*app.store).await {
+            Ok(rates) => app.org_limit.set_own(rates),
+            Err(error) => {
+                tracing::warn!(%error, "plans were not read: organisations keep their rates")
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PLANS_EVERY) => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
+
 /// Makes a directory that only its owner enters.
 pub(crate) fn make_private_dir(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
@@ -148,7 +167,7 @@ pub(crate) struct Hub {
     app: Arc<App>,
     stop: watch::Sender<bool>,
     serving: Option<JoinHandle<()>>,
-    working: [JoinHandle<()>; 3],
+    working: [JoinHandle<()>; 4],
 }
 
 impl Hub {
@@ -173,7 +192,8 @@ impl Hub {
         let working = [
             tokio::spawn(worker::run(Arc::clone(&app), stopped.clone())),
             tokio::spawn(worker::write_findings(Arc::clone(&app), stopped.clone())),
-            tokio::spawn(scan::watch(Arc::clone(&app), watched, stopped)),
+            tokio::spawn(scan::watch(Arc::clone(&app), watched, stopped.clone())),
+            tokio::spawn(keep_plans(Arc::clone(&app), stopped)),
         ];
         Self {
             app,

@@ -3,40 +3,32 @@
 //! Rendering is in `pages`, which takes values and returns text. Every change of state is a form
 //! with the token of its session, and is refused when another site asks for it.
 
+pub(crate) mod account;
 pub(crate) mod agent;
 pub(crate) mod cycle;
 mod form;
 pub(crate) mod integrity;
+pub(crate) mod link;
+pub(crate) mod login;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Form, Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use monsys_core::id::{TenantId, UserId};
-use monsys_core::name::DisplayName;
 use monsys_core::store::StoreError;
 use monsys_signals::controls::Controls;
 use monsys_signals::correlate::Correlator;
 use monsys_signals::{Catalog, pareto, trust};
-use serde::Deserialize;
 
 use crate::api::insight;
 use crate::app::App;
-use crate::clock::wall_now;
-use crate::pages::{
-    self, Access, Insights, Login, LoginNotice, Message, Overview, Setup, Viewer, assets,
-};
-use crate::random::random_bytes;
-use crate::security::origin::Site;
-use crate::security::secret::Secret;
-use crate::security::session::{
-    PageSession, Session, clear_cookie, is_login_allowed, session_span, set_cookie,
-};
+use crate::pages::{self, Access, Insights, Message, Overview, Viewer, assets};
+use crate::security::password::BUSY_RETRY_AFTER_S;
+use crate::security::principal::Principal;
+use crate::security::session::PageSession;
 use crate::standing;
-use crate::store::{LoginLink, NewUser, Role};
 use crate::telemetry::SeenFault;
 
 /// Processor readings of one agent on the overview: 15 minutes at 15 s.
@@ -63,178 +55,7 @@ pub(crate) async fn asset(Path(name): Path<String>) -> Response {
     (headers, asset.body).into_response()
 }
 
-/// `GET /login`: how to log in.
-pub(crate) async fn login(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Response {
-    let notice = match query.get("notice").map(String::as_str) {
-        Some("logged-out") => Some(LoginNotice::LoggedOut),
-        _ => headers
-            .contains_key(header::COOKIE)
-            .then_some(LoginNotice::SessionOver),
-    };
-    if !is_login_allowed(&app, peer) {
-        return plain_login_refused();
-    }
-    page(StatusCode::OK, pages::login(&Login { notice }))
-}
-
-/// `GET /login/{secret}`: uses up a one-time link and begins a session.
-pub(crate) async fn follow_link(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    method: Method,
-    Path(secret): Path<String>,
-) -> Response {
-    if !is_login_allowed(&app, peer) {
-        return plain_login_refused();
-    }
-    // Whoever only asks what is there must not use the link up.
-    if method == Method::HEAD {
-        return StatusCode::OK.into_response();
-    }
-    let Some(link) = Secret::parse(&secret) else {
-        return link_spent();
-    };
-    let (session, now) = (Secret::random(), wall_now());
-    let expires_at = now.saturating_add(session_span());
-    match app
-        .store
-        .log_in(link.digest(), session.digest(), now, expires_at)
-        .await
-    {
-        Ok(Some(())) => enter(&session),
-        Ok(None) => link_spent(),
-        Err(error) => store_away(&error),
-    }
-}
-
-fn link_spent() -> Response {
-    let notice = Some(LoginNotice::LinkSpent);
-    page(StatusCode::UNAUTHORIZED, pages::login(&Login { notice }))
-}
-
-fn enter(session: &Secret) -> Response {
-    let mut response = Redirect::to("/overview").into_response();
-    if let Some(cookie) = set_cookie(session) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    response
-}
-
-/// `GET /setup/{secret}`: the form for the first organisation and person.
-pub(crate) async fn set_up_form(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(secret): Path<String>,
-) -> Response {
-    if !is_login_allowed(&app, peer) {
-        return plain_login_refused();
-    }
-    let Some(link) = Secret::parse(&secret) else {
-        return link_spent();
-    };
-    match app.store.link(link.digest(), wall_now()).await {
-        Ok(Some(LoginLink::SetUp)) => {
-            let empty = Setup {
-                organisation: "",
-                email: "",
-                problem: None,
-            };
-            page(StatusCode::OK, pages::setup(&empty))
-        }
-        Ok(_) => link_spent(),
-        Err(error) => store_away(&error),
-    }
-}
-
-#[derive(Deserialize)]
-pub(crate) struct SetUpForm {
-    organisation: String,
-    email: String,
-}
-
-/// `POST /setup/{secret}`: makes both, and begins the session of that person.
-pub(crate) async fn set_up(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(secret): Path<String>,
-    headers: HeaderMap,
-    Form(form): Form<SetUpForm>,
-) -> Response {
-    if !is_login_allowed(&app, peer) {
-        return plain_login_refused();
-    }
-    if Site::of(&headers) == Site::Foreign {
-        return foreign_site();
-    }
-    let Some(link) = Secret::parse(&secret) else {
-        return link_spent();
-    };
-    let (organisation, email) = (form.organisation.trim(), form.email.trim());
-    let again = |problem| {
-        let view = Setup {
-            organisation,
-            email,
-            problem: Some(problem),
-        };
-        page(StatusCode::UNPROCESSABLE_ENTITY, pages::setup(&view))
-    };
-    let Ok(name) = DisplayName::parse(organisation) else {
-        return again("An organisation's name is 1 to 128 bytes long.");
-    };
-    if DisplayName::parse(email).is_err() || !email.contains('@') {
-        return again("An e-mail address has an @ and at most 128 bytes.");
-    }
-    let user = NewUser {
-        user: UserId::from_random_bytes(random_bytes()),
-        tenant: TenantId::from_random_bytes(random_bytes()),
-        email: email.to_owned(),
-        role: Role::Admin,
-        password: None,
-    };
-    let (session, now) = (Secret::random(), wall_now());
-    let times = (now, now.saturating_add(session_span()));
-    match app
-        .store
-        .set_up(link.digest(), name, user, session.digest(), times)
-        .await
-    {
-        Ok(Some(())) => enter(&session),
-        Ok(None) => link_spent(),
-        Err(error) => store_away(&error),
-    }
-}
-
-#[derive(Deserialize)]
-pub(crate) struct LogOutForm {
-    #[serde(default)]
-    csrf: String,
-}
-
-/// `POST /logout`: ends the session.
-pub(crate) async fn log_out(
-    State(app): State<Arc<App>>,
-    PageSession(session): PageSession,
-    Form(form): Form<LogOutForm>,
-) -> Response {
-    if !session.is_csrf_token(&form.csrf) {
-        return foreign_site();
-    }
-    if let Err(error) = app.store.log_out(session.digest()).await {
-        return store_away(&error);
-    }
-    let mut response = Redirect::to("/login?notice=logged-out").into_response();
-    response
-        .headers_mut()
-        .insert(header::SET_COOKIE, clear_cookie());
-    response
-}
-
-fn viewer<'a>(app: &App, session: &'a Session, csrf: &'a str) -> Viewer<'a> {
+fn viewer<'a>(app: &App, session: &'a Principal, csrf: &'a str) -> Viewer<'a> {
     Viewer {
         email: &session.user.email,
         organisation: session.user.tenant_name.as_str(),
@@ -409,6 +230,15 @@ pub(crate) fn unreadable(status: StatusCode) -> Response {
         )
     };
     message(status, title, sentence)
+}
+
+/// Answers a form for which there is no place among the passwords under way.
+fn busy() -> Response {
+    let sentence = "Too many passwords are checked at this moment. Nothing was changed; try again.";
+    let mut response = message(StatusCode::SERVICE_UNAVAILABLE, "Busy", sentence);
+    let wait = HeaderValue::from(BUSY_RETRY_AFTER_S);
+    response.headers_mut().insert(header::RETRY_AFTER, wait);
+    response
 }
 
 fn plain_login_refused() -> Response {

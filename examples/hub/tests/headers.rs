@@ -21,9 +21,10 @@ fn a14_every_answer_carries_the_exact_headers() {
     let data = DataDir::new();
     data.add_org("acme");
     let agent = data.enrol("acme", "one");
+    let unpinned = data.enrol_without_key("acme", "two");
     let hub = Hub::start(&data);
     let person = Person::added(&data, &hub, "acme", "read_only");
-    let bearer = format!("Bearer {}", agent.token);
+    let bearer = format!("Bearer {}", unpinned.token);
     let json = ("Content-Type", "application/json");
     let with_token = [("Authorization", bearer.as_str()), json];
     let ask = |method, path, headers: &[(&str, &str)], body: &[u8]| {

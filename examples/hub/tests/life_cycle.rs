@@ -362,7 +362,8 @@ fn login_and_set_up_links_work_once() {
     let again = Person::anonymous().post(&hub, &path, form, &kind);
     assert_eq!((again.status, again.header("set-cookie")), (401, None));
     assert_eq!(admin.get(&hub, "/api/v1/agents").status, 200);
-    let added = data.json(&["user", "add", "--org", "acme", "--email", "x@acme.example"]);
+    let arguments = ["user", "add", "--org", "acme", "--email", "x@acme.example"];
+    let added = data.json(&[&arguments[..], &["--login-link"]].concat());
     let link = added["login_link"].as_str().unwrap();
     let path = link.strip_prefix("http://127.0.0.1:8080").unwrap();
     let first = Person::anonymous().get(&hub, path);

@@ -36,7 +36,8 @@ fn open_rows(data: &DataDir) -> i64 {
 #[test]
 fn a_login_link_works_once_and_looking_at_it_does_not_use_it_up() {
     let (data, hub, _) = caught();
-    let added = data.json(&["user", "add", "--org", "acme", "--email", "a@acme.example"]);
+    let arguments = ["user", "add", "--org", "acme", "--email", "a@acme.example"];
+    let added = data.json(&[&arguments[..], &["--login-link"]].concat());
     let link = added["login_link"].as_str().unwrap();
     let path = link.strip_prefix("http://127.0.0.1:8080").unwrap();
     let nobody = Person::anonymous();

@@ -14,7 +14,8 @@ use serde_json::json;
 use super::integrity::ShownAnomaly;
 use super::problem;
 use crate::app::App;
-use crate::security::session::{ApiSession, Session};
+use crate::security::principal::Principal;
+use crate::security::session::ApiSession;
 use crate::small_body::SmallBody;
 
 /// `POST /api/v1/integrity/anomalies/{id}/resolve`: closes by hand; again changes nothing.
@@ -151,7 +152,12 @@ impl Refusal {
 }
 
 /// Does something with one anomaly and answers its row.
-async fn one(app: &App, session: &Session, id: &str, action: Result<Action, Refusal>) -> Response {
+async fn one(
+    app: &App,
+    session: &Principal,
+    id: &str,
+    action: Result<Action, Refusal>,
+) -> Response {
     let action = match action {
         Ok(action) => action,
         Err(refusal) => return refusal.answer(),

@@ -16,7 +16,8 @@ use super::parameters::{self, Parameters};
 use super::problem;
 use crate::app::App;
 use crate::scores::{self, ScoreBoard, Scored};
-use crate::security::session::{ApiSession, Session};
+use crate::security::principal::Principal;
+use crate::security::session::ApiSession;
 use crate::store::{FleetCursor, FleetFilter, FleetOrder, FleetPage, Presence};
 
 /// Rows of a page when the caller does not say.
@@ -165,7 +166,7 @@ pub(crate) async fn top(
 }
 
 #[expect(clippy::result_large_err, reason = "the refusal is the answer")]
-fn read_top(parameters: &Parameters, session: &Session) -> Result<usize, Response> {
+fn read_top(parameters: &Parameters, session: &Principal) -> Result<usize, Response> {
     let mut n_wanted = TOP;
     for (name, value) in parameters.iter() {
         let read = match name {
@@ -184,7 +185,7 @@ fn read_top(parameters: &Parameters, session: &Session) -> Result<usize, Respons
 /// Refuses an organisation that is not the caller's own, by its name or identifier. One that does
 /// not exist is refused alike, so that nobody learns which there are.
 #[expect(clippy::result_large_err, reason = "the refusal is the answer")]
-pub(super) fn check_org(session: &Session, org: &str) -> Result<(), Response> {
+pub(super) fn check_org(session: &Principal, org: &str) -> Result<(), Response> {
     let own = &session.user;
     if org == own.tenant_name.as_str() || org == own.tenant.to_string() {
         return Ok(());

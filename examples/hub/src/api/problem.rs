@@ -66,7 +66,7 @@ pub(crate) fn ending() -> Response {
 
 /// Answers a request without a valid session.
 pub(crate) fn unauthorized() -> Response {
-    unauthorized_for("a valid session cookie")
+    unauthorized_for("a session's cookie, an access token or an API token")
 }
 
 /// Answers a request that does not show what it must.
@@ -78,6 +78,12 @@ pub(crate) fn unauthorized_for(what: &str) -> Response {
 /// Answers a request that its sender may not make.
 pub(crate) fn forbidden(expected: &str) -> Response {
     problem(403, "forbidden", "Forbidden", expected)
+}
+
+/// Answers a request at which the hub itself failed.
+pub(crate) fn fault() -> Response {
+    let detail = "expected no fault of the hub; its log has the place";
+    problem(500, "fault", "Internal server error", detail)
 }
 
 /// Answers a request that came in the open, where HTTPS is enforced.
@@ -99,6 +105,45 @@ pub(crate) fn not_found() -> Response {
 /// Answers a request with a parameter or body that cannot be used.
 pub(crate) fn unprocessable(expected: &str) -> Response {
     problem(422, "out_of_range", "Unprocessable content", expected)
+}
+
+/// Answers a request whose body breaks one rule of its members.
+pub(crate) fn unprocessable_as(code: &str, expected: &str) -> Response {
+    problem(422, code, "Unprocessable content", expected)
+}
+
+/// Answers a request with a body that cannot be read.
+pub(crate) fn malformed(code: &str, expected: &str) -> Response {
+    problem(400, code, "Bad request", expected)
+}
+
+/// Answers a request for something that is there already.
+pub(crate) fn conflict(expected: &str) -> Response {
+    problem(409, "already_exists", "Conflict", expected)
+}
+
+/// Answers a request that came too often.
+pub(crate) fn rate_limited(expected: &str, retry_after_s: u32) -> Response {
+    let problem = Problem {
+        r#type: urn("rate_limited"),
+        title: "Too many requests",
+        status: 429,
+        detail: expected,
+        code: "rate_limited",
+    };
+    of_problem(&problem, Some(retry_after_s))
+}
+
+/// Answers a request for which there is no place among those under way.
+pub(crate) fn busy(expected: &str, retry_after_s: u32) -> Response {
+    let problem = Problem {
+        r#type: urn("busy"),
+        title: "Busy",
+        status: 503,
+        detail: expected,
+        code: "busy",
+    };
+    of_problem(&problem, Some(retry_after_s))
 }
 
 /// Answers a request with a body that is larger than any note or reason makes it.

@@ -20,7 +20,8 @@ use super::fleet::check_org;
 use super::parameters::{self, Parameters};
 use super::problem;
 use crate::app::App;
-use crate::security::session::{ApiSession, Session};
+use crate::security::principal::Principal;
+use crate::security::session::ApiSession;
 use crate::store::{
     Buckets, HubStore, SampleFilter, SamplePage, SamplePlace, SampleStart, SampleTotal, Series,
     SeriesOf, StoredSample,
@@ -46,7 +47,7 @@ struct Wanted {
 
 impl Wanted {
     #[expect(clippy::result_large_err, reason = "the refusal is the answer")]
-    fn parse(parameters: &Parameters, session: &Session) -> Result<Self, Response> {
+    fn parse(parameters: &Parameters, session: &Principal) -> Result<Self, Response> {
         let mut wanted = Self {
             device: None,
             page: None,

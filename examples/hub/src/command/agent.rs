@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use monsys_core::id::AgentId;
+use monsys_core::id::{AgentId, TenantId};
 use monsys_core::store::{
     AuthProfile, KeyState, NewAgent, NewCredential, PublicKey, SharedKey, StoreError, TokenDigest,
 };
@@ -20,7 +20,7 @@ use crate::config::{Choices, parse_span};
 use crate::error::{Failure, FailureKind};
 use crate::output;
 use crate::random::random_bytes;
-use crate::store::{Author, HubStore};
+use crate::store::{Author, HubStore, KeyChange};
 
 /// How long an agent may pin a key by itself, unless `--pin-within` says otherwise.
 const PIN_WITHIN: &str = "24h";
@@ -154,35 +154,117 @@ pub(super) async fn list(args: &StoreArgs) -> Result<(), Failure> {
 /// `agent revoke`: of an agent by its identifier, of a device by `ORG/DEVICE` too.
 pub(super) async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
     let store = existing_store_of(args).await?;
-    let revoked = revoke_named(&*store, id).await?;
-    let agent = revoked
-        .ok_or_else(|| usage("expected the identifier of an agent, or ORG/DEVICE of a device"))?;
+    let (tenant, agent, _) = named(&*store, id).await?;
+    store
+        .revoke_agent(tenant, agent, Author::CommandLine)
+        .await?;
     let shown = json!({"agent_id": agent.to_string(), "revoked": true});
     say(args.json, &shown, format_args!("agent {id} revoked"));
     store.close();
     Ok(())
 }
 
-async fn revoke_named(store: &dyn HubStore, id: &str) -> Result<Option<AgentId>, StoreError> {
-    let by = Author::CommandLine;
-    if let Some((org, device)) = id.split_once('/') {
-        let Some(found) = store.agent_by_device(org, device).await? else {
-            return Ok(None);
-        };
-        store.revoke_agent(found.tenant, found.agent, by).await?;
-        return Ok(Some(found.agent));
+/// `agent rotate-token`.
+pub(super) async fn rotate_token(id: &str, args: &StoreArgs) -> Result<(), Failure> {
+    let store = existing_store_of(args).await?;
+    let (tenant, agent, profile) = named(&*store, id).await?;
+    if profile == AuthProfile::Hmac {
+        let message = "a device has no token: expected `agent rotate-key` for its shared key";
+        return Err(usage(message));
     }
-    let Ok(agent) = AgentId::parse(id) else {
-        return Ok(None);
+    let token = BearerToken::from_random_bytes(random_bytes());
+    let digest = TokenDigest(token.digest());
+    store
+        .rotate_agent_token(tenant, agent, digest, Author::CommandLine)
+        .await?;
+    let token = token.expose_text();
+    let shown = json!({"agent_id": agent.to_string(), "token": token});
+    let text = format_args!("agent_id  {agent}\ntoken     {token}   (shown once)");
+    say(args.json, &shown, text);
+    store.close();
+    Ok(())
+}
+
+/// `agent rotate-key`: of an agent to a given key, of a device to one that the hub makes.
+pub(super) async fn rotate_key(
+    id: &str,
+    public_key: Option<&str>,
+    args: &StoreArgs,
+) -> Result<(), Failure> {
+    let store = existing_store_of(args).await?;
+    let (tenant, agent, profile) = named(&*store, id).await?;
+    let shown = match (profile, public_key) {
+        (AuthProfile::Ed25519, Some(key)) => pin_other(&*store, (tenant, agent), key).await?,
+        (AuthProfile::Hmac, None) => share_other(&*store, (tenant, agent)).await?,
+        (AuthProfile::Ed25519, None) => {
+            let message = "--public-key: expected the key that `monsys-agent keygen` prints";
+            return Err(usage(message));
+        }
+        (AuthProfile::Hmac, Some(_)) => {
+            let message = "--public-key belongs to agents with a key pair: \
+                           a device shares a key that the hub makes";
+            return Err(usage(message));
+        }
     };
+    let (member, value, note) = shown;
+    let mut object = json!({"agent_id": agent.to_string()});
+    object[member] = value.as_str().into();
+    let text = format_args!("agent_id  {agent}\n{member:<8}  {value}{note}");
+    say(args.json, &object, text);
+    store.close();
+    Ok(())
+}
+
+/// What a change of keys prints: member, value, and a note for people.
+type Shown = (&'static str, String, &'static str);
+
+async fn pin_other(
+    store: &dyn HubStore,
+    (tenant, agent): (TenantId, AgentId),
+    key: &str,
+) -> Result<Shown, Failure> {
+    let key = VerifyingKey::parse_hex(key);
+    let key = key.map_err(|error| usage(format!("public key: {error}")))?;
+    let new = PublicKey(key.to_bytes());
+    let (change, by) = (KeyChange::Replace { new }, Author::CommandLine);
+    store.rotate_agent_key(tenant, agent, change, by).await?;
+    Ok(("pinned", key.to_string(), ""))
+}
+
+async fn share_other(
+    store: &dyn HubStore,
+    (tenant, agent): (TenantId, AgentId),
+) -> Result<Shown, Failure> {
+    let key = DeviceKey::from_secret_bytes(random_bytes());
+    let shared = SharedKey::from_secret_bytes(key.expose_bytes());
+    store
+        .rotate_device_key(tenant, agent, shared, Author::CommandLine)
+        .await?;
+    let digits = key.to_secret_hex();
+    // Cannot be the default: hexadecimal digits are ASCII.
+    let digits = str::from_utf8(digits.as_slice()).unwrap_or_default();
+    Ok(("key", digits.to_owned(), "   (shown once)"))
+}
+
+/// Finds an agent by its identifier, or a device by `ORG/DEVICE`.
+async fn named(
+    store: &dyn HubStore,
+    id: &str,
+) -> Result<(TenantId, AgentId, AuthProfile), Failure> {
+    let unknown = || usage("expected the identifier of an agent, or ORG/DEVICE of a device");
+    if let Some((org, device)) = id.split_once('/') {
+        let found = store.agent_by_device(org, device).await?;
+        let found = found.ok_or_else(unknown)?;
+        return Ok((found.tenant, found.agent, AuthProfile::Hmac));
+    }
+    let agent = AgentId::parse(id).map_err(|_| unknown())?;
     for (tenant, _) in store.tenant_names().await? {
-        match store.revoke_agent(tenant, agent, by).await {
-            Ok(()) => return Ok(Some(agent)),
+        match store.agent(tenant, agent, 0, wall_now()).await {
             Err(StoreError::NotFound) => {}
-            Err(error) => return Err(error),
+            found => return Ok((tenant, agent, found?.key.profile())),
         }
     }
-    Ok(None)
+    Err(unknown())
 }
 
 fn usage(message: impl std::fmt::Display) -> Failure {

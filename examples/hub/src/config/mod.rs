@@ -2,8 +2,11 @@
 
 mod file;
 pub(crate) mod names;
+pub(crate) mod plans;
 pub(crate) mod secrets;
 pub(crate) mod serving;
+#[cfg(test)]
+mod table;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -16,6 +19,7 @@ use monsys_wire::envelope::BodyForm;
 use serde::Deserialize;
 
 use self::names::find_secret;
+use self::plans::{PlanEntries, Plans};
 use self::secrets::Secrets;
 use self::serving::{ServingChoices, ServingConfig};
 use crate::cli::Cli;
@@ -24,6 +28,7 @@ use crate::error::{Failure, FailureKind};
 use crate::integrity_choice::IntegrityChoices;
 use crate::scan::{ScanChoices, ScanConfig};
 use crate::security::metrics_token::MetricsToken;
+use crate::seed::Seed;
 
 /// Payloads a second of one organisation, unless configured (contract §3).
 const ORG_RATE: u32 = 1_000;
@@ -59,6 +64,10 @@ pub(crate) struct HubConfig {
     pub(crate) serving: ServingConfig,
     /// What signs what people carry.
     pub(crate) secrets: Secrets,
+    /// Who may send how much.
+    pub(crate) plans: Plans,
+    /// What must be there when the hub starts.
+    pub(crate) seed: Seed,
     /// How long a hub that ends still accepts connections.
     pub(crate) drain_delay: Duration,
     /// Whether this is a demonstration.
@@ -99,6 +108,10 @@ pub(crate) struct Choices {
     #[command(flatten)]
     #[serde(default)]
     pub(crate) serving: ServingChoices,
+    /// The plans; in the file only.
+    #[arg(skip)]
+    #[serde(default)]
+    pub(crate) plans: PlanEntries,
     #[command(flatten)]
     #[serde(default)]
     pub(crate) drain: DrainChoices,
@@ -131,6 +144,8 @@ impl Choices {
     pub(crate) fn complete(self, file: Option<&Path>) -> Result<HubConfig, Failure> {
         names::refuse_contradictions()?;
         let file = file.map(file::read).transpose()?.unwrap_or_default();
+        let mut plans = file.plans.complete()?;
+        let seed = Seed::read(&mut plans)?;
         Ok(HubConfig {
             addr: self.addr.or(file.addr).unwrap_or(ADDR),
             data: self.data.or(file.data),
@@ -154,6 +169,8 @@ impl Choices {
             scan: self.scan.complete(file.scan)?,
             serving: self.serving.complete(file.serving)?,
             secrets: Secrets::read()?,
+            plans,
+            seed,
             drain_delay: self.drain.complete(file.drain)?,
             is_demo: false,
         })
@@ -179,6 +196,9 @@ impl HubConfig {
         }
         let known = names::known_variables(&Cli::command());
         found.warnings.extend(names::unknown_variables(&known));
+        if let Err(fault) = self.plans.refuse_unknown() {
+            found.faults.push(fault.to_string());
+        }
         self.serving.examine(&mut found);
         self.secrets.examine(self.serving.environment, &mut found);
         found

@@ -54,7 +54,6 @@ impl fmt::Debug for SigningSecret {
 
 impl SigningSecret {
     /// The bytes, for the key of a MAC and nothing else.
-    #[allow(dead_code, reason = "the tokens that it signs are built beside this")]
     pub(crate) fn expose(&self) -> &[u8] {
         &self.bytes
     }

@@ -1,4 +1,4 @@
-//! Token buckets: so many requests a second, with a burst of twice that.
+//! Token buckets: so many requests a second, with a burst of twice that unless said otherwise.
 //!
 //! What: a bucket per key (an organisation, an address), full at first. Where it is known before
 //! the work whether a request counts, it is taken from the bucket; where that shows only
@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use monsys_wire::Reject;
@@ -18,20 +18,40 @@ const KEYS_MAX: usize = 65_536;
 /// A request in thousandths, so that slow refills are not lost in rounding.
 const REQUEST: i64 = 1_000;
 
-/// Requests per second; `None` is no limit.
+/// Requests per second and at once, or no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rate(pub(crate) Option<u32>);
+pub(crate) struct Rate(Option<Bound>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bound {
+    per_second: u32,
+    burst: u32,
+}
 
 impl Rate {
-    /// Takes a configured number, where 0 lifts the limit.
+    /// Takes a configured number, where 0 lifts the limit; the burst is twice that.
     pub(crate) const fn per_second(n: u32) -> Self {
-        Self(if n == 0 { None } else { Some(n) })
+        Self::with_burst(n, n.saturating_mul(2))
+    }
+
+    /// Takes a configured number, where 0 lifts the limit, and a burst of 60 s of it at most.
+    pub(crate) const fn with_burst(n: u32, burst: u32) -> Self {
+        Self(if n == 0 {
+            None
+        } else {
+            Some(Bound {
+                per_second: n,
+                burst,
+            })
+        })
     }
 }
 
 /// A bucket per key.
 pub(crate) struct Limiter<K> {
     rate: Rate,
+    /// Rates of keys that have their own.
+    own: RwLock<BTreeMap<K, Rate>>,
     refused: AtomicU64,
     buckets: Mutex<BTreeMap<K, Bucket>>,
 }
@@ -47,14 +67,25 @@ impl<K: Ord + Clone> Limiter<K> {
     pub(crate) const fn new(rate: Rate) -> Self {
         Self {
             rate,
+            own: RwLock::new(BTreeMap::new()),
             refused: AtomicU64::new(0),
             buckets: Mutex::new(BTreeMap::new()),
         }
     }
 
+    /// Gives keys rates of their own, in place of those that were given before.
+    pub(crate) fn set_own(&self, rates: BTreeMap<K, Rate>) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = rates;
+    }
+
+    fn bound_of(&self, key: &K) -> Option<Bound> {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        own.get(key).unwrap_or(&self.rate).0
+    }
+
     /// Takes one request from the bucket of a key; refuses when it is empty.
     pub(crate) fn take(&self, key: K, now: Instant) -> Result<(), Reject> {
-        let Some(rate) = self.rate.0 else {
+        let Some(rate) = self.bound_of(&key) else {
             return Ok(());
         };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +101,7 @@ impl<K: Ord + Clone> Limiter<K> {
 
     /// Refuses when the bucket of a key is empty, and takes nothing.
     pub(crate) fn check(&self, key: &K, now: Instant) -> Result<(), Reject> {
-        let Some(rate) = self.rate.0 else {
+        let Some(rate) = self.bound_of(key) else {
             return Ok(());
         };
         let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +114,9 @@ impl<K: Ord + Clone> Limiter<K> {
     /// Charges a request that turned out to count. Many that are under way together may drive the
     /// bucket into debt, by one burst at most, so that they gain nothing by coming together.
     pub(crate) fn charge(&self, key: K, now: Instant) {
-        let Some(rate) = self.rate.0 else { return };
+        let Some(rate) = self.bound_of(&key) else {
+            return;
+        };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket = bucket_of(&mut buckets, key, now, rate);
         let level = (bucket.level_at(now, rate) - REQUEST).max(-capacity(rate));
@@ -95,13 +128,13 @@ impl<K: Ord + Clone> Limiter<K> {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn refuse_below_one(&self, level: i64, rate: u32) -> Result<(), Reject> {
+    fn refuse_below_one(&self, level: i64, rate: Bound) -> Result<(), Reject> {
         let missing = REQUEST - level;
         if missing <= 0 {
             return Ok(());
         }
         self.refused.fetch_add(1, Ordering::Relaxed);
-        let refill_a_second = i64::from(rate) * REQUEST;
+        let refill_a_second = i64::from(rate.per_second) * REQUEST;
         // Rounded up, and never zero.
         let seconds = (missing + refill_a_second - 1) / refill_a_second;
         Err(Reject::RateLimited {
@@ -111,7 +144,9 @@ impl<K: Ord + Clone> Limiter<K> {
 
     /// Gives back what was taken for a request that turned out not to count.
     pub(crate) fn give_back(&self, key: &K, now: Instant) {
-        let Some(rate) = self.rate.0 else { return };
+        let Some(rate) = self.bound_of(key) else {
+            return;
+        };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = buckets.get_mut(key) {
             let level = (bucket.level_at(now, rate) + REQUEST).min(capacity(rate));
@@ -121,13 +156,14 @@ impl<K: Ord + Clone> Limiter<K> {
 }
 
 impl Bucket {
-    fn level_at(&self, now: Instant, rate: u32) -> i64 {
+    fn level_at(&self, now: Instant, rate: Bound) -> i64 {
         let elapsed_us = now
             .saturating_duration_since(self.at)
             .as_micros()
             .min(60_000_000);
         let elapsed_us = i64::try_from(elapsed_us).unwrap_or(0);
-        let refilled = elapsed_us.saturating_mul(i64::from(rate)) / (1_000_000 / REQUEST);
+        let refilled =
+            elapsed_us.saturating_mul(i64::from(rate.per_second)) / (1_000_000 / REQUEST);
         (self.level + refilled).min(capacity(rate))
     }
 }
@@ -136,7 +172,7 @@ fn bucket_of<K: Ord>(
     buckets: &mut BTreeMap<K, Bucket>,
     key: K,
     now: Instant,
-    rate: u32,
+    rate: Bound,
 ) -> &mut Bucket {
     if buckets.len() >= KEYS_MAX && !buckets.contains_key(&key) {
         forget(buckets, now, rate);
@@ -148,15 +184,15 @@ fn bucket_of<K: Ord>(
 }
 
 /// Forgets full buckets; when none is full, all: a flood of addresses must not fill the memory.
-fn forget<K: Ord>(buckets: &mut BTreeMap<K, Bucket>, now: Instant, rate: u32) {
+fn forget<K: Ord>(buckets: &mut BTreeMap<K, Bucket>, now: Instant, rate: Bound) {
     buckets.retain(|_, bucket| bucket.level_at(now, rate) < capacity(rate));
     if buckets.len() >= KEYS_MAX {
         buckets.clear();
     }
 }
 
-fn capacity(rate: u32) -> i64 {
-    2 * i64::from(rate) * REQUEST
+fn capacity(rate: Bound) -> i64 {
+    i64::from(rate.burst) * REQUEST
 }
 
 #[cfg(test)]
@@ -208,6 +244,22 @@ mod tests {
         assert!(refused(2_000).is_err(), "a burst is owed, and no more");
         assert!(refused(2_010).is_ok());
         assert!(limiter.check(&"b", start).is_ok());
+    }
+
+    #[test]
+    fn a_key_may_have_a_rate_of_its_own() {
+        let (limiter, start) = (Limiter::new(Rate::per_second(1)), Instant::now());
+        limiter.set_own([("b", Rate::with_burst(10, 30)), ("c", Rate::per_second(0))].into());
+        let passed = |key, now| (0..100).filter(|_| limiter.take(key, now).is_ok()).count();
+        assert_eq!(
+            [passed("a", start), passed("b", start), passed("c", start)],
+            [2, 30, 100]
+        );
+        let later = start + Duration::from_secs(2);
+        assert_eq!([passed("a", later), passed("b", later)], [2, 20]);
+        limiter.set_own(BTreeMap::new());
+        let later = later + Duration::from_secs(9);
+        assert_eq!([passed("a", later), passed("b", later)], [2, 2]);
     }
 
     #[test]

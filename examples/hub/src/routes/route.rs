@@ -14,8 +14,33 @@ pub(crate) struct Route {
     pub(super) verb: Verb,
     pub(super) path: &'static str,
     pub(super) policy: Policy,
-    pub(super) summary: &'static str,
+    pub(super) about: About,
     handlers: Handlers,
+}
+
+/// What the description of the API says of a route beyond its path and policy.
+#[derive(Debug)]
+pub(super) struct About {
+    pub(super) summary: &'static str,
+    /// Parameters of the query: each is named as a component of the description.
+    pub(super) query: &'static [&'static str],
+    /// The schema of a JSON body that it takes.
+    pub(super) body: Option<&'static str>,
+    /// What it answers when all is well, each with its status.
+    pub(super) gives: Vec<(u16, Gives)>,
+}
+
+/// What an answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gives {
+    /// JSON of this schema.
+    Json(&'static str),
+    /// Text of this media type.
+    Text(&'static str),
+    /// A page.
+    Page,
+    /// Nothing but its headers.
+    Nothing,
 }
 
 /// The methods that routes have.
@@ -183,9 +208,37 @@ impl Route {
             verb,
             path,
             policy: access.policy(),
-            summary,
+            about: About {
+                summary,
+                query: &[],
+                body: None,
+                gives: Vec::new(),
+            },
             handlers: A::handlers(on(verb.filter(), handler)),
         }
+    }
+
+    /// Says which parameters its query may have.
+    pub(super) fn asks(mut self, query: &'static [&'static str]) -> Self {
+        self.about.query = query;
+        self
+    }
+
+    /// Says which JSON it takes.
+    pub(super) fn takes(mut self, schema: &'static str) -> Self {
+        self.about.body = Some(schema);
+        self
+    }
+
+    /// Says that it answers 200 with JSON of a schema.
+    pub(super) fn gives(self, schema: &'static str) -> Self {
+        self.or(200, Gives::Json(schema))
+    }
+
+    /// Says what else it answers.
+    pub(super) fn or(mut self, status: u16, gives: Gives) -> Self {
+        self.about.gives.push((status, gives));
+        self
     }
 
     /// Makes the service of this route: its policy, and behind it its handler.

@@ -24,9 +24,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::metrics_token::may_read;
 use super::origin::Site;
-use super::session::{self, Session};
+use super::principal::{self, Principal};
+use super::transport::Transport;
 use crate::api::problem;
 use crate::app::App;
+use crate::small_body::let_pass;
 use crate::telemetry::AuthFailure;
 use crate::web;
 
@@ -124,28 +126,38 @@ pub(crate) async fn enforce(
     };
     let response = match admitted {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(refused) => refused,
+        Err(refused) => {
+            let_pass(body).await;
+            refused
+        }
     };
     finished(policy, response)
 }
 
 /// Finds who asks, and whether they may.
-async fn admit(policy: Policy, app: &App, parts: &Parts) -> Result<Session, Response> {
+async fn admit(policy: Policy, app: &App, parts: &Parts) -> Result<Principal, Response> {
     let (uri, headers) = (&parts.uri, &parts.headers);
     let is_read = parts.method.is_safe();
     let store_away = |error| match policy.form {
         Form::Page => web::store_away(&error),
         Form::Api => problem::of_store(&error),
     };
-    let found = session::find(headers, app).await.map_err(store_away)?;
+    // Cannot be absent: the transport of each request is learnt before its route is found.
+    let transport = parts.extensions.get::<Transport>().copied();
+    let found = match transport {
+        Some(transport) => principal::find(headers, transport, app).await,
+        None => Ok(None),
+    };
+    let found = found.map_err(store_away)?;
     let found = found.ok_or_else(|| match policy.form {
         Form::Page => to_login(&parts.method, uri),
         Form::Api => problem::unauthorized(),
     })?;
-    if !is_read && let Some(refused) = refuse_foreign_site(policy.form, headers) {
-        return Err(refused);
+    if !is_read && found.is_by_cookie() {
+        refuse_forged(policy.form, app, &found, headers)?;
     }
     if policy.who == Who::Admin && !found.is_admin() {
+        app.telemetry.auth_failures.add(AuthFailure::Forbidden);
         return Err(match policy.form {
             Form::Page => web::admin_only(),
             Form::Api => problem::forbidden("expected the role admin"),
@@ -163,14 +175,31 @@ async fn admit(policy: Policy, app: &App, parts: &Parts) -> Result<Session, Resp
     Ok(found)
 }
 
-/// Refuses a change that another site asks a browser for. A page keeps where it is to itself on
-/// plain HTTP, and the token of its form tells; a call of the API has no such token.
-fn refuse_foreign_site(form: Form, headers: &HeaderMap) -> Option<Response> {
+/// Refuses a change that another site asks a browser for, which adds the cookie by itself. A page
+/// keeps where it is to itself on plain HTTP, and the token of its form tells, which its handler
+/// reads; a call carries a token in a header.
+fn refuse_forged(
+    form: Form,
+    app: &App,
+    caller: &Principal,
+    headers: &HeaderMap,
+) -> Result<(), Response> {
+    let failures = &app.telemetry.auth_failures;
     match (form, Site::of(headers)) {
-        (_, Site::Own) | (Form::Page, Site::Unknown) => None,
-        (Form::Page, Site::Foreign) => Some(web::foreign_site()),
+        (Form::Page, Site::Own | Site::Unknown) => Ok(()),
+        (Form::Page, Site::Foreign) => {
+            failures.add(AuthFailure::Origin);
+            Err(web::foreign_site())
+        }
         (Form::Api, Site::Unknown | Site::Foreign) => {
-            Some(problem::forbidden("expected a request from this site"))
+            failures.add(AuthFailure::Origin);
+            Err(problem::forbidden("expected a request from this site"))
+        }
+        (Form::Api, Site::Own) if caller.has_csrf_header(headers) => Ok(()),
+        (Form::Api, Site::Own) => {
+            failures.add(AuthFailure::Csrf);
+            let expected = "expected X-CSRF-Token to be a token of this session";
+            Err(problem::forbidden(expected))
         }
     }
 }
@@ -197,7 +226,7 @@ fn to_login(method: &Method, uri: &Uri) -> Response {
 
 /// Tells whether a request asks for another organisation than the caller's, which it may name by
 /// its identifier or by its name.
-fn names_other_organisation(uri: &Uri, session: &Session) -> bool {
+fn names_other_organisation(uri: &Uri, session: &Principal) -> bool {
     let Ok(Query(parameters)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
         return true;
     };

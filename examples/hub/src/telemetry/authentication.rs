@@ -10,12 +10,8 @@ use super::counter::Label;
     reason = "the closed set of what monitoring may see; each is counted where it is found out"
 )]
 pub(crate) enum AuthFailure {
-    /// No such organisation.
-    UnknownOrganisation,
-    /// No such person in the organisation.
+    /// No such organisation, no such person in it, or one who is disabled.
     UnknownUser,
-    /// The person is disabled.
-    DisabledUser,
     /// The password is wrong.
     WrongPassword,
     /// Too many wrong passwords lately.
@@ -44,9 +40,7 @@ pub(crate) enum AuthFailure {
 
 impl Label for AuthFailure {
     const ALL: &'static [Self] = &[
-        Self::UnknownOrganisation,
         Self::UnknownUser,
-        Self::DisabledUser,
         Self::WrongPassword,
         Self::LockedOut,
         Self::Link,
@@ -63,9 +57,7 @@ impl Label for AuthFailure {
 
     fn as_str(self) -> &'static str {
         match self {
-            Self::UnknownOrganisation => "unknown_organisation",
             Self::UnknownUser => "unknown_user",
-            Self::DisabledUser => "disabled_user",
             Self::WrongPassword => "wrong_password",
             Self::LockedOut => "locked_out",
             Self::Link => "link",

@@ -4,47 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::histogram::{Histogram, LATENCY_US, Reading};
-
-/// The routes that are told apart: the templates of the router. What is at none of them is `other`.
-const ROUTES: &[&str] = &[
-    "/",
-    "/agents/{id}",
-    "/api/v1/agents",
-    "/api/v1/agents/pin",
-    "/api/v1/agents/self",
-    "/api/v1/agents/{id}",
-    "/api/v1/compliance/pareto",
-    "/api/v1/correlation",
-    "/api/v1/ingest",
-    "/api/v1/integrity/anomalies",
-    "/api/v1/integrity/anomalies/resolve",
-    "/api/v1/integrity/anomalies/{id}",
-    "/api/v1/integrity/anomalies/{id}/acknowledge",
-    "/api/v1/integrity/anomalies/{id}/resolve",
-    "/api/v1/integrity/anomalies/{id}/snooze",
-    "/api/v1/integrity/summary",
-    "/api/v1/signals",
-    "/api/v1/trust/{id}",
-    "/assets/{name}",
-    "/healthz",
-    "/ingest",
-    "/insights",
-    "/integrity",
-    "/integrity/act",
-    "/integrity/events",
-    "/integrity/run",
-    "/integrity/{id}",
-    "/integrity/{id}/acknowledge",
-    "/integrity/{id}/resolve",
-    "/integrity/{id}/snooze",
-    "/internal/metrics",
-    "/login",
-    "/login/{secret}",
-    "/logout",
-    "/overview",
-    "/readyz",
-    "/setup/{secret}",
-];
+use crate::routes::paths;
 
 /// What answers are told apart by.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -56,7 +16,8 @@ struct Route {
     took: Histogram,
 }
 
-/// Requests by route and class of their answer, and how long they took by route.
+/// Requests by route of the table and class of their answer, and how long they took by route. What
+/// is at no route is `other`.
 ///
 /// Both at once would be some thousand lines, most of them empty for ever: what is slow is a
 /// question to a route, and so is what fails.
@@ -84,10 +45,9 @@ impl Route {
 impl RequestCounters {
     /// Nothing counted yet.
     pub(crate) fn new() -> Self {
-        let mut routes: Vec<_> = ROUTES.iter().map(|template| Route::new(template)).collect();
-        routes.sort_by_key(|route| route.template);
         Self {
-            routes,
+            // In the order of their paths.
+            routes: paths().into_iter().map(Route::new).collect(),
             other: Route::new("other"),
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),

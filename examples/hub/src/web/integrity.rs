@@ -15,7 +15,8 @@ use super::form::{Fields, Verb};
 use super::{foreign_site, message, page, store_away, viewer};
 use crate::app::App;
 use crate::pages::{self, AnomalyView, FilterWords, Integrity, Origin, UnknownWord};
-use crate::security::session::{PageSession, Session};
+use crate::security::principal::Principal;
+use crate::security::session::PageSession;
 use crate::store::{Actor, HubStore};
 
 /// Anomalies on one page: as many as keep it below 60 kB with a reason on each.
@@ -152,7 +153,7 @@ type OnOne = (Path<String>, Words, Fields);
 async fn act_on_one(
     verb: Verb,
     app: &App,
-    session: &Session,
+    session: &Principal,
     (Path(id), Query(query), fields): OnOne,
 ) -> Response {
     if !has_token(session, &fields) {
@@ -252,7 +253,7 @@ fn distinct(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
 
 async fn act(
     app: &App,
-    session: &Session,
+    session: &Principal,
     ids: &[AnomalyId],
     action: &Action,
     query: &BTreeMap<String, String>,
@@ -270,7 +271,7 @@ async fn act(
 }
 
 /// Tells whether a form carries the token of its session, once.
-fn has_token(session: &Session, fields: &Fields) -> bool {
+fn has_token(session: &Principal, fields: &Fields) -> bool {
     session.is_csrf_token(fields.one("csrf").unwrap_or_default())
 }
 

@@ -84,7 +84,13 @@ impl Browser {
     pub(crate) fn log_in(&self, data: &DataDir, hub: &Hub) {
         let email = "admin@acme.example";
         let arguments = ["user", "add", "--org", "acme", "--email", email];
-        let added = data.json(&[&arguments[..], &["--public-url", &hub.url("")]].concat());
+        let added = data.json(
+            &[
+                &arguments[..],
+                &["--login-link", "--public-url", &hub.url("")],
+            ]
+            .concat(),
+        );
         self.open(added["login_link"].as_str().unwrap());
         self.wait_for(email, PATIENCE);
     }

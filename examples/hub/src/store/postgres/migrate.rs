@@ -61,7 +61,7 @@ impl From<tokio_postgres::Error> for OpenError {
 /// The schema this program writes: the number of entries in [`SCRIPTS`].
 const NEWEST: i32 = 1;
 
-const SCRIPTS: [&str; 1] = [concat!(
+pub(super) const SCRIPTS: [&str; 1] = [concat!(
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0001_rights.sql")
 )];

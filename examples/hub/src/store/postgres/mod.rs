@@ -16,6 +16,7 @@
 
 mod account;
 mod action;
+mod activity;
 mod agent;
 mod anomaly;
 mod api_token;
@@ -29,6 +30,7 @@ mod column;
 mod credential;
 mod cycle;
 mod cycle_record;
+mod doctor;
 mod enrolment;
 mod fault;
 mod fleet;
@@ -65,6 +67,7 @@ pub use self::migrate::OpenError;
 pub use self::place::{PlaceError, PostgresPlace};
 use self::sender::Senders;
 use super::SchemaVersion;
+use crate::doctor::Check;
 
 /// One PostgreSQL database, shared by all hubs that name it.
 #[derive(Clone)]
@@ -107,6 +110,11 @@ impl PostgresStore {
     /// Tells which schema a database has.
     pub(crate) async fn schema(place: &PostgresPlace) -> Result<SchemaVersion, OpenError> {
         migrate::schema(place).await
+    }
+
+    /// Makes the checks of a database; nothing of it changes.
+    pub(crate) async fn examine(place: &PostgresPlace, now: Timestamp) -> Vec<Check> {
+        doctor::examine(place, now).await
     }
 
     /// Refuses a database whose schema is not the newest.

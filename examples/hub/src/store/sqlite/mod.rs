@@ -8,6 +8,7 @@
 
 mod account;
 mod action;
+mod activity;
 mod agent;
 mod anomaly;
 mod api_token;
@@ -16,6 +17,7 @@ mod column;
 mod credential;
 mod cycle;
 mod cycle_record;
+mod doctor;
 mod enrolment;
 mod fleet;
 mod guard;
@@ -42,6 +44,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use monsys_core::store::{StoreError, StoreFuture};
+use monsys_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::Semaphore;
 
@@ -51,6 +54,7 @@ use self::sender::Senders;
 use self::writer::Writer;
 use super::SchemaVersion;
 use super::look_up::QUERIES_MAX;
+use crate::doctor::Check;
 
 /// One SQLite file, shared by all of a hub.
 #[derive(Clone)]
@@ -91,6 +95,11 @@ impl SqliteStore {
             return Ok(migrate::NO_STORE);
         }
         migrate::schema(&open_read_only(file)?)
+    }
+
+    /// Makes the checks of a file; nothing of it changes.
+    pub(crate) fn examine(file: &Path, now: Timestamp) -> Vec<Check> {
+        doctor::examine(file, now)
     }
 
     fn start(file: &Path, connection: Connection) -> Result<Self, OpenError> {

@@ -2,6 +2,9 @@
 -- means it does, with the sqlite3 shell and no hub on the file, and tests do, to prove that what goes
 -- up comes down. Indexes and triggers go with their tables; a table goes after those that refer to it.
 DROP TABLE audit_log;
+DROP TABLE api_tokens;
+DROP TABLE refresh_tokens;
+DROP TABLE refresh_families;
 DROP TABLE sessions;
 DROP TABLE login_links;
 DROP TABLE leases;
