@@ -6,6 +6,8 @@
 //! judged, 3.5 kB each, from the first cycle on (ten minutes after the start). So growth is judged
 //! by the last quarter of the readings against the third, and the slope is that of the second half.
 
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use super::body::Size;
@@ -66,13 +68,23 @@ pub(super) fn run(options: &Options) {
 fn settled(scene: &Scene) -> f64 {
     let mut last = scene.hub.resident_bytes();
     loop {
-        std::thread::sleep(Duration::from_secs(5));
+        hold_a_connection(scene);
         let now = scene.hub.resident_bytes();
         if now.abs_diff(last) <= 64 << 10 {
             return now as f64;
         }
         last = now;
     }
+}
+
+/// Does nothing for five seconds but keep a connection open, as an agent does between two payloads.
+fn hold_a_connection(scene: &Scene) {
+    let mut stream = TcpStream::connect(scene.hub.addr).expect("a connection");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("an option");
+    let read = stream.read(&mut [0]);
+    assert!(read.is_err(), "an idle connection was answered: {read:?}");
 }
 
 fn growth(readings: &[(u64, f64)]) -> Figure {

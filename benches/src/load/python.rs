@@ -6,11 +6,12 @@
 //! Both are sent payloads of the same kind by the same sender, in turns; the one that waits does
 //! nothing meanwhile. CPU is that of the service's processes, PostgreSQL's beside it.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 use super::answer::Answers;
 use super::body::Size;
@@ -129,7 +130,7 @@ impl Service {
         let addr = free.expect("a free port");
         let n_processors = std::thread::available_parallelism().map_or(1, usize::from);
         let host = database.run("SHOW unix_socket_directories").concat();
-        let child = Command::new(environment.join("bin/python"))
+        let mut child = Command::new(environment.join("bin/python"))
             .args([
                 "-m",
                 "uvicorn",
@@ -159,25 +160,14 @@ impl Service {
                 ("PYTHONDONTWRITEBYTECODE", "1"),
             ])
             .stdin(Stdio::null())
+            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .expect("a service");
+        let said = BufReader::new(child.stderr.take().expect("a pipe"));
         let service = Self { child, addr, crowd };
-        service.wait_for_start();
+        wait_for_start(said, n_processors);
         service
-    }
-
-    fn wait_for_start(&self) {
-        let start = Instant::now();
-        while TcpStream::connect(self.addr).is_err() {
-            assert!(
-                start.elapsed() < Duration::from_secs(60),
-                "the service does not listen"
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        // The processes that serve connect to the database when they have started.
-        std::thread::sleep(Duration::from_secs(3));
     }
 
     fn closed(&mut self, time: Duration) -> (Answers, Duration) {
@@ -202,6 +192,22 @@ impl Drop for Service {
         let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.child.wait();
     }
+}
+
+/// Reads what the service says until all its processes serve; what it says later is shown.
+fn wait_for_start(mut said: BufReader<ChildStderr>, n_processes: usize) {
+    let (mut n_started, mut all) = (0, String::new());
+    while n_started < n_processes {
+        let start = all.len();
+        let n_bytes = said.read_line(&mut all).expect("a service that speaks");
+        assert!(n_bytes > 0, "the service did not start: {all}");
+        n_started += usize::from(all[start..].contains("Application startup complete"));
+    }
+    std::thread::spawn(move || {
+        for line in said.lines().map_while(Result::ok) {
+            progress(&format!("the service: {line}"));
+        }
+    });
 }
 
 /// Makes the service's tables, and writes the agents into them.

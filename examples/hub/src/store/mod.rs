@@ -11,6 +11,7 @@ pub(crate) mod archive;
 mod credential;
 mod doctor;
 mod fleet;
+mod look_up;
 #[cfg(test)]
 mod poison;
 pub mod postgres;

@@ -4,14 +4,14 @@ use monsys_core::id::{AgentId, TenantId};
 use monsys_core::position::PositionSet;
 use monsys_core::store::{
     AgentRecord, AgentStore, AgentSummary, DeviceRecord, KeyState, NewAgent, NewCredential,
-    PinOutcome, PublicKey, SharedKey, StoreError, StoreFuture, TokenDigest,
+    PinOutcome, PublicKey, StoreError, StoreFuture, TokenDigest,
 };
 use monsys_core::time::{Span, Timestamp};
 use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::account::audit;
-use super::column::{DAMAGED, bytes32, severity_of_rank, word};
+use super::column::{bytes32, severity_of_rank, word};
 use super::fault::Fault;
 use super::transaction::{Plan, Tx};
 use crate::store::Author;
@@ -21,15 +21,7 @@ impl AgentStore for PostgresStore {
         &'a self,
         token: &'a TokenDigest,
     ) -> StoreFuture<'a, Option<AgentRecord>> {
-        let token = *token;
-        self.run(Plan::read_hub("agent by token"), move |tx| {
-            Box::pin(async move {
-                let sql = "SELECT id, tenant_id, name, tenant_name, public_key, pin_until, \
-                           is_revoked FROM monsys_agent_by_token($1)";
-                let found = tx.first(sql, &[&token.0.as_slice()]).await?;
-                found.as_ref().map(record).transpose()
-            })
-        })
+        Box::pin(self.senders.by_token.find(*token))
     }
 
     fn agent_by_device<'a>(
@@ -37,16 +29,11 @@ impl AgentStore for PostgresStore {
         org: &'a str,
         device: &'a str,
     ) -> StoreFuture<'a, Option<DeviceRecord>> {
-        let names = [org.to_owned(), device.to_owned()];
-        self.run(Plan::read_hub("agent by device"), move |tx| {
-            let [org, device] = names.clone();
-            Box::pin(async move {
-                let sql = "SELECT id, tenant_id, device_key, is_revoked \
-                           FROM monsys_device_by_name($1, $2)";
-                let found = tx.first(sql, &[&org, &device]).await?;
-                found.as_ref().map(device_record).transpose()
-            })
-        })
+        Box::pin(
+            self.senders
+                .by_device
+                .find([org.to_owned(), device.to_owned()]),
+        )
     }
 
     fn enrol<'a>(&'a self, agent: &'a NewAgent) -> StoreFuture<'a, ()> {
@@ -112,28 +99,6 @@ impl AgentStore for PostgresStore {
             })
         })
     }
-}
-
-fn record(row: &Row) -> Result<AgentRecord, Fault> {
-    Ok(AgentRecord {
-        agent: row.try_get(0)?,
-        tenant: row.try_get(1)?,
-        name: word(row, 2)?,
-        tenant_name: word(row, 3)?,
-        key: bytes32(row, 4)?.map(PublicKey),
-        pin_until: row.try_get(5)?,
-        is_revoked: row.try_get(6)?,
-    })
-}
-
-fn device_record(row: &Row) -> Result<DeviceRecord, Fault> {
-    let key: &[u8] = row.try_get(2)?;
-    Ok(DeviceRecord {
-        agent: row.try_get(0)?,
-        tenant: row.try_get(1)?,
-        key: SharedKey::from_secret_bytes(key.try_into().map_err(|_| DAMAGED)?),
-        is_revoked: row.try_get(3)?,
-    })
 }
 
 pub(super) async fn revoke(

@@ -47,6 +47,7 @@ mod place;
 mod refresh;
 mod row_values;
 mod sample;
+mod sender;
 mod session;
 mod signal;
 mod signal_store;
@@ -64,6 +65,7 @@ use monsys_core::time::Timestamp;
 
 pub use self::migrate::OpenError;
 pub use self::place::{PlaceError, PostgresPlace};
+use self::sender::Senders;
 use super::SchemaVersion;
 use crate::doctor::Check;
 
@@ -71,6 +73,7 @@ use crate::doctor::Check;
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: Pool,
+    senders: Senders,
 }
 
 impl PostgresStore {
@@ -85,7 +88,9 @@ impl PostgresStore {
         now: Timestamp,
     ) -> Result<Self, OpenError> {
         migrate::migrate_empty(place, owner, now).await?;
-        let store = Self { pool: pool(place)? };
+        let pool = pool(place)?;
+        let senders = Senders::new(&pool);
+        let store = Self { pool, senders };
         store.check_fence().await?;
         let made = partition::make_ahead(&store.pool, now).await;
         made.map_err(|error| OpenError::Refused(error.to_string()))?;

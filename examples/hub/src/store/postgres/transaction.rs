@@ -287,14 +287,23 @@ impl PostgresStore {
         F: for<'t> Fn(&'t Tx) -> Work<'t, T> + Send + Sync + 'static,
         S: Fn() -> Vec<Slice> + Send + Sync + 'static,
     {
-        let pool = self.pool.clone();
-        Box::pin(async move {
-            let task = tokio::spawn(async move { tries(&pool, plan, &slices, &work).await });
-            let ended = task.await;
-            // A panic in the task was reported by the runtime; its connection is gone.
-            ended.unwrap_or(Err(StoreError::Unavailable))
-        })
+        run_on(self.pool.clone(), plan, slices, work)
     }
+}
+
+/// Runs a transaction on a connection of a pool, as a store does.
+pub(super) fn run_on<T, F, S>(pool: Pool, plan: Plan, slices: S, work: F) -> StoreFuture<'static, T>
+where
+    T: Send + 'static,
+    F: for<'t> Fn(&'t Tx) -> Work<'t, T> + Send + Sync + 'static,
+    S: Fn() -> Vec<Slice> + Send + Sync + 'static,
+{
+    Box::pin(async move {
+        let task = tokio::spawn(async move { tries(&pool, plan, &slices, &work).await });
+        let ended = task.await;
+        // A panic in the task was reported by the runtime; its connection is gone.
+        ended.unwrap_or(Err(StoreError::Unavailable))
+    })
 }
 
 async fn tries<T>(

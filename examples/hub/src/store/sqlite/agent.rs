@@ -6,7 +6,7 @@ use monsys_core::position::PositionSet;
 use monsys_core::severity::Severity;
 use monsys_core::store::{
     AgentRecord, AgentStore, AgentSummary, DeviceRecord, KeyState, NewAgent, NewCredential,
-    PinOutcome, PublicKey, SharedKey, StoreError, StoreFuture, TokenDigest,
+    PinOutcome, PublicKey, StoreError, StoreFuture, TokenDigest,
 };
 use monsys_core::time::{Span, Timestamp};
 use rusqlite::{Connection, Row, params};
@@ -28,24 +28,7 @@ impl AgentStore for SqliteStore {
         &'a self,
         token: &'a TokenDigest,
     ) -> StoreFuture<'a, Option<AgentRecord>> {
-        let token = *token;
-        self.look_up(move |connection| {
-            let sql = "SELECT a.id, a.tenant_id, a.name, t.name, a.public_key, a.pin_until, \
-                       a.revoked_at IS NOT NULL FROM agents a JOIN tenants t ON t.id = a.tenant_id \
-                       WHERE a.token_digest = ?1";
-            let mut statement = connection.prepare_cached(sql).or_store_error()?;
-            first(&mut statement, [token.0.as_slice()], |row| {
-                Ok(AgentRecord {
-                    agent: text(row, 0)?,
-                    tenant: text(row, 1)?,
-                    name: text(row, 2)?,
-                    tenant_name: text(row, 3)?,
-                    key: bytes32(row, 4)?.map(PublicKey),
-                    pin_until: text(row, 5)?,
-                    is_revoked: row.get(6).or_store_error()?,
-                })
-            })
-        })
+        Box::pin(self.senders.by_token.find(*token))
     }
 
     fn agent_by_device<'a>(
@@ -53,21 +36,11 @@ impl AgentStore for SqliteStore {
         org: &'a str,
         device: &'a str,
     ) -> StoreFuture<'a, Option<DeviceRecord>> {
-        let names = [org.to_owned(), device.to_owned()];
-        self.look_up(move |connection| {
-            let sql = "SELECT a.id, a.tenant_id, a.device_key, a.revoked_at IS NOT NULL \
-                       FROM tenants t JOIN agents a ON a.tenant_id = t.id \
-                       WHERE t.name = ?1 AND a.name = ?2 AND a.device_key IS NOT NULL";
-            let mut statement = connection.prepare_cached(sql).or_store_error()?;
-            first(&mut statement, names, |row| {
-                Ok(DeviceRecord {
-                    agent: text(row, 0)?,
-                    tenant: text(row, 1)?,
-                    key: shared_key(row, 2)?,
-                    is_revoked: row.get(3).or_store_error()?,
-                })
-            })
-        })
+        Box::pin(
+            self.senders
+                .by_device
+                .find([org.to_owned(), device.to_owned()]),
+        )
     }
 
     fn enrol<'a>(&'a self, agent: &'a NewAgent) -> StoreFuture<'a, ()> {
@@ -207,14 +180,6 @@ pub(super) fn insert(connection: &Connection, agent: &NewAgent) -> Result<(), St
     // A cached statement would keep the key until it is used again.
     statement.clear_bindings();
     inserted.or_store_error().map(drop)
-}
-
-/// Reads the key of a device without a copy that is not wiped.
-fn shared_key(row: &Row<'_>, index: usize) -> Result<SharedKey, StoreError> {
-    let value = row.get_ref(index).or_store_error()?;
-    let bytes = value.as_blob().map_err(|_| StoreError::Damaged)?;
-    let bytes = bytes.try_into().map_err(|_| StoreError::Damaged)?;
-    Ok(SharedKey::from_secret_bytes(bytes))
 }
 
 pub(super) fn pin_state(

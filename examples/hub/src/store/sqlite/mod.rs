@@ -34,6 +34,7 @@ mod rings;
 #[cfg(test)]
 mod rings_tests;
 mod sample;
+mod sender;
 mod session;
 mod signal;
 mod writer;
@@ -49,8 +50,10 @@ use tokio::sync::Semaphore;
 
 pub use self::migrate::OpenError;
 use self::rings::{MetricChange, Rings};
+use self::sender::Senders;
 use self::writer::Writer;
 use super::SchemaVersion;
+use super::look_up::QUERIES_MAX;
 use crate::doctor::Check;
 
 /// One SQLite file, shared by all of a hub.
@@ -58,7 +61,7 @@ use crate::doctor::Check;
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
-    look_ups: Arc<Readers>,
+    senders: Senders,
     rings: Arc<Rings>,
 }
 
@@ -101,12 +104,12 @@ impl SqliteStore {
 
     fn start(file: &Path, connection: Connection) -> Result<Self, OpenError> {
         let readers = Readers::new(file, READERS_MAX);
-        let look_ups = Readers::new(file, LOOK_UPS_MAX);
+        let senders = Senders::new(Readers::new(file, LOOK_UPS_MAX));
         let rings = Arc::new(Rings::new(readers.open()?, &connection));
         Ok(Self {
             writer: Writer::start(connection, Arc::clone(&rings))?,
             readers: Arc::new(readers),
-            look_ups: Arc::new(look_ups),
+            senders,
             rings,
         })
     }
@@ -142,15 +145,6 @@ impl SqliteStore {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         Box::pin(Arc::clone(&self.readers).run(query))
-    }
-
-    /// Runs a read of a row or two, for which a payload waits.
-    fn look_up<T, F>(&self, query: F) -> StoreFuture<'_, T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    {
-        Box::pin(Arc::clone(&self.look_ups).run(query))
     }
 }
 
@@ -262,8 +256,8 @@ fn open_read_only(file: &Path) -> rusqlite::Result<Connection> {
 
 /// Connections for reads at most.
 const READERS_MAX: usize = 8;
-/// Connections for looking up senders at most.
-const LOOK_UPS_MAX: usize = 4;
+/// Connections for looking up senders at most: agents and devices have queries of their own.
+const LOOK_UPS_MAX: usize = 2 * QUERIES_MAX;
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -304,7 +298,6 @@ mod tests {
             reads.await.unwrap();
         }
         let opened = |readers: &Readers| readers.idle.lock().unwrap().len();
-        assert!((1..=LOOK_UPS_MAX).contains(&opened(&store.look_ups)));
         assert!((1..=READERS_MAX).contains(&opened(&store.readers)));
         store.close();
         std::fs::remove_dir_all(&directory).unwrap();
