@@ -12,7 +12,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use support::hub::program;
 
@@ -41,6 +41,17 @@ fn agent() -> Command {
     program
 }
 
+/// What a program says. Its input stays open meanwhile: the agent inside the hub ends with it.
+fn said_by(program: &mut Command) -> Output {
+    program.stdin(Stdio::piped());
+    program.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let input = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    output
+}
+
 /// The lines that are no comments.
 fn lines(path: &str) -> Vec<String> {
     let text = read(path);
@@ -64,7 +75,7 @@ fn names_in(text: &str) -> BTreeSet<String> {
 /// Every name of an environment in the help of all commands of the agent.
 fn known_to_the_agent() -> BTreeSet<String> {
     let help = |arguments: &[&str]| {
-        let output = agent().args(arguments).arg("--help").output().unwrap();
+        let output = said_by(agent().args(arguments).arg("--help"));
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     let overview = help(&[]);
@@ -165,7 +176,7 @@ fn every_command_line_that_is_shipped_is_understood() {
             program()
         };
         // A flag that is not known is refused before help is given.
-        let output = program.args(arguments).arg("--help").output().unwrap();
+        let output = said_by(program.args(arguments).arg("--help"));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{path}: {command:?}: {said}");
     }

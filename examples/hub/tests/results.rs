@@ -67,7 +67,7 @@ fn all_commands() -> Vec<(String, String)> {
 #[test]
 fn a19_every_command_that_prints_a_result_prints_it_as_json_when_asked() {
     // These print a text that is the result itself, or serve.
-    let plain = ["run", "worker", "completions", "openapi"];
+    let plain = ["run", "worker", "completions"];
     let commands = all_commands();
     for name in [
         "migrate",
