@@ -288,6 +288,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/agents/pin", post(api::agents::pin))
         .route("/api/v1/agents", get(api::fleet::list))
         .route("/v1/fleet/top", get(api::fleet::top))
+        .route("/v1/metrics", get(api::samples::list))
+        .route("/api/v1/agents/{id}/series", get(api::samples::series))
         .route("/api/v1/agents/{id}", get(api::agents::one))
         .route("/api/v1/integrity/summary", get(api::integrity::summary))
         .route(

@@ -12,6 +12,7 @@ pub(crate) mod live;
 pub(crate) mod metrics;
 mod parameters;
 pub(crate) mod problem;
+pub(crate) mod samples;
 pub(crate) mod signals;
 pub(crate) mod trust;
 

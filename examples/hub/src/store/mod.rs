@@ -9,6 +9,7 @@ mod fleet;
 #[cfg(test)]
 mod poison;
 pub mod postgres;
+mod sample;
 pub mod sqlite;
 
 use monsys_core::store::Store;
@@ -19,6 +20,10 @@ pub use self::fleet::{
     LastSample, Presence,
 };
 pub use self::postgres::PostgresStore;
+pub use self::sample::{
+    Bucket, Buckets, SampleCounts, SampleFilter, SamplePage, SamplePlace, SampleStart, SampleStore,
+    SampleTotal, Series, SeriesOf, StoredSample,
+};
 pub use self::sqlite::SqliteStore;
 
 /// Which schema a store has, and which one this program writes.
@@ -31,6 +36,6 @@ pub(crate) struct SchemaVersion {
 }
 
 /// All that a hub asks of its database.
-pub trait HubStore: Store + AccountStore + FleetStore {}
+pub trait HubStore: Store + AccountStore + FleetStore + SampleStore {}
 
-impl<T: Store + AccountStore + FleetStore> HubStore for T {}
+impl<T: Store + AccountStore + FleetStore + SampleStore> HubStore for T {}

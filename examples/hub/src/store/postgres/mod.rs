@@ -39,6 +39,7 @@ mod owner;
 mod partition;
 mod place;
 mod row_values;
+mod sample;
 mod session;
 mod signal;
 mod signal_store;

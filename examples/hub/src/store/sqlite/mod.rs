@@ -25,6 +25,7 @@ mod nonce;
 mod rings;
 #[cfg(test)]
 mod rings_tests;
+mod sample;
 mod signal;
 mod writer;
 

@@ -135,6 +135,9 @@ CREATE TABLE metrics (
 
 CREATE INDEX metrics_by_agent ON metrics (tenant_id, agent_id, time);
 
+-- Listings of an organisation.
+CREATE INDEX metrics_by_time ON metrics (tenant_id, time);
+
 -- Members are JSON arrays with the members of contract §2.
 CREATE TABLE endpoint_snapshots (
     tenant_id uuid NOT NULL,
@@ -152,6 +155,8 @@ CREATE TABLE endpoint_snapshots (
 ) PARTITION BY RANGE (time);
 
 CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent_id, time);
+
+CREATE INDEX endpoint_snapshots_by_time ON endpoint_snapshots (tenant_id, time);
 
 -- Numbers the signals in the order of arrival, over all organisations: of two signals observed at one
 -- moment the later number stays current, whichever hub they came to. A number that each hub made by

@@ -2,7 +2,7 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     include_str!("../account.rs"),
     include_str!("../action.rs"),
     include_str!("../agent.rs"),
@@ -18,6 +18,7 @@ const SOURCES: [&str; 18] = [
     include_str!("../ledger.rs"),
     include_str!("../maintenance.rs"),
     include_str!("../nonce.rs"),
+    include_str!("../sample.rs"),
     include_str!("../session.rs"),
     include_str!("../signal.rs"),
     include_str!("../signal_store.rs"),

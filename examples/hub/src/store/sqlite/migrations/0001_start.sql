@@ -115,7 +115,8 @@ CREATE TABLE metrics (
 
 CREATE INDEX metrics_by_agent ON metrics (tenant_id, agent_id, time, id);
 
-CREATE INDEX metrics_by_age ON metrics (time);
+-- Listings of an organisation, and what is old of each.
+CREATE INDEX metrics_by_time ON metrics (tenant_id, time);
 
 -- Members are JSON arrays with the members of contract §2.
 CREATE TABLE endpoint_snapshots (
@@ -134,7 +135,7 @@ CREATE TABLE endpoint_snapshots (
 
 CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent_id, time, id);
 
-CREATE INDEX endpoint_snapshots_by_age ON endpoint_snapshots (time);
+CREATE INDEX endpoint_snapshots_by_time ON endpoint_snapshots (tenant_id, time);
 
 -- The rules of a signal stand in monsys_core::signal; the constraints of these names say the same,
 -- which monsys-core/vectors/signals.json proves. GLOB, length and instr of a text end at U+0000,
