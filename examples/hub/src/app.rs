@@ -1,14 +1,9 @@
-//! What every request shares, and the table of routes.
+//! What every request shares.
 
 use std::net::IpAddr;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
@@ -20,19 +15,15 @@ use monsys_wire::{Audience, Reject, VerifyingKey};
 
 use crate::clock::Clock;
 use crate::config::HubConfig;
-use crate::drain::{Ending, close_when_ending};
+use crate::drain::Ending;
 use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::live::Live;
 use crate::random::random_bytes;
 use crate::scores::ScoreBoards;
-use crate::security::headers::set_headers;
-use crate::security::patience::answer_in_time;
-use crate::security::transport::{enforce_https, learn};
-use crate::small_body::SMALL_BODY_BYTES_MAX;
 use crate::standing::WideReads;
 use crate::store::HubStore;
+use crate::telemetry::Telemetry;
 use crate::worker::CycleBoard;
-use crate::{api, ingest, web};
 
 /// A running hub.
 pub(crate) struct App {
@@ -47,7 +38,7 @@ pub(crate) struct App {
     /// What the operator chose.
     pub(crate) config: HubConfig,
     /// What happened so far.
-    pub(crate) counters: Counters,
+    pub(crate) telemetry: Telemetry,
     /// What the worker does, and where it is asked for a cycle.
     pub(crate) worker: CycleBoard,
     /// Bounds findings of refused requests.
@@ -74,17 +65,6 @@ pub(crate) struct App {
     pub(crate) scratch: ScratchPool,
     /// Whether nobody new should come.
     pub(crate) ending: Ending,
-}
-
-/// What happened so far.
-#[derive(Default)]
-pub(crate) struct Counters {
-    /// Payloads stored.
-    pub(crate) accepted: AtomicU64,
-    /// Payloads that were here before.
-    pub(crate) duplicate: AtomicU64,
-    /// Requests refused.
-    pub(crate) rejected: AtomicU64,
 }
 
 /// Buffers that requests borrow, so that canonicalising allocates nothing after warm-up.
@@ -131,7 +111,7 @@ impl App {
             store,
             clock,
             audience,
-            counters: Counters::default(),
+            telemetry: Telemetry::new(),
             worker: CycleBoard::default(),
             gate: FindingGate::default(),
             clones: CloneWatch::default(),
@@ -234,6 +214,7 @@ impl App {
 
     async fn write_finding(&self, found: IngestFinding) {
         if let Err(error) = self.store.record(&found).await {
+            self.telemetry.count_store_error(&error);
             tracing::error!(agent = %found.agent, kind = %found.finding.kind, %error, "finding not stored yet");
             self.gate.put_back(found, Instant::now());
         }
@@ -258,6 +239,7 @@ impl App {
 
     /// Tells a sender what an error of the store means to it.
     pub(crate) fn store_reject(&self, error: &StoreError) -> Reject {
+        self.telemetry.count_store_error(error);
         if *error != StoreError::Outdated {
             tracing::error!(%error, "store did not take a payload");
         }
@@ -277,63 +259,6 @@ fn address_key(peer: IpAddr) -> IpAddr {
             IpAddr::V6(network.into())
         }
     }
-}
-
-/// All routes of the hub.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/api/v1/ingest", post(ingest::ingest))
-        .route("/ingest", post(ingest::ingest_of_device))
-        .route("/api/v1/agents/self", get(api::agents::own))
-        .route("/api/v1/agents/pin", post(api::agents::pin))
-        .route("/api/v1/agents", get(api::fleet::list))
-        .route("/v1/fleet/top", get(api::fleet::top))
-        .route("/v1/metrics", get(api::samples::list))
-        .route("/api/v1/agents/{id}/series", get(api::samples::series))
-        .route("/api/v1/agents/{id}", get(api::agents::one))
-        .route("/api/v1/integrity/summary", get(api::integrity::summary))
-        .route(
-            "/api/v1/integrity/anomalies",
-            get(api::integrity::anomalies),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/resolve",
-            post(api::action::resolve_many),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}",
-            get(api::integrity::anomaly),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}/resolve",
-            post(api::action::resolve),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}/acknowledge",
-            post(api::action::acknowledge),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}/snooze",
-            post(api::action::snooze),
-        )
-        .route("/integrity/events", get(api::live::events))
-        .route("/api/v1/signals", get(api::signals::list))
-        .route("/api/v1/trust/{id}", get(api::trust::one))
-        .route("/api/v1/correlation", get(api::insight::correlation))
-        .route("/api/v1/compliance/pareto", get(api::insight::pareto))
-        .route("/internal/metrics", get(api::metrics::metrics))
-        .route("/healthz", get(api::health::live))
-        .route("/readyz", get(api::health::ready))
-        .merge(web::routes())
-        .method_not_allowed_fallback(|| async { api::problem::method_not_allowed() })
-        .fallback(web::not_found)
-        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
-        .layer(from_fn(answer_in_time))
-        .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
-        .layer(from_fn(set_headers))
-        .layer(from_fn_with_state(Arc::clone(&app), learn))
-        .layer(from_fn_with_state(Arc::clone(&app), close_when_ending))
-        .with_state(app)
 }
 
 /// How long senders wait when the store does not answer, in seconds.

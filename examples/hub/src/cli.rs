@@ -88,6 +88,8 @@ pub(crate) enum Command {
     },
     /// Print the version
     Version(JsonArgs),
+    /// Print the description of the HTTP API: OpenAPI 3.1, as JSON
+    Openapi(JsonArgs),
     /// Print completions for a shell
     Completions {
         /// Which shell

@@ -34,8 +34,8 @@ use crate::error::{Failure, FailureKind};
 use crate::integrity_choice::IntegrityChoices;
 use crate::location::StoreLocation;
 use crate::random::random_bytes;
-use crate::server::{self, make_login_link};
-use crate::store::{HubStore, NewUser};
+use crate::server::{self, make_link};
+use crate::store::{Author, HubStore, LoginLink, NewUser};
 use crate::{demo, output, worker};
 
 /// Carries out a command.
@@ -92,6 +92,7 @@ pub(crate) async fn run(
                 format_args!("monsys-hub {version}"),
             );
         }
+        Command::Openapi(_) => output::line(crate::routes::description().trim_end()),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "monsys-hub", &mut out);
@@ -132,11 +133,21 @@ fn existing_file_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
 
 fn check(args: CheckArgs) -> Result<(), Failure> {
     let config = args.choices.complete(args.config.as_deref())?;
-    config.examine().admit()?;
+    let found = config.examine();
+    if !args.json {
+        found.admit()?;
+    }
+    config.serving.door()?;
     let location = StoreLocation::of(config.data)?;
-    let shown = json!({"status": "ok", "store": location.to_string()});
+    let verdict = found.verdict();
+    let shown = json!({
+        "status": if verdict.is_ok() { "ok" } else { "refused" },
+        "store": location.to_string(),
+        "faults": found.faults,
+        "warnings": found.warnings,
+    });
     say(args.json, &shown, "configuration is valid");
-    Ok(())
+    verdict
 }
 
 fn health(args: &HealthArgs) -> Result<ExitCode, Failure> {
@@ -233,15 +244,14 @@ async fn add_user(args: &UserArgs) -> Result<(), Failure> {
     let tenant = tenant_named(&*store, &args.org).await?;
     let email = display_name("e-mail", &args.email)?.as_str().to_owned();
     let user = UserId::from_random_bytes(random_bytes());
-    match store
-        .add_user(NewUser {
-            user,
-            tenant,
-            email,
-            role: args.role.into(),
-        })
-        .await
-    {
+    let new = NewUser {
+        user,
+        tenant,
+        email,
+        role: args.role.into(),
+        password: None,
+    };
+    match store.add_user(new, Author::CommandLine).await {
         Err(StoreError::AlreadyExists) => {
             return Err(Failure::new(
                 FailureKind::Usage,
@@ -267,7 +277,7 @@ async fn reset_user(args: &UserArgs) -> Result<(), Failure> {
 }
 
 async fn print_link(store: &dyn HubStore, user: UserId, args: &UserArgs) -> Result<(), Failure> {
-    let link = make_login_link(store, user).await?;
+    let link = make_link(store, LoginLink::Login(user), Author::CommandLine).await?;
     let url = format!(
         "{}/login/{}",
         args.public_url.trim_end_matches('/'),

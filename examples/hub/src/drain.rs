@@ -6,18 +6,14 @@
 //! Each step has an end. Whoever asks twice is obeyed at once: nothing that was acknowledged is
 //! lost by that either.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::App;
 use crate::config::parse_span;
 use crate::error::{Failure, FailureKind};
 
@@ -70,19 +66,11 @@ impl Ending {
     }
 }
 
-/// Asks clients of a hub that ends to come again on another connection, which a balancer leads
+/// Asks the client of a hub that ends to come again on another connection, which a balancer leads
 /// elsewhere.
-pub(crate) async fn close_when_ending(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = next.run(request).await;
-    if app.ending.has_begun() {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
-    response
+pub(crate) fn close(response: &mut Response) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
 }
 
 /// Ctrl-C and SIGTERM, caught from the moment this is made.

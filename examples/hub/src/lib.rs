@@ -37,6 +37,7 @@ mod location;
 mod output;
 mod pages;
 mod random;
+mod routes;
 mod scan;
 mod scores;
 mod security;
@@ -45,6 +46,7 @@ mod service_manager;
 mod small_body;
 mod standing;
 pub mod store;
+mod telemetry;
 mod web;
 mod worker;
 

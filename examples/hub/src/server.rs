@@ -6,24 +6,25 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use monsys_core::id::UserId;
 use monsys_core::store::StoreError;
 use monsys_core::time::Span;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, router};
+use crate::app::App;
 use crate::cli::RunArgs;
 use crate::clock::{Clock, wall_now};
 use crate::config::HubConfig;
 use crate::drain::AskedToEnd;
 use crate::error::{Failure, FailureKind};
+use crate::listen::Door;
 use crate::location::StoreLocation;
+use crate::routes::router;
 use crate::scan::Watched;
 use crate::security::secret::Secret;
 use crate::security::session::LINK_S;
-use crate::store::{HubStore, LoginLink};
+use crate::store::{Author, HubStore, LoginLink};
 use crate::{listen, output, scan, service_manager, worker};
 
 /// How long requests that are under way may take when the hub ends.
@@ -39,12 +40,13 @@ pub(crate) async fn run(
     let mut asked = AskedToEnd::listen()?;
     let config = args.choices.complete(args.config.as_deref())?;
     config.examine().admit()?;
+    let door = config.serving.door()?;
     let (location, store) = open_store(&config).await?;
     let watched = scan::watched(&*store, &config.scan).await?;
     let listener = listener(inherited, config.addr).await?;
     let addr = listener.local_addr()?;
     let app = App::open(store, Clock::system(), config).await?;
-    let hub = Hub::start(Arc::clone(&app), listener, watched);
+    let hub = Hub::start(Arc::clone(&app), listener, door, watched);
     let scheme = app.config.serving.scheme();
     output::line(format_args!(
         "monsys-hub {} · {scheme}://{addr} · store {location}",
@@ -53,7 +55,7 @@ pub(crate) async fn run(
     let environment = app.config.serving.environment.as_str();
     tracing::info!(%addr, store = %location, environment, "hub started");
     if app.store.user_count().await? == 0 {
-        let link = make_link(&*app.store, LoginLink::SetUp).await?;
+        let link = make_link(&*app.store, LoginLink::SetUp, Author::Hub).await?;
         let public = app.config.serving.public_url.as_ref();
         let public = public.map_or_else(
             || format!("{scheme}://{addr}"),
@@ -72,6 +74,7 @@ pub(crate) async fn run(
 pub(crate) async fn work(args: RunArgs) -> Result<ExitCode, Failure> {
     let mut asked = AskedToEnd::listen()?;
     let config = args.choices.complete(args.config.as_deref())?;
+    config.examine().admit()?;
     let location = StoreLocation::of(config.data.clone())?.with_connections(config.pg_connections);
     let store = location.open_existing().await?;
     refuse_demo(&*store, &location).await?;
@@ -127,19 +130,17 @@ pub(crate) fn make_private_dir(path: &Path) -> Result<(), Failure> {
 }
 
 /// Stores a new one-time link and returns its secret.
-pub(crate) async fn make_link(store: &dyn HubStore, link: LoginLink) -> Result<Secret, StoreError> {
+pub(crate) async fn make_link(
+    store: &dyn HubStore,
+    link: LoginLink,
+    by: Author,
+) -> Result<Secret, StoreError> {
     let secret = Secret::random();
     let expires_at = wall_now().saturating_add(Span::from_secs(LINK_S));
-    store.add_link(secret.digest(), link, expires_at).await?;
+    store
+        .add_link(secret.digest(), link, expires_at, by)
+        .await?;
     Ok(secret)
-}
-
-/// Stores a new one-time login link for a person and returns its secret.
-pub(crate) async fn make_login_link(
-    store: &dyn HubStore,
-    user: UserId,
-) -> Result<Secret, StoreError> {
-    make_link(store, LoginLink::Login(user)).await
 }
 
 /// A hub that works, and listens unless it is a worker only.
@@ -152,10 +153,17 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// Starts serving and working; `watched` are the endpoints whose certificates it looks at.
-    pub(crate) fn start(app: Arc<App>, listener: TcpListener, watched: Vec<Watched>) -> Self {
+    pub(crate) fn start(
+        app: Arc<App>,
+        listener: TcpListener,
+        door: Door,
+        watched: Vec<Watched>,
+    ) -> Self {
         let mut hub = Self::work(Arc::clone(&app), watched);
         let stopped = hub.stop.subscribe();
-        hub.serving = Some(tokio::spawn(listen::serve(router(app), listener, stopped)));
+        let connections = Arc::clone(&app.telemetry.connections);
+        let serving = listen::serve(router(app), listener, door, connections, stopped);
+        hub.serving = Some(tokio::spawn(serving));
         hub
     }
 

@@ -3,20 +3,18 @@
 //! Rendering is in `pages`, which takes values and returns text. Every change of state is a form
 //! with the token of its session, and is refused when another site asks for it.
 
-mod agent;
-mod cycle;
+pub(crate) mod agent;
+pub(crate) mod cycle;
 mod form;
-mod integrity;
+pub(crate) mod integrity;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{ConnectInfo, Form, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::{MethodRouter, get, post};
 use monsys_core::id::{TenantId, UserId};
 use monsys_core::name::DisplayName;
 use monsys_core::store::StoreError;
@@ -25,7 +23,6 @@ use monsys_signals::correlate::Correlator;
 use monsys_signals::{Catalog, pareto, trust};
 use serde::Deserialize;
 
-use self::form::Verb;
 use crate::api::insight;
 use crate::app::App;
 use crate::clock::wall_now;
@@ -40,54 +37,18 @@ use crate::security::session::{
 };
 use crate::standing;
 use crate::store::{LoginLink, NewUser, Role};
+use crate::telemetry::SeenFault;
 
 /// Processor readings of one agent on the overview: 15 minutes at 15 s.
 const SPARKLINE_READINGS: u32 = 60;
 
-/// The form that does one thing with one anomaly.
-fn one(verb: Verb) -> MethodRouter<Arc<App>> {
-    post(move |app, session, id, query, headers, fields| {
-        integrity::act_on_one(verb, app, session, id, query, headers, fields)
-    })
+/// `GET /`: what people look at first.
+pub(crate) async fn start() -> Redirect {
+    Redirect::to("/overview")
 }
 
-/// The routes of all pages.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", get(|| async { Redirect::to("/overview") }))
-        .route("/login", get(login))
-        .route("/login/{secret}", get(follow_link))
-        .route("/setup/{secret}", get(set_up_form).post(set_up))
-        .route("/logout", post(log_out))
-        .route("/overview", get(overview))
-        .route("/insights", get(insights))
-        .route("/integrity", get(integrity::list))
-        .route("/integrity/run", post(cycle::run))
-        .route("/integrity/act", post(integrity::act_on_ticked))
-        .route("/integrity/{id}", get(integrity::anomaly))
-        .route("/integrity/{id}/acknowledge", one(Verb::Acknowledge))
-        .route("/integrity/{id}/snooze", one(Verb::Snooze))
-        .route("/integrity/{id}/resolve", one(Verb::Resolve))
-        .route("/agents/{id}", get(agent::show))
-        .route("/assets/{name}", get(asset))
-}
-
-/// Answers a request for a path that is not there.
-pub(crate) async fn not_found(request: axum::extract::Request) -> Response {
-    let is_page = !["/api/", "/v1/", "/auth/"]
-        .iter()
-        .any(|api| request.uri().path().starts_with(api));
-    if is_page {
-        return message(
-            StatusCode::NOT_FOUND,
-            "Not found",
-            "There is no page at this address.",
-        );
-    }
-    crate::api::problem::not_found()
-}
-
-async fn asset(Path(name): Path<String>) -> Response {
+/// `GET /assets/{name}`: a file of the pages, by its fingerprint.
+pub(crate) async fn asset(Path(name): Path<String>) -> Response {
     let Some(asset) = assets::find(&format!("/assets/{name}")) else {
         return message(
             StatusCode::NOT_FOUND,
@@ -102,7 +63,8 @@ async fn asset(Path(name): Path<String>) -> Response {
     (headers, asset.body).into_response()
 }
 
-async fn login(
+/// `GET /login`: how to log in.
+pub(crate) async fn login(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
@@ -120,7 +82,8 @@ async fn login(
     page(StatusCode::OK, pages::login(&Login { notice }))
 }
 
-async fn follow_link(
+/// `GET /login/{secret}`: uses up a one-time link and begins a session.
+pub(crate) async fn follow_link(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     method: Method,
@@ -162,7 +125,8 @@ fn enter(session: &Secret) -> Response {
     response
 }
 
-async fn set_up_form(
+/// `GET /setup/{secret}`: the form for the first organisation and person.
+pub(crate) async fn set_up_form(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(secret): Path<String>,
@@ -188,12 +152,13 @@ async fn set_up_form(
 }
 
 #[derive(Deserialize)]
-struct SetUpForm {
+pub(crate) struct SetUpForm {
     organisation: String,
     email: String,
 }
 
-async fn set_up(
+/// `POST /setup/{secret}`: makes both, and begins the session of that person.
+pub(crate) async fn set_up(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(secret): Path<String>,
@@ -229,6 +194,7 @@ async fn set_up(
         tenant: TenantId::from_random_bytes(random_bytes()),
         email: email.to_owned(),
         role: Role::Admin,
+        password: None,
     };
     let (session, now) = (Secret::random(), wall_now());
     let times = (now, now.saturating_add(session_span()));
@@ -244,18 +210,18 @@ async fn set_up(
 }
 
 #[derive(Deserialize)]
-struct LogOutForm {
+pub(crate) struct LogOutForm {
     #[serde(default)]
     csrf: String,
 }
 
-async fn log_out(
+/// `POST /logout`: ends the session.
+pub(crate) async fn log_out(
     State(app): State<Arc<App>>,
     PageSession(session): PageSession,
-    headers: HeaderMap,
     Form(form): Form<LogOutForm>,
 ) -> Response {
-    if Site::of(&headers) == Site::Foreign || !session.is_csrf_token(&form.csrf) {
+    if !session.is_csrf_token(&form.csrf) {
         return foreign_site();
     }
     if let Err(error) = app.store.log_out(session.digest()).await {
@@ -283,7 +249,11 @@ fn viewer<'a>(app: &App, session: &'a Session, csrf: &'a str) -> Viewer<'a> {
     }
 }
 
-async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession) -> Response {
+/// `GET /overview`: the agents, and what is open.
+pub(crate) async fn overview(
+    State(app): State<Arc<App>>,
+    PageSession(session): PageSession,
+) -> Response {
     let (tenant, now) = (session.user.tenant, app.clock.now());
     let _place = app.wide_reads.enter(tenant).await;
     let agents = match app.store.agents(tenant, SPARKLINE_READINGS, now).await {
@@ -319,7 +289,11 @@ async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession
     page(StatusCode::OK, pages::overview(&view))
 }
 
-async fn insights(State(app): State<Arc<App>>, PageSession(session): PageSession) -> Response {
+/// `GET /insights`: what hangs together, and what to repair first.
+pub(crate) async fn insights(
+    State(app): State<Arc<App>>,
+    PageSession(session): PageSession,
+) -> Response {
     let (tenant, now) = (session.user.tenant, app.clock.now());
     let _place = app.wide_reads.enter(tenant).await;
     let since = now.saturating_sub(insight::SPAN);
@@ -383,13 +357,58 @@ pub(crate) fn store_away(error: &StoreError) -> Response {
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from(5));
+    SeenFault::mark(&mut response, error);
     response
 }
 
-fn foreign_site() -> Response {
+/// Answers a form that another site had a browser send, or whose session is over.
+pub(crate) fn foreign_site() -> Response {
     let sentence =
         "This form was not made by this page, or its session is over. Nothing was changed.";
     message(StatusCode::FORBIDDEN, "Not allowed", sentence)
+}
+
+/// Answers a person who may look and not change.
+pub(crate) fn admin_only() -> Response {
+    let sentence = "Only an administrator may do this. Nothing was changed.";
+    message(StatusCode::FORBIDDEN, "Not allowed", sentence)
+}
+
+/// Answers a person who asks for the data of an organisation that is not theirs.
+pub(crate) fn other_organisation() -> Response {
+    let sentence = "You see the data of your own organisation only.";
+    message(StatusCode::FORBIDDEN, "Not allowed", sentence)
+}
+
+/// Answers a request for a path that is not there.
+pub(crate) fn not_found() -> Response {
+    message(
+        StatusCode::NOT_FOUND,
+        "Not found",
+        "There is no page at this address.",
+    )
+}
+
+/// Answers a request by a method that a page does not have.
+pub(crate) fn wrong_method() -> Response {
+    let sentence = "This address is not one to look at, or takes no form. Nothing was changed.";
+    message(StatusCode::METHOD_NOT_ALLOWED, "Not a page", sentence)
+}
+
+/// Answers a request that could not be read.
+pub(crate) fn unreadable(status: StatusCode) -> Response {
+    let (title, sentence) = if status.is_server_error() {
+        (
+            "Internal error",
+            "This is a fault of the hub; its log says more.",
+        )
+    } else {
+        (
+            "Not readable",
+            "This is not a request as a browser sends it. Nothing was changed.",
+        )
+    };
+    message(status, title, sentence)
 }
 
 fn plain_login_refused() -> Response {

@@ -9,6 +9,8 @@ use monsys_wire::answer::problem_json;
 use monsys_wire::header::PROBLEM_TYPE;
 use serde::Serialize;
 
+use crate::telemetry::SeenFault;
+
 /// How long clients wait when the store is away, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 /// How long a page goes without a stream that had no place for it, in seconds.
@@ -45,7 +47,9 @@ pub(crate) fn of_store(error: &StoreError) -> Response {
         detail: "expected a store that answers; nothing was changed",
         code: "store_unavailable",
     };
-    of_problem(&problem, Some(RETRY_AFTER_S))
+    let mut response = of_problem(&problem, Some(RETRY_AFTER_S));
+    SeenFault::mark(&mut response, error);
+    response
 }
 
 /// Answers who asks whether a hub that ends is ready: another one is.
@@ -128,6 +132,33 @@ pub(crate) fn no_stream(status: u16, expected: &str) -> Response {
         code: "no_stream",
     };
     of_problem(&problem, Some(STREAM_AFTER_S))
+}
+
+/// Answers a request that was refused before anybody could say more of it than a status.
+pub(crate) fn of_status(status: StatusCode) -> Response {
+    let (code, title, detail) = match status {
+        StatusCode::NOT_FOUND => return not_found(),
+        StatusCode::METHOD_NOT_ALLOWED => return method_not_allowed(),
+        StatusCode::PAYLOAD_TOO_LARGE => return too_large(),
+        StatusCode::REQUEST_TIMEOUT => return too_slow(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+            "unsupported_media_type",
+            "Unsupported media type",
+            "expected another content-type",
+        ),
+        StatusCode::UNPROCESSABLE_ENTITY => return unprocessable("expected another content"),
+        status if status.is_server_error() => (
+            "internal",
+            "Internal error",
+            "expected nothing of this request: the fault is the hub's",
+        ),
+        _ => (
+            "syntax",
+            "Bad request",
+            "expected a well-formed request, in UTF-8",
+        ),
+    };
+    problem(status.as_u16(), code, title, detail)
 }
 
 /// Answers a request by a method that the path does not have.

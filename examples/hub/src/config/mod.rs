@@ -194,6 +194,14 @@ impl Examination {
         for warning in &self.warnings {
             tracing::warn!("{warning}");
         }
+        self.verdict()
+    }
+
+    /// Whether a hub may serve so.
+    ///
+    /// # Errors
+    /// A configuration failure that names each fault.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
         if self.faults.is_empty() {
             return Ok(());
         }

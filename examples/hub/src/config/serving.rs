@@ -1,5 +1,6 @@
 //! How the hub faces the network: what it is run for, who stands before it, under which name.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +10,11 @@ use serde::Deserialize;
 
 use super::Examination;
 use crate::error::{Failure, FailureKind};
+use crate::listen::tls::Certificates;
+use crate::listen::{Door, Places, raise_file_limit};
+
+/// Connections at the same time, unless configured; one agent holds one.
+const CONNECTIONS: u32 = 16_384;
 
 /// The section `[serving]` of the file, and what flags and environment say of it.
 #[derive(Debug, Clone, Default, Deserialize, clap::Args)]
@@ -26,7 +32,8 @@ pub(crate) struct ServingChoices {
     #[arg(long, env = "MONSYS_ENFORCE_HTTPS", value_name = "BOOL", num_args = 0..=1,
           default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) enforce_https: Option<bool>,
-    /// Serve the description of the API at /openapi.json; never in production [default: false]
+    /// Serve the description of the API at /openapi.json; never in production
+    /// [default: true in development]
     #[arg(long, env = "MONSYS_DEV_ENABLE_DOCS", value_name = "BOOL", num_args = 0..=1,
           default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) dev_enable_docs: Option<bool>,
@@ -48,6 +55,14 @@ pub(crate) struct ServingChoices {
     /// The private key of the certificate, in PEM
     #[arg(long, env = "MONSYS_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Connections at the same time at most, as far as the limit of open files allows
+    /// [default: 16384]
+    #[arg(long, env = "MONSYS_CONNECTIONS", value_name = "N")]
+    pub(crate) connections: Option<NonZeroU32>,
+    /// Connections of one address at the same time, trusted proxies aside, 0 for no limit
+    /// [default: a quarter of all]
+    #[arg(long, env = "MONSYS_ADDRESS_CONNECTIONS", value_name = "N")]
+    pub(crate) address_connections: Option<u32>,
 }
 
 /// What a hub is run for.
@@ -169,6 +184,10 @@ pub(crate) struct ServingConfig {
     pub(crate) trusted_proxies: Arc<[IpNet]>,
     /// The certificate and its key, where the hub serves HTTPS itself.
     pub(crate) tls: Option<TlsFiles>,
+    /// Connections at the same time, if the system allows so many.
+    pub(crate) connections: u32,
+    /// How many of them one address may hold; 0 is no limit, `None` a share of what there are.
+    pub(crate) address_connections: Option<u32>,
 }
 
 /// Files in PEM.
@@ -205,7 +224,7 @@ impl ServingChoices {
             serves_docs: self
                 .dev_enable_docs
                 .or(file.dev_enable_docs)
-                .unwrap_or(false),
+                .unwrap_or(environment == Environment::Development),
             public_url: self.public_url.or(file.public_url),
             trusted_proxies: proxies
                 .unwrap_or_default()
@@ -213,6 +232,11 @@ impl ServingChoices {
                 .map(|network| network.0)
                 .collect(),
             tls,
+            connections: self
+                .connections
+                .or(file.connections)
+                .map_or(CONNECTIONS, NonZeroU32::get),
+            address_connections: self.address_connections.or(file.address_connections),
         })
     }
 }
@@ -221,6 +245,25 @@ impl ServingConfig {
     /// The scheme of the hub's own address, which is not that of a proxy before it.
     pub(crate) const fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Opens the door: reads the certificate, if there is one, and counts the places.
+    ///
+    /// # Errors
+    /// A configuration failure for a certificate or key that cannot be used.
+    pub(crate) fn door(&self) -> Result<Door, Failure> {
+        let certificates = self.tls.clone().map(Certificates::open).transpose()?;
+        let wanted = usize::try_from(self.connections).unwrap_or(usize::MAX);
+        let n_places = raise_file_limit(wanted);
+        let of_address = match self.address_connections {
+            Some(n) => usize::try_from(n).unwrap_or(usize::MAX),
+            None => n_places.div_ceil(4),
+        };
+        let proxies = Arc::clone(&self.trusted_proxies);
+        Ok(Door {
+            places: Places::new(n_places, of_address, proxies),
+            certificates: certificates.map(Arc::new),
+        })
     }
 
     /// Says what is not safe in production, and what is odd elsewhere.

@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::transport::Transport;
 
 /// Tells a browser to come over HTTPS only, for two years; said over HTTPS alone (RFC 6797 §7.2).
-const HSTS: &str = "max-age=63072000; includeSubDomains";
+pub(crate) const HSTS: &str = "max-age=63072000; includeSubDomains";
 
 /// Sets the headers; an answer's own `Cache-Control` stays, because fingerprinted assets have one.
 pub(crate) async fn set_headers(transport: Transport, request: Request, next: Next) -> Response {
@@ -29,7 +29,8 @@ pub(crate) async fn set_headers(transport: Transport, request: Request, next: Ne
     response
 }
 
-const EXACT: [(&str, &str); 7] = [
+/// Those that are the same on every answer.
+pub(crate) const EXACT: [(&str, &str); 7] = [
     (
         "content-security-policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \

@@ -4,6 +4,7 @@ pub(crate) mod headers;
 pub(crate) mod metrics_token;
 pub(crate) mod origin;
 pub(crate) mod patience;
+pub(crate) mod policy;
 pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod transport;

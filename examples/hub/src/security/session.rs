@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use monsys_core::store::StoreError;
 use monsys_core::time::Span;
 
+use super::policy::Known;
 use super::secret::Secret;
 use crate::api::problem;
 use crate::app::App;
@@ -35,7 +36,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    async fn at_ledger(self, app: &App) -> Result<Self, StoreError> {
+    /// Reads how long the ledger is before a page is read.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn at_ledger(self, app: &App) -> Result<Self, StoreError> {
         let head = app.store.ledger_head(self.user.tenant).await?;
         Ok(Self {
             ledger_seq: head.seq,
@@ -64,42 +69,40 @@ impl Session {
     }
 }
 
-/// A session for a page, and how long the ledger is before the page is read, so that its script
-/// knows what it need not be told. Without a session the browser goes to `/login`.
-pub(crate) struct PageSession(pub(crate) Session);
+/// The session of a page's request. The ledger was read before the page is, so that its script knows
+/// what it need not be told.
+pub(crate) struct PageSession(pub(crate) Arc<Session>);
 
-impl FromRequestParts<Arc<App>> for PageSession {
+impl FromRequestParts<Known> for PageSession {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let found = match find(&parts.headers, app).await {
-            Ok(Some(session)) if parts.method == Method::GET => session.at_ledger(app).await,
-            Ok(Some(session)) => Ok(session),
-            Ok(None) => return Err(Redirect::to("/login").into_response()),
-            Err(error) => Err(error),
-        };
-        found
-            .map(Self)
-            .map_err(|error| crate::web::store_away(&error))
+    async fn from_request_parts(parts: &mut Parts, _: &Known) -> Result<Self, Response> {
+        let found = admitted(parts).ok_or_else(|| Redirect::to("/login").into_response());
+        found.map(Self)
     }
 }
 
-/// A session for the API; without one the answer is 401.
-pub(crate) struct ApiSession(pub(crate) Session);
+/// The session of a call.
+pub(crate) struct ApiSession(pub(crate) Arc<Session>);
 
-impl FromRequestParts<Arc<App>> for ApiSession {
+impl FromRequestParts<Known> for ApiSession {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        match find(&parts.headers, app).await {
-            Ok(Some(session)) => Ok(Self(session)),
-            Ok(None) => Err(problem::unauthorized()),
-            Err(error) => Err(problem::of_store(&error)),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &Known) -> Result<Self, Response> {
+        admitted(parts).map(Self).ok_or_else(problem::unauthorized)
     }
 }
 
-async fn find(headers: &HeaderMap, app: &App) -> Result<Option<Session>, StoreError> {
+/// Takes whom the policy of the route let in; nobody is let in where there is none.
+fn admitted(parts: &Parts) -> Option<Arc<Session>> {
+    parts.extensions.get().map(Arc::clone)
+}
+
+/// Finds whose session a request shows, if it shows one.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn find(headers: &HeaderMap, app: &App) -> Result<Option<Session>, StoreError> {
     let Some(secret) = cookie(headers) else {
         return Ok(None);
     };

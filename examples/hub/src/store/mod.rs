@@ -4,7 +4,10 @@
 //! hub's own accounts, and what its pages and listings read. Each back end is written natively.
 
 mod account;
+#[cfg(test)]
+mod account_laws;
 pub(crate) mod archive;
+mod credential;
 mod fleet;
 #[cfg(test)]
 mod poison;
@@ -14,7 +17,14 @@ pub mod sqlite;
 
 use monsys_core::store::Store;
 
-pub use self::account::{AccountStore, Actor, LoginLink, NewUser, Role, SessionUser};
+pub use self::account::{
+    Access, AccountStore, Actor, LoginLink, NewUser, Role, SessionUser, UserChange, UserSummary,
+};
+pub use self::credential::{
+    ApiTokenPlace, ApiTokenSummary, Author, CredentialStore, Credentials, CredentialsEpoch, Holder,
+    KeyChange, KeyOutcome, LAST_USED_COARSE_S, LISTED_MAX, NewApiToken, PasswordPhc,
+    REFRESH_ABSOLUTE_S, REFRESH_FAMILIES_MAX, REFRESH_IDLE_S, REFRESH_ROTATIONS_MAX, Rotation,
+};
 pub use self::fleet::{
     AgentName, FleetCounts, FleetCursor, FleetFilter, FleetOrder, FleetPage, FleetRow, FleetStore,
     LastSample, Presence,
@@ -36,6 +46,6 @@ pub(crate) struct SchemaVersion {
 }
 
 /// All that a hub asks of its database.
-pub trait HubStore: Store + AccountStore + FleetStore + SampleStore {}
+pub trait HubStore: Store + AccountStore + CredentialStore + FleetStore + SampleStore {}
 
-impl<T: Store + AccountStore + FleetStore + SampleStore> HubStore for T {}
+impl<T: Store + AccountStore + CredentialStore + FleetStore + SampleStore> HubStore for T {}

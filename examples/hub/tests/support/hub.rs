@@ -225,8 +225,10 @@ impl Hub {
             readers,
         };
         let first = hub.next_line(&said);
+        let is_tls = settings.iter().any(|(name, _)| *name == "MONSYS_TLS_CERT");
+        let scheme = if is_tls { "https" } else { "http" };
         assert!(
-            first.starts_with("monsys-hub 0.1.0 · http://127.0.0.1:"),
+            first.starts_with(&format!("monsys-hub 0.1.0 · {scheme}://127.0.0.1:")),
             "{first}"
         );
         assert!(
@@ -237,7 +239,7 @@ impl Hub {
             .split(" · ")
             .nth(1)
             .unwrap()
-            .strip_prefix("http://")
+            .strip_prefix(&format!("{scheme}://"))
             .unwrap();
         hub.addr = addr.parse().unwrap();
         hub.set_up = hub.set_up_link(data, &said);
@@ -306,6 +308,15 @@ impl Hub {
     pub(crate) fn terminate(&self) {
         let status = Command::new("kill")
             .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Asks the hub to read its certificate again.
+    pub(crate) fn hang_up(&self) {
+        let status = Command::new("kill")
+            .arg("-HUP")
             .arg(self.child.id().to_string())
             .status();
         assert!(status.unwrap().success());

@@ -24,6 +24,7 @@ pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod refusal;
 pub(crate) mod store;
+pub(crate) mod tls;
 
 use std::ops::Range;
 use std::sync::mpsc;

@@ -18,6 +18,7 @@ mod account;
 mod action;
 mod agent;
 mod anomaly;
+mod api_token;
 mod archive;
 pub(crate) mod auditor;
 #[cfg(test)]
@@ -25,8 +26,10 @@ pub(crate) mod auditor;
 #[path = "../../../tests/support/postgres.rs"]
 pub(crate) mod cluster;
 mod column;
+mod credential;
 mod cycle;
 mod cycle_record;
+mod enrolment;
 mod fault;
 mod fleet;
 mod horizon;
@@ -37,7 +40,9 @@ mod migrate;
 mod nonce;
 mod owner;
 mod partition;
+mod person;
 mod place;
+mod refresh;
 mod row_values;
 mod sample;
 mod session;

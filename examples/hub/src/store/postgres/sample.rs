@@ -33,7 +33,7 @@ impl SampleStore for PostgresStore {
         self.run(Plan::read("sample total", tenant), move |tx| {
             Box::pin(async move {
                 let kept_since = horizon::of(tx, Table::Metrics).await?;
-                let sql = COUNTED.to_owned() + of_agents(filter) + COUNTED_END;
+                let sql = COUNTED.to_owned() + of_agents(filter).which + COUNTED_END;
                 let limit = i64::from(COUNTED_MAX) + 1;
                 let row = tx
                     .one(
@@ -80,8 +80,9 @@ async fn page(
             (until, None, skip)
         }
     };
-    let behind = before.map_or("", |_| BEHIND);
-    let sql = LISTED.to_owned() + of_agents(filter) + behind + LISTED_ORDER;
+    let of = of_agents(filter);
+    let behind = before.map_or("", |_| of.behind);
+    let sql = LISTED.to_owned() + of.which + of.until + behind + of.order + LISTED_END;
     let limit = i64::from(n_rows) + 1;
     let rows = if let Some(before) = before {
         let (epoch, seq) = before.position();
@@ -132,7 +133,8 @@ async fn jump(
     if n == 0 {
         return Ok(Some((filter.until, 0)));
     }
-    let sql = AT_PLACE.to_owned() + of_agents(filter) + AT_PLACE_ORDER;
+    let of = of_agents(filter);
+    let sql = AT_PLACE.to_owned() + of.which + of.until + of.order + AT_PLACE_END;
     let found = tx
         .first(
             &sql,
@@ -141,19 +143,43 @@ async fn jump(
         .await?;
     let Some(row) = found else { return Ok(None) };
     let at: Timestamp = row.try_get(0)?;
-    let sql = COUNTED.to_owned() + of_agents(filter) + NEWER_END;
+    let sql = COUNTED.to_owned() + of.which + of.until + of.newer + NEWER_END;
     let row = tx
         .one(&sql, &[&tenant, &filter.agent, &filter.until, &at])
         .await?;
     Ok(Some((at, n - row.try_get::<_, i64>(0)?)))
 }
 
-/// One statement for an agent and one for all: a parameter that may be NULL could not be planned
-/// for an index.
-const fn of_agents(filter: SampleFilter) -> &'static str {
+/// How a statement reads samples in the order of time: those of an agent and those of all have an
+/// index of their own each.
+struct OfAgents {
+    which: &'static str,
+    until: &'static str,
+    newer: &'static str,
+    behind: &'static str,
+    order: &'static str,
+}
+
+const fn of_agents(filter: SampleFilter) -> OfAgents {
     match filter.agent {
-        Some(_) => "AND m.agent_id = $2 ",
-        None => "AND $2::uuid IS NULL ",
+        Some(_) => OfAgents {
+            which: "AND m.agent_id = $2 ",
+            until: "AND m.time <= $3 AND m.time >= $4 ",
+            newer: "AND m.time > $4",
+            behind: "AND (m.time, m.agent_id, m.epoch, m.seq) < ($7, $8, $9, $10) ",
+            order: "ORDER BY m.time DESC",
+        },
+        // In the words of the index alone: without statistics a plain bound would make the other
+        // index look as good, and its rows would have to be sorted.
+        None => OfAgents {
+            which: "AND $2::uuid IS NULL ",
+            until: "AND m.time AT TIME ZONE 'UTC' <= $3::timestamptz AT TIME ZONE 'UTC' \
+                    AND m.time AT TIME ZONE 'UTC' >= $4::timestamptz AT TIME ZONE 'UTC' ",
+            newer: "AND m.time AT TIME ZONE 'UTC' > $4::timestamptz AT TIME ZONE 'UTC'",
+            behind: "AND (m.time AT TIME ZONE 'UTC', m.agent_id, m.epoch, m.seq) \
+                     < ($7::timestamptz AT TIME ZONE 'UTC', $8, $9, $10) ",
+            order: "ORDER BY m.time AT TIME ZONE 'UTC' DESC",
+        },
     }
 }
 
@@ -258,12 +284,11 @@ const COUNTED: &str = "SELECT count(*) FROM (SELECT FROM metrics m WHERE m.tenan
 
 const COUNTED_END: &str = "AND m.time <= $3 AND m.time >= $4 LIMIT $5) n";
 
-const NEWER_END: &str = "AND m.time <= $3 AND m.time > $4) n";
+const NEWER_END: &str = ") n";
 
 const AT_PLACE: &str = "SELECT m.time FROM metrics m WHERE m.tenant_id = $1 ";
 
-const AT_PLACE_ORDER: &str =
-    "AND m.time <= $3 AND m.time >= $4 ORDER BY m.time DESC LIMIT 1 OFFSET $5";
+const AT_PLACE_END: &str = " LIMIT 1 OFFSET $5";
 
 const LISTED: &str = "SELECT m.time, m.agent_id, m.epoch, m.seq, \
     (SELECT a.name FROM agents a WHERE a.tenant_id = $1 AND a.id = m.agent_id), \
@@ -272,7 +297,4 @@ const LISTED: &str = "SELECT m.time, m.agent_id, m.epoch, m.seq, \
     m.load1, m.load5, m.load15, m.uptime_seconds, m.disks::text, m.networks::text \
     FROM metrics m WHERE m.tenant_id = $1 ";
 
-const BEHIND: &str = "AND (m.time, m.agent_id, m.epoch, m.seq) < ($7, $8, $9, $10) ";
-
-const LISTED_ORDER: &str = "AND m.time <= $3 AND m.time >= $4 \
-    ORDER BY m.time DESC, m.agent_id DESC, m.epoch DESC, m.seq DESC LIMIT $5 OFFSET $6";
+const LISTED_END: &str = ", m.agent_id DESC, m.epoch DESC, m.seq DESC LIMIT $5 OFFSET $6";

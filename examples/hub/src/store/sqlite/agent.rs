@@ -12,8 +12,10 @@ use monsys_core::time::{Span, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
+use super::account::audit;
 use super::column::{OrStoreError, TextColumn, bytes32, first, optional, rows, text};
 use super::rings::MetricChange;
+use crate::store::Author;
 
 impl TextColumn for DisplayName {
     fn from_text(text: &str) -> Option<Self> {
@@ -100,25 +102,14 @@ impl AgentStore for SqliteStore {
             connection
                 .execute(sql, params![ids.0, ids.1])
                 .or_store_error()?;
+            let by = Author::Agent(agent);
+            audit(connection, Some(tenant), by, "agent key pinned", &ids.1)?;
             Ok(PinOutcome::Pinned)
         })
     }
 
     fn revoke(&self, tenant: TenantId, agent: AgentId) -> StoreFuture<'_, ()> {
-        self.write_metrics(move |connection, metrics| {
-            let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, ?3) \
-                       WHERE tenant_id = ?1 AND id = ?2 AND id <> tenant_id";
-            let at = crate::clock::wall_now().to_rfc3339();
-            let changed = connection
-                .execute(sql, params![tenant.to_string(), agent.to_string(), at])
-                .or_store_error()?;
-            if changed == 0 {
-                return Err(StoreError::NotFound);
-            }
-            let of = (tenant, agent);
-            metrics.push(MetricChange::Revoked { of });
-            Ok(())
-        })
+        self.write_metrics(move |connection, metrics| revoke(connection, (tenant, agent), metrics))
     }
 
     fn agent(
@@ -149,6 +140,25 @@ impl AgentStore for SqliteStore {
     }
 }
 
+pub(super) fn revoke(
+    connection: &Connection,
+    (tenant, agent): (TenantId, AgentId),
+    metrics: &mut Vec<MetricChange>,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, ?3) \
+               WHERE tenant_id = ?1 AND id = ?2 AND id <> tenant_id";
+    let at = crate::clock::wall_now().to_rfc3339();
+    let changed = connection
+        .execute(sql, params![tenant.to_string(), agent.to_string(), at])
+        .or_store_error()?;
+    if changed == 0 {
+        return Err(StoreError::NotFound);
+    }
+    let of = (tenant, agent);
+    metrics.push(MetricChange::Revoked { of });
+    Ok(())
+}
+
 /// Reads one agent with its newest readings.
 pub(super) fn read_summary(
     connection: &Connection,
@@ -166,7 +176,7 @@ pub(super) fn read_summary(
     Ok(found)
 }
 
-fn insert(connection: &Connection, agent: &NewAgent) -> Result<(), StoreError> {
+pub(super) fn insert(connection: &Connection, agent: &NewAgent) -> Result<(), StoreError> {
     let (mut token, mut public_key, mut pin_until, mut device_key) = (None, None, None, None);
     match &agent.credential {
         NewCredential::Token {
@@ -207,7 +217,7 @@ fn shared_key(row: &Row<'_>, index: usize) -> Result<SharedKey, StoreError> {
     Ok(SharedKey::from_secret_bytes(bytes))
 }
 
-fn pin_state(
+pub(super) fn pin_state(
     connection: &Connection,
     tenant: TenantId,
     agent: AgentId,

@@ -9,10 +9,13 @@ mod account;
 mod action;
 mod agent;
 mod anomaly;
+mod api_token;
 pub(crate) mod archive;
 mod column;
+mod credential;
 mod cycle;
 mod cycle_record;
+mod enrolment;
 mod fleet;
 mod guard;
 mod ingest;
@@ -22,10 +25,13 @@ mod ledger_tests;
 mod maintenance;
 mod migrate;
 mod nonce;
+mod person;
+mod refresh;
 mod rings;
 #[cfg(test)]
 mod rings_tests;
 mod sample;
+mod session;
 mod signal;
 mod writer;
 
@@ -230,7 +236,7 @@ mod tests {
     use monsys_core::store::conformance::{BlockOn, Fixture, suite};
 
     use super::*;
-    use crate::store::{AccountStore, NewUser, Role};
+    use crate::store::{AccountStore, Author, NewUser, Role};
 
     struct Runtime(tokio::runtime::Runtime);
 
@@ -258,8 +264,9 @@ mod tests {
             tenant: tenants[0],
             email,
             role,
+            password: None,
         };
-        wait.block_on(store.add_user(new)).unwrap();
+        wait.block_on(store.add_user(new, Author::Hub)).unwrap();
         suite(&Fixture {
             store: &store,
             tenants,
