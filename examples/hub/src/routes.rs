@@ -168,6 +168,12 @@ fn of_signals() -> Vec<Route> {
         ),
         get(
             API,
+            "/api/v1/events",
+            api::events::list,
+            "Lists what happened lately, the newest first",
+        ),
+        get(
+            API,
             "/api/v1/trust/{id}",
             api::trust::one,
             "Explains the trust score of an agent",

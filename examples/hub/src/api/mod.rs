@@ -3,6 +3,7 @@
 pub(crate) mod action;
 pub(crate) mod agents;
 mod csv;
+pub(crate) mod events;
 mod export;
 pub(crate) mod fleet;
 pub(crate) mod health;

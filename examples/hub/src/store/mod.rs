@@ -6,6 +6,7 @@
 mod account;
 #[cfg(test)]
 mod account_laws;
+mod activity;
 pub(crate) mod archive;
 mod credential;
 mod fleet;
@@ -19,6 +20,10 @@ use monsys_core::store::Store;
 
 pub use self::account::{
     Access, AccountStore, Actor, LoginLink, NewUser, Role, SessionUser, UserChange, UserSummary,
+};
+pub use self::activity::{
+    Activity, ActivityFilter, ActivityKind, ActivityPage, ActivityPlace, ActivityStore,
+    CollectorChange, Happened, LoginCount,
 };
 pub use self::credential::{
     ApiTokenPlace, ApiTokenSummary, Author, CredentialStore, Credentials, CredentialsEpoch, Holder,
@@ -46,6 +51,12 @@ pub(crate) struct SchemaVersion {
 }
 
 /// All that a hub asks of its database.
-pub trait HubStore: Store + AccountStore + CredentialStore + FleetStore + SampleStore {}
+pub trait HubStore:
+    Store + AccountStore + CredentialStore + ActivityStore + FleetStore + SampleStore
+{
+}
 
-impl<T: Store + AccountStore + CredentialStore + FleetStore + SampleStore> HubStore for T {}
+impl<T: Store + AccountStore + CredentialStore + ActivityStore + FleetStore + SampleStore> HubStore
+    for T
+{
+}

@@ -7,6 +7,7 @@
 
 mod account;
 mod action;
+mod activity;
 mod agent;
 mod anomaly;
 mod api_token;

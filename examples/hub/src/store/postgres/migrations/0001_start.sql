@@ -167,6 +167,9 @@ CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent
 CREATE INDEX endpoint_snapshots_by_time
     ON endpoint_snapshots (tenant_id, (time AT TIME ZONE 'UTC'));
 
+CREATE INDEX endpoint_snapshots_of_logins ON endpoint_snapshots (tenant_id, time, agent_id)
+    WHERE auth::text <> '[]';
+
 -- Numbers the signals in the order of arrival, over all organisations: of two signals observed at one
 -- moment the later number stays current, whichever hub they came to. A number that each hub made by
 -- its own clock would need no sequence, and could put the later of two hubs first.
@@ -342,6 +345,10 @@ CREATE TABLE integrity_events (
 
 CREATE INDEX integrity_events_by_anomaly ON integrity_events (tenant_id, anomaly_id, seq);
 
+-- What happened lately.
+CREATE INDEX integrity_events_by_time ON integrity_events (tenant_id, at, seq)
+    WHERE kind <> 'seen';
+
 -- Where the chain of an organisation ends; made with the organisation. Who locks the row writes next.
 CREATE TABLE ledger_heads (
     tenant_id uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE RESTRICT,
@@ -464,7 +471,7 @@ CREATE TABLE audit_log (
     subject text NOT NULL
 );
 
-CREATE INDEX audit_log_by_time ON audit_log (tenant_id, at);
+CREATE INDEX audit_log_by_time ON audit_log (tenant_id, at, id);
 
 -- Which organisations a login role may read as an auditor.
 CREATE TABLE auditor_tenants (

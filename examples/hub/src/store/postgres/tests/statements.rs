@@ -2,9 +2,10 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 23] = [
+const SOURCES: [&str; 24] = [
     include_str!("../account.rs"),
     include_str!("../action.rs"),
+    include_str!("../activity.rs"),
     include_str!("../agent.rs"),
     include_str!("../anomaly.rs"),
     include_str!("../api_token.rs"),

@@ -150,6 +150,9 @@ CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent
 
 CREATE INDEX endpoint_snapshots_by_time ON endpoint_snapshots (tenant_id, time);
 
+CREATE INDEX endpoint_snapshots_of_logins ON endpoint_snapshots (tenant_id, time, agent_id)
+    WHERE auth <> '[]';
+
 -- The rules of a signal stand in monsys_core::signal; the constraints of these names say the same,
 -- which monsys-core/vectors/signals.json proves. GLOB, length and instr of a text end at U+0000,
 -- so that character is looked for in the bytes. Values are stored in canonical form, where an
@@ -371,6 +374,10 @@ CREATE TABLE integrity_events (
 
 CREATE INDEX integrity_events_by_anomaly ON integrity_events (tenant_id, anomaly_id, seq);
 
+-- What happened lately.
+CREATE INDEX integrity_events_by_time ON integrity_events (tenant_id, at, seq)
+    WHERE kind <> 'seen';
+
 -- Where the chain of each organisation ends: 0 and 32 zeros before its first entry.
 CREATE TABLE ledger_heads (
     tenant_id TEXT PRIMARY KEY NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
@@ -573,6 +580,8 @@ CREATE TABLE audit_log (
     action TEXT NOT NULL,
     subject TEXT NOT NULL
 ) STRICT;
+
+CREATE INDEX audit_log_by_time ON audit_log (tenant_id, at, id);
 
 CREATE TRIGGER audit_log_keep BEFORE DELETE ON audit_log
 BEGIN
