@@ -47,6 +47,7 @@ mod small_body;
 mod standing;
 pub mod store;
 mod telemetry;
+mod trend;
 mod web;
 mod worker;
 

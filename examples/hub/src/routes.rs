@@ -249,15 +249,18 @@ fn of_visitors() -> Vec<Route> {
 }
 
 fn of_pages() -> Vec<Route> {
-    use web::{agent, cycle, integrity};
+    use web::{agent, cycle, devices, events, fleet, integrity, overview};
     vec![
         post(PAGE, "/logout", web::log_out, "Ends the session"),
         get(
             PAGE,
             "/overview",
-            web::overview,
-            "The page of all agents and what is open",
+            overview::show,
+            "The page of how everything stands",
         ),
+        get(PAGE, "/fleet", fleet::show, "The page of scores and risk"),
+        get(PAGE, "/devices", devices::list, "The page of all devices"),
+        get(PAGE, "/events", events::list, "The page of what happened"),
         get(
             PAGE,
             "/insights",

@@ -148,7 +148,10 @@ fn secret_of(name: &str) -> [u8; 32] {
 
 /// The program, without what the environment may say to it.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_monsys-hub"));
+    // A run of mutants names another build of it.
+    let named = std::env::var_os("MONSYS_TEST_PROGRAM");
+    let path = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_monsys-hub").into());
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let is_ours = ["MONSYS_", "EM_"]
@@ -161,6 +164,22 @@ pub(crate) fn program() -> Command {
     command.stdin(Stdio::null());
     command
 }
+
+/// The secrets of all hubs of the tests: several hubs of one store share theirs.
+pub(crate) const SECRETS: [(&str, &str); 3] = [
+    (
+        "MONSYS_JWT_ACCESS_SECRET",
+        "access secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_JWT_REFRESH_SECRET",
+        "refresh secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_CSRF_SECRET",
+        "secret of forms of the tests, 32 bytes",
+    ),
+];
 
 /// A serving hub, killed when its test ends.
 pub(crate) struct Hub {
@@ -191,11 +210,12 @@ impl Hub {
         Self::start_on(data, ([127, 0, 0, 1], 0).into(), settings)
     }
 
-    fn start_on(data: &DataDir, addr: SocketAddr, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_on(data: &DataDir, addr: SocketAddr, settings: &[(&str, &str)]) -> Self {
         let mut command = data.program();
         command
             .args(["run", "--addr", &addr.to_string(), "--data"])
             .arg(data.path());
+        command.envs(SECRETS);
         command.envs(settings.iter().copied());
         Self::start_by(data, command)
     }
@@ -225,7 +245,9 @@ impl Hub {
             readers,
         };
         let first = hub.next_line(&said);
-        let is_tls = settings.iter().any(|(name, _)| *name == "MONSYS_TLS_CERT");
+        let is_tls = command
+            .get_envs()
+            .any(|(name, _)| name == "MONSYS_TLS_CERT");
         let scheme = if is_tls { "https" } else { "http" };
         assert!(
             first.starts_with(&format!("monsys-hub 0.1.0 · {scheme}://127.0.0.1:")),

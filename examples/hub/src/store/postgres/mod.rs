@@ -49,6 +49,7 @@ mod sample;
 mod session;
 mod signal;
 mod signal_store;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -34,6 +34,7 @@ mod rings_tests;
 mod sample;
 mod session;
 mod signal;
+mod snapshot;
 mod writer;
 
 use std::path::{Path, PathBuf};
