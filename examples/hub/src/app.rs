@@ -24,6 +24,7 @@ use crate::security::login::Auth;
 use crate::standing::WideReads;
 use crate::store::HubStore;
 use crate::telemetry::Telemetry;
+use crate::trend::Trends;
 use crate::worker::CycleBoard;
 
 /// A running hub.
@@ -62,6 +63,8 @@ pub(crate) struct App {
     pub(crate) wide_reads: WideReads,
     /// Scores of large organisations that requests share for a moment.
     pub(crate) scores: ScoreBoards,
+    /// How fleets went.
+    pub(crate) trends: Trends,
     /// Who is told when the ledger grows.
     pub(crate) live: Live,
     /// Buffers for canonicalising.
@@ -126,6 +129,7 @@ impl App {
             bodies_of_strangers: InFlight::new(),
             wide_reads: WideReads::default(),
             scores: ScoreBoards::default(),
+            trends: Trends::default(),
             scratch: ScratchPool::default(),
             ending: Ending::default(),
             config,

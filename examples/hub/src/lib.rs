@@ -51,6 +51,7 @@ mod small_body;
 mod standing;
 pub mod store;
 mod telemetry;
+mod trend;
 mod web;
 mod worker;
 

@@ -408,16 +408,19 @@ fn of_visitors() -> Vec<Route> {
 }
 
 fn of_pages() -> Vec<Route> {
-    use web::{account, agent, cycle, integrity, login};
+    use web::{account, agent, cycle, devices, events, fleet, integrity, login, overview};
     vec![
         post(PAGE, "/logout", login::log_out, "Ends the session").or(303, Gives::Nothing),
         get(
             PAGE,
             "/overview",
-            web::overview,
-            "The page of all agents and what is open",
+            overview::show,
+            "The page of how everything stands",
         )
         .or(200, Gives::Page),
+        get(PAGE, "/fleet", fleet::show, "The page of scores and risk").or(200, Gives::Page),
+        get(PAGE, "/devices", devices::list, "The page of all devices").or(200, Gives::Page),
+        get(PAGE, "/events", events::list, "The page of what happened").or(200, Gives::Page),
         get(
             PAGE,
             "/insights",

@@ -63,22 +63,6 @@ pub(crate) async fn of_agent(
     current(store, tenant, &filter, now).await
 }
 
-/// Reads what stands about all agents now.
-///
-/// # Errors
-/// Those of the store.
-pub(crate) async fn of_agents(
-    store: &dyn HubStore,
-    tenant: TenantId,
-    now: Timestamp,
-) -> Result<Standing, StoreError> {
-    let filter = SignalFilter {
-        subject_type: SubjectType::parse(agent::SUBJECT_TYPE).ok(),
-        ..SignalFilter::default()
-    };
-    current(store, tenant, &filter, now).await
-}
-
 /// Reads what stood about an agent at a past moment.
 ///
 /// # Errors

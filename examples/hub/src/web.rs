@@ -6,10 +6,14 @@
 pub(crate) mod account;
 pub(crate) mod agent;
 pub(crate) mod cycle;
+pub(crate) mod devices;
+pub(crate) mod events;
+pub(crate) mod fleet;
 mod form;
 pub(crate) mod integrity;
 pub(crate) mod link;
 pub(crate) mod login;
+pub(crate) mod overview;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,15 +28,12 @@ use monsys_signals::{Catalog, pareto, trust};
 
 use crate::api::insight;
 use crate::app::App;
-use crate::pages::{self, Access, Insights, Message, Overview, Viewer, assets};
+use crate::pages::{self, Access, Insights, Message, Viewer, assets};
 use crate::security::password::BUSY_RETRY_AFTER_S;
 use crate::security::principal::Principal;
 use crate::security::session::PageSession;
 use crate::standing;
 use crate::telemetry::SeenFault;
-
-/// Processor readings of one agent on the overview: 15 minutes at 15 s.
-const SPARKLINE_READINGS: u32 = 60;
 
 /// `GET /`: what people look at first.
 pub(crate) async fn start() -> Redirect {
@@ -67,47 +68,8 @@ fn viewer<'a>(app: &App, session: &'a Principal, csrf: &'a str) -> Viewer<'a> {
             Access::ReadOnly
         },
         is_demo: app.config.is_demo,
+        clock_rate: app.clock.rate(),
     }
-}
-
-/// `GET /overview`: the agents, and what is open.
-pub(crate) async fn overview(
-    State(app): State<Arc<App>>,
-    PageSession(session): PageSession,
-) -> Response {
-    let (tenant, now) = (session.user.tenant, app.clock.now());
-    let _place = app.wide_reads.enter(tenant).await;
-    let agents = match app.store.agents(tenant, SPARKLINE_READINGS, now).await {
-        Ok(agents) => agents,
-        Err(error) => return store_away(&error),
-    };
-    let counts = match app.store.open_counts(tenant).await {
-        Ok(counts) => counts,
-        Err(error) => return store_away(&error),
-    };
-    let standing = match standing::of_agents(app.store.as_ref(), tenant, now).await {
-        Ok(standing) => standing,
-        Err(error) => return store_away(&error),
-    };
-    let (views, catalog) = (standing.views(), Catalog::standard());
-    let mut scratch = trust::Scratch::new();
-    let scores = trust::scores(&views, &catalog, &mut scratch, now);
-    let scores = scores.map(|(subject, score)| (subject.subject_id.to_owned(), score));
-    let scores: BTreeMap<_, _> = scores.collect();
-    let unmapped = catalog.unmapped(views.iter().map(|view| view.source));
-    let unmapped: Vec<_> = unmapped.into_iter().collect();
-    let csrf = session.csrf_token();
-    let viewer = viewer(&app, &session, &csrf);
-    let view = Overview {
-        viewer,
-        agents: &agents,
-        scores: &scores,
-        unmapped: &unmapped,
-        is_cut: standing.is_cut,
-        counts: &counts,
-        now,
-    };
-    page(StatusCode::OK, pages::overview(&view))
 }
 
 /// `GET /insights`: what hangs together, and what to repair first.

@@ -23,6 +23,11 @@ fn axe_core_finds_nothing_serious_on_any_page() {
     let agent_page = format!("/agents/{}", agent.id);
     let pages = [
         "/overview",
+        "/fleet",
+        "/devices",
+        "/devices?order=worst",
+        "/devices?text=nothing",
+        "/events",
         "/insights",
         "/integrity",
         "/integrity?state=resolved",

@@ -165,7 +165,7 @@ fn the_explanation_of_a_score_sums_to_the_score() {
     assert!(emitted.status.success(), "{emitted:?}");
     let hub = Hub::start(&data);
     browser.log_in(&data, &hub);
-    for path in [format!("/agents/{}", agent.id), "/overview".to_owned()] {
+    for path in [format!("/agents/{}", agent.id), "/fleet".to_owned()] {
         browser.open(&hub.url(&path));
         let read = "const milli = e => Math.round(parseFloat(e.innerText) * 1000); \
              const taken = [...document.querySelectorAll('td.takes')]; \
@@ -203,6 +203,9 @@ fn every_page_opens_without_an_error_in_light_and_dark() {
     let agent_page = format!("/agents/{}", agent.id);
     let paths = [
         "/overview",
+        "/fleet",
+        "/devices",
+        "/events",
         "/insights",
         "/integrity",
         &agent_page,

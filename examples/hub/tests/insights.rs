@@ -141,7 +141,7 @@ fn the_page_shows_both(person: &Person, hub: &Hub) {
     ] {
         assert!(page.body.contains(piece), "{piece}: {}", page.body);
     }
-    let page = person.get(hub, "/overview");
+    let page = person.get(hub, "/fleet");
     assert!(page.body.contains("mean of 4 agents"), "{}", page.body);
     let csv = person.get(hub, "/api/v1/correlation?format=csv");
     assert_eq!(csv.body.lines().count(), 3, "{}", csv.body);

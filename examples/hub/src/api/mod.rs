@@ -12,7 +12,7 @@ pub(crate) mod insight;
 pub(crate) mod integrity;
 pub(crate) mod live;
 pub(crate) mod metrics;
-mod parameters;
+pub(crate) mod parameters;
 pub(crate) mod problem;
 pub(crate) mod samples;
 pub(crate) mod signals;

@@ -16,6 +16,11 @@ use super::problem;
 pub(crate) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
+    /// Takes one out by its name; what is absent is empty.
+    pub(crate) fn take(&mut self, name: &str) -> String {
+        self.0.remove(name).unwrap_or_default()
+    }
+
     /// Every parameter that has a value, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))

@@ -1,4 +1,4 @@
-//! One agent: what is known of it, its newest readings, its anomalies.
+//! One agent: what is known of it, what it measured, its anomalies, and what it said of its machine.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,17 @@ use monsys_core::time::Timestamp;
 use monsys_signals::Category;
 use monsys_signals::trust::Explanation;
 
-use super::chart::{self, Chart};
+use super::endpoint::Endpoint;
 use super::filter::Origin;
 use super::frame::{Access, Frame, Place, Viewer};
+use super::plot::Plot;
+use super::readings::{self, Disk, Pick, Readings};
 use super::row::{self, Actors, Desk, Row};
 use super::trust::Trust;
 use super::waterfall::Waterfall;
 use super::when::When;
 use crate::standing::Standing;
+use crate::store::StoredSnapshot;
 
 /// What the page of an agent shows.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +31,12 @@ pub(crate) struct AgentView<'a> {
     pub(crate) standing: &'a Standing,
     /// Its score, explained from that.
     pub(crate) explained: &'a Explanation<'a>,
+    /// What it measured.
+    pub(crate) readings: &'a Readings,
+    /// What it last said of its machine.
+    pub(crate) snapshot: Option<&'a StoredSnapshot>,
+    /// What is looked for in that.
+    pub(crate) find: &'a str,
     /// Its anomalies, those that are open first.
     pub(crate) page: &'a AnomalyPage,
     /// Who did things with them.
@@ -68,7 +77,16 @@ pub(crate) fn agent(view: &AgentView<'_>) -> Result<String, askama::Error> {
         caption: "What each finding takes from 100 points",
         unmapped: unmapped(view),
         n_unknown: view.explained.unknown().len(),
-        chart: Chart::new(&agent.recent_cpu, CHART),
+        plots: readings::plots(view.readings),
+        picks: readings::picks(&view.readings.reach, agent.agent, view.now),
+        from: When::new(view.readings.reach.from, view.now),
+        to: When::new(view.readings.reach.to, view.now),
+        disks: &view.readings.disks,
+        is_series_cut: view.readings.is_cut,
+        endpoint: view
+            .snapshot
+            .map(|stored| Endpoint::new(stored, view.find, view.now)),
+        find: view.find,
         open: row::open_among(&rows),
         desk: Desk::new(here(view.after), &rows, view.is_ticked),
         rows,
@@ -111,7 +129,14 @@ struct AgentPage<'a> {
     caption: &'static str,
     unmapped: Vec<&'a str>,
     n_unknown: usize,
-    chart: Option<Chart>,
+    plots: Vec<Plot>,
+    picks: [Vec<Pick>; 2],
+    from: When,
+    to: When,
+    disks: &'a [Disk],
+    is_series_cut: bool,
+    endpoint: Option<Endpoint<'a>>,
+    find: &'a str,
     open: String,
     desk: Desk,
     rows: Vec<Row<'a>>,
@@ -122,10 +147,3 @@ struct AgentPage<'a> {
     is_agent_shown: bool,
     state: &'static str,
 }
-
-/// The template stretches the drawing to the width of the page.
-const CHART: chart::Canvas = chart::Canvas {
-    width: 800.0,
-    height: 160.0,
-    margin: 0.0,
-};

@@ -60,12 +60,19 @@ pub(crate) fn icon() -> &'static Asset {
 }
 
 static STYLE: LazyLock<Asset> = LazyLock::new(|| {
-    let body = include_str!("assets/app.css");
+    let body = concat!(
+        include_str!("assets/app.css"),
+        include_str!("assets/views.css")
+    );
     Asset::new("app", "css", "text/css; charset=utf-8", body)
 });
 
 static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
-    let body = include_str!("assets/app.js");
+    let body = concat!(
+        include_str!("assets/app.js"),
+        include_str!("assets/time.js"),
+        include_str!("assets/plot.js")
+    );
     Asset::new("app", "js", "text/javascript; charset=utf-8", body)
 });
 

@@ -20,6 +20,8 @@ pub(crate) struct Viewer<'a> {
     pub(crate) access: Access,
     /// Whether this hub is a demo.
     pub(crate) is_demo: bool,
+    /// How many times faster than the wall the hub's clock runs; 1 but for a demo.
+    pub(crate) clock_rate: u32,
 }
 
 /// What a person may do.
@@ -36,13 +38,19 @@ pub(crate) enum Access {
 pub(super) enum Place {
     /// The overview itself.
     Overview,
+    /// The page of the fleet itself.
+    Fleet,
+    /// The list of devices itself.
+    Devices,
+    /// The time line of events itself.
+    Events,
     /// The page of insights itself.
     Insights,
     /// The integrity page itself.
     Integrity,
     /// A page below the integrity page.
     Anomaly,
-    /// A page below the overview.
+    /// A page below the list of devices.
     Agent,
 }
 
@@ -71,9 +79,44 @@ impl<'a> Frame<'a> {
     pub(super) const fn pace_s(&self) -> u32 {
         match self.place {
             Place::Integrity | Place::Anomaly => 60,
-            Place::Overview | Place::Insights | Place::Agent => 10,
+            Place::Overview | Place::Devices | Place::Agent => 10,
+            Place::Fleet | Place::Events | Place::Insights => 20,
         }
     }
+
+    /// The navigation, in the order in which an operator looks: what is wrong, who, what happened,
+    /// what it means, what is proven.
+    pub(super) fn tabs(&self) -> [Tab; 6] {
+        [
+            ("/overview", "Overview", Place::Overview),
+            ("/fleet", "Fleet", Place::Fleet),
+            ("/devices", "Devices", Place::Devices),
+            ("/events", "Events", Place::Events),
+            ("/insights", "Insights", Place::Insights),
+            ("/integrity", "Integrity", Place::Integrity),
+        ]
+        .map(|(href, word, place)| {
+            let current = match (place, self.place) {
+                (Place::Devices, Place::Agent) | (Place::Integrity, Place::Anomaly) => "true",
+                (tab, here) if tab == here => "page",
+                _ => "",
+            };
+            Tab {
+                href,
+                word,
+                current,
+            }
+        })
+    }
+}
+
+/// One entry of the navigation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tab {
+    pub(super) href: &'static str,
+    pub(super) word: &'static str,
+    /// The value of `aria-current`: empty elsewhere, `page` here, `true` on a page below it.
+    pub(super) current: &'static str,
 }
 
 /// Where the assets are.

@@ -8,6 +8,7 @@ use monsys_core::store::{
 };
 use monsys_core::time::Timestamp;
 
+use super::choice::{Choices, entries};
 use super::cycle::{self, CycleLine};
 use super::filter::{self, OPEN, Origin};
 use super::frame::{Access, Frame, Place, Viewer};
@@ -132,7 +133,7 @@ struct IntegrityPage<'a> {
     further: Vec<KindCard>,
     n_open: u64,
     open: String,
-    choices: [Choices; 4],
+    choices: [Choices<'static>; 4],
     agent: String,
     state: &'static str,
     is_narrowed: bool,
@@ -149,21 +150,7 @@ struct IntegrityPage<'a> {
     is_agent_shown: bool,
 }
 
-/// One selection.
-struct Choices {
-    name: &'static str,
-    label: &'static str,
-    words: Vec<Choice>,
-}
-
-/// One entry of a selection.
-struct Choice {
-    word: &'static str,
-    text: &'static str,
-    is_selected: bool,
-}
-
-fn choices(filter: &AnomalyFilter) -> [Choices; 4] {
+fn choices(filter: &AnomalyFilter) -> [Choices<'static>; 4] {
     let kinds: Vec<_> = AnomalyKind::every().map(AnomalyKind::as_str).collect();
     let mut severities = Severity::ALL.map(Severity::as_str);
     severities.reverse();
@@ -197,15 +184,6 @@ fn choices(filter: &AnomalyFilter) -> [Choices; 4] {
             words: with_any(&severities, severity),
         },
     ]
-}
-
-fn entries(words: &[&'static str], selected: &str) -> Vec<Choice> {
-    let entry = |word: &&'static str| Choice {
-        word,
-        text: if word.is_empty() { "any" } else { word },
-        is_selected: *word == selected,
-    };
-    words.iter().map(entry).collect()
 }
 
 const STATES: [&str; 3] = ["open", "resolved", "all"];

@@ -63,6 +63,16 @@ pub(super) fn further(counts: &[KindCount]) -> Vec<KindCard> {
         .collect()
 }
 
+/// Keeps the kinds of which something is open, worst first; equal ones stay in their order.
+pub(super) fn concerns(cards: Vec<KindCard>) -> Vec<KindCard> {
+    let mut concerns: Vec<_> = cards.into_iter().filter(|card| card.n_open > 0).collect();
+    concerns.sort_by_key(|card| {
+        let worst = card.worst.and_then(|word| Severity::parse(word).ok());
+        std::cmp::Reverse(worst)
+    });
+    concerns
+}
+
 /// Says in a few words what a kind means.
 pub(super) const fn meaning(kind: AnomalyKind) -> Option<&'static str> {
     Some(match kind {

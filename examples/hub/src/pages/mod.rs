@@ -12,14 +12,21 @@
 //!
 //! Cost: linear in the rows shown.
 
+mod address;
 mod agent;
 mod anomaly;
 #[cfg(test)]
 mod anomaly_tests;
 pub(crate) mod assets;
+mod census;
 mod chart;
+mod choice;
 mod cycle;
+mod devices;
+mod endpoint;
+mod events;
 mod filter;
+mod fleet;
 mod frame;
 mod insights;
 mod integrity;
@@ -28,9 +35,16 @@ mod members;
 mod overview;
 mod pareto_chart;
 mod plain;
+mod plot;
+mod rank;
+mod readings;
 mod row;
 #[cfg(test)]
+mod samples;
+mod shell;
+#[cfg(test)]
 mod tests;
+mod trail;
 mod trust;
 mod waterfall;
 mod when;
@@ -38,7 +52,11 @@ mod when;
 // The interface of the pages is
 pub(crate) use self::agent::{AgentView, agent};
 pub(crate) use self::anomaly::{AnomalyView, anomaly};
+pub(crate) use self::census::{Census, Spread};
+pub(crate) use self::devices::{Devices, devices};
+pub(crate) use self::events::{EVENT_RANGES, Events, agent_of, events};
 pub(crate) use self::filter::{FilterWords, OPEN, Origin, UnknownWord};
+pub(crate) use self::fleet::{Fleet, Trend, fleet};
 pub(crate) use self::frame::{Access, Viewer};
 pub(crate) use self::insights::{Insights, insights};
 pub(crate) use self::integrity::{Integrity, integrity};
@@ -47,3 +65,6 @@ pub(crate) use self::plain::{
     Account, AccountNotice, Login, LoginNotice, Message, PASSWORD_RULE, SetPassword, Setup,
     account, login, message, set_password, setup,
 };
+pub(crate) use self::plot::{Point, Series, Window};
+pub(crate) use self::readings::{Disk, Reach, Readings};
+pub(crate) use self::trail::Trail;

@@ -1,35 +1,41 @@
-//! The overview: what needs attention, and every agent with its newest readings.
-
-use std::collections::BTreeMap;
+//! The overview: how the fleet stands, at a glance and of bounded size.
 
 use askama::Template;
-use monsys_core::store::{AgentSummary, KeyState, KindCount};
+use monsys_core::store::{AgentSummary, CycleRecord, KindCount};
 use monsys_core::time::Timestamp;
+use monsys_signals::TrustScore;
 use monsys_signals::trust::FleetTrust;
-use monsys_signals::{Category, TrustScore};
 
-use super::chart::{self, Chart};
+use super::census::{Census, Part, Spread, SpreadBar};
+use super::cycle::CycleLine;
+use super::events::EventLine;
 use super::frame::{Frame, Place, Viewer};
 use super::kind::{self, KindCard};
-use super::trust::Trust;
-use super::waterfall::Waterfall;
-use super::when::When;
+use super::rank::RankLine;
+use super::shell::shell_word;
+use crate::store::Activity;
 
 /// What the overview shows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Overview<'a> {
     /// Who looks.
     pub(crate) viewer: Viewer<'a>,
-    /// The agents of the organisation, in any order.
-    pub(crate) agents: &'a [AgentSummary],
-    /// The scores of those that anything stands about, by identifier.
-    pub(crate) scores: &'a BTreeMap<String, TrustScore>,
-    /// Sources that were seen and are in no category.
-    pub(crate) unmapped: &'a [&'a str],
+    /// How many agents are in which state.
+    pub(crate) census: Census,
+    /// Their scores added up.
+    pub(crate) fleet: &'a FleetTrust,
+    /// How these are spread.
+    pub(crate) spread: Spread,
+    /// The agents with the lowest scores, worst first.
+    pub(crate) worst: &'a [(AgentSummary, TrustScore)],
+    /// The open anomalies by kind.
+    pub(crate) counts: &'a [KindCount],
+    /// What happened lately, the newest first.
+    pub(crate) events: &'a [Activity],
+    /// How the newest cycle went, if there was one.
+    pub(crate) cycle: Option<&'a CycleRecord>,
     /// Whether there was more than was read, so that scores miss findings.
     pub(crate) is_cut: bool,
-    /// Its open anomalies by kind.
-    pub(crate) counts: &'a [KindCount],
     /// When the values were read.
     pub(crate) now: Timestamp,
 }
@@ -39,41 +45,31 @@ pub(crate) struct Overview<'a> {
 /// # Errors
 /// Only when formatting fails, which the values of a view cannot cause.
 pub(crate) fn overview(view: &Overview<'_>) -> Result<String, askama::Error> {
-    let mut agents: Vec<_> = view.agents.iter().collect();
-    agents.sort_by_key(|agent| (Trust::of(agent).rank(), agent.name.as_str()));
-    let agents: Vec<_> = agents
-        .into_iter()
-        .map(|a| AgentLine::new(a, view.scores, view.now))
-        .collect();
-    let cards = kind::cards(view.counts, None);
-    let n_of = |trust: Trust| agents.iter().filter(|line| line.trust == trust).count();
-    let mut fleet = FleetTrust::new();
-    let judged = agents.iter().filter(|line| line.trust != Trust::Revoked);
-    judged.for_each(|line| fleet.add(&line.score));
+    let mut cards = kind::cards(view.counts, None);
+    cards.extend(kind::further(view.counts));
     let page = OverviewPage {
         frame: Frame::new(view.viewer, Place::Overview, view.now),
+        n_doubted: view.spread.n_doubted(),
+        n_full: view.spread.n_full(),
+        n_agents: view.census.n_agents(),
+        parts: view.census.parts(),
         n_open: cards.iter().map(|card| card.n_open).sum(),
-        n_doubted: agents.iter().filter(|line| line.is_doubted()).count(),
-        n_unverified: n_of(Trust::Unverified),
-        n_silent: n_of(Trust::Silent),
-        n_trusted: n_of(Trust::Trusted),
-        n_judged: fleet.n_subjects(),
-        n_uncovered: fleet.n_uncovered(),
-        worst: fleet.worst().map(|worst| worst.to_string()),
-        waterfall: Waterfall::of_fleet(&fleet),
-        caption: "What each category takes from the mean of 100 points",
-        unmapped: view.unmapped,
+        verdict: Verdict::of(view),
+        score: view.fleet.mean().to_string(),
+        n_judged: view.fleet.n_subjects(),
+        n_uncovered: view.fleet.n_uncovered(),
+        lowest: view.fleet.worst().map(|worst| worst.to_string()),
+        bars: view.spread.bars(),
+        worst: RankLine::all(view.worst, view.now),
+        lines: EventLine::all(view.events, view.now),
+        cycle: view.cycle.map(|record| CycleLine::new(record, view.now)),
         is_cut: view.is_cut,
         open: kind::open_words(cards.iter().map(|card| {
-            (
-                card.kind.as_str(),
-                card.n_open,
-                card.worst.unwrap_or_default(),
-            )
+            let worst = card.worst.unwrap_or_default();
+            (card.kind.as_str(), card.n_open, worst)
         })),
-        concerns: concerns(cards),
+        concerns: kind::concerns(cards),
         organisation_word: shell_word(view.viewer.organisation),
-        agents,
     };
     page.render()
 }
@@ -82,101 +78,65 @@ pub(crate) fn overview(view: &Overview<'_>) -> Result<String, askama::Error> {
 #[template(path = "overview.html", config = "src/pages/askama.toml")]
 struct OverviewPage<'a> {
     frame: Frame<'a>,
-    agents: Vec<AgentLine<'a>>,
-    concerns: Vec<KindCard>,
+    n_doubted: u64,
+    n_full: u64,
+    n_agents: u64,
+    parts: Vec<Part>,
     n_open: u64,
-    n_doubted: usize,
-    n_unverified: usize,
-    n_silent: usize,
-    n_trusted: usize,
+    verdict: Verdict,
+    score: String,
     n_judged: u64,
     n_uncovered: u64,
-    worst: Option<String>,
-    waterfall: Waterfall,
-    caption: &'static str,
-    unmapped: &'a [&'a str],
+    lowest: Option<String>,
+    bars: Vec<SpreadBar>,
+    worst: Vec<RankLine<'a>>,
+    lines: Vec<EventLine<'a>>,
+    cycle: Option<CycleLine<'a>>,
     is_cut: bool,
     open: String,
+    concerns: Vec<KindCard>,
     organisation_word: String,
 }
 
-struct AgentLine<'a> {
-    id: String,
-    name: &'a str,
-    trust: Trust,
-    score: TrustScore,
-    n_covered: usize,
-    n_categories: usize,
-    spark: Option<Chart>,
-    key: KeyState,
-    version: Option<&'a str>,
-    n_open: u32,
-    last_seen: Option<When>,
+/// What the whole comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// High or critical things are open.
+    Alarm,
+    /// Something is open.
+    Concern,
+    /// Nothing is open, and not everything can be told.
+    Unsure,
+    /// Nothing is open, and everybody reports what can be verified.
+    Calm,
 }
 
-impl<'a> AgentLine<'a> {
-    fn new(agent: &'a AgentSummary, scores: &BTreeMap<String, TrustScore>, now: Timestamp) -> Self {
-        let id = agent.agent.to_string();
-        let score = scores.get(&id).copied();
-        let score = score.unwrap_or_else(TrustScore::unobserved);
-        Self {
-            id,
-            score,
-            n_covered: score.coverage().n_covered(),
-            n_categories: Category::ALL.len(),
-            name: agent.name.as_str(),
-            trust: Trust::of(agent),
-            spark: Chart::new(&agent.recent_cpu, SPARK),
-            key: agent.key,
-            version: agent.version.as_deref(),
-            n_open: agent.n_open,
-            last_seen: agent.last_seen_at.map(|at| When::new(at, now)),
+impl Verdict {
+    fn of(view: &Overview<'_>) -> Self {
+        let tones = kind::cards(view.counts, None).into_iter();
+        let mut tones = tones
+            .chain(kind::further(view.counts))
+            .map(|card| card.tone);
+        if tones.clone().any(|tone| tone == "red") {
+            return Self::Alarm;
         }
+        if tones.any(|tone| tone != "neutral") {
+            return Self::Concern;
+        }
+        let census = view.census;
+        if census.n_silent + census.n_never_seen + view.spread.n_unknown() > 0 {
+            return Self::Unsure;
+        }
+        Self::Calm
     }
 
-    const fn is_doubted(&self) -> bool {
-        matches!(self.trust, Trust::Doubted(_))
-    }
-}
-
-/// The kinds of which something is open, worst first; equal ones stay in the document's order.
-fn concerns(cards: Vec<KindCard>) -> Vec<KindCard> {
-    let mut concerns: Vec<_> = cards.into_iter().filter(|card| card.n_open > 0).collect();
-    concerns.sort_by_key(|card| {
-        SEVERITY_ORDER
-            .iter()
-            .position(|word| card.worst == Some(word))
-    });
-    concerns
-}
-
-/// Quotes a name for a shell, because the command shown is there to be copied.
-fn shell_word(text: &str) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// As wide and high as the template's drawing.
-const SPARK: chart::Canvas = chart::Canvas {
-    width: 132.0,
-    height: 30.0,
-    margin: 3.0,
-};
-
-const SEVERITY_ORDER: [&str; 5] = ["critical", "high", "medium", "low", "info"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_quoted_for_the_shell() {
-        assert_eq!(shell_word("acme"), "acme");
-        assert_eq!(shell_word("Bob's $(shop)"), r"'Bob'\''s $(shop)'");
-        assert_eq!(shell_word("-rf"), "'-rf'");
-        assert_eq!(shell_word(""), "''");
+    /// The name of its mark and of its colour.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Alarm => "high",
+            Self::Concern => "medium",
+            Self::Unsure => "unverified",
+            Self::Calm => "trusted",
+        }
     }
 }

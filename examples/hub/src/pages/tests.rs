@@ -17,6 +17,9 @@ use monsys_signals::correlate::Correlator;
 use monsys_signals::trust::{self, Scratch};
 use monsys_signals::{Catalog, pareto};
 
+use super::samples::{
+    readings, render_devices, render_events, render_fleet, scored, snapshot, summed,
+};
 use super::*;
 use crate::standing::Standing;
 use crate::store::Actor;
@@ -129,7 +132,7 @@ fn sparklines_hold_for_any_readings() {
         agent.recent_cpu = readings.to_vec();
         agents.push(agent);
     }
-    let html = render_overview(&agents, &[], "o");
+    let html = render_devices(&agents, "o");
     assert_eq!(html.matches("class=\"spark\"").count(), 3);
     assert!(!html.contains("NaN") && !html.contains("inf\"") && !html.contains("inf,"));
     for agent in &agents {
@@ -139,15 +142,13 @@ fn sparklines_hold_for_any_readings() {
 }
 
 #[test]
-fn trust_is_a_word_and_the_worst_comes_first() {
+fn trust_is_a_word() {
     let agents = [
         summary(1, "calm", None),
         summary(2, "bad", Some(Severity::Medium)),
         summary(3, "worse", Some(Severity::Critical)),
     ];
     let html = render_overview(&agents, &[], "o");
-    let at = |name: &str| html.find(&format!(">{name}</a>")).unwrap();
-    assert!(at("worse") < at("bad") && at("bad") < at("calm"));
     for word in [
         "</svg> critical</span>",
         "</svg> medium</span>",
@@ -171,8 +172,8 @@ fn trust_is_a_word_and_the_worst_comes_first() {
 fn a_device_is_shown_as_verified_and_not_as_one_without_a_key() {
     let mut device = summary(1, "web-1", None);
     device.key = KeyState::Shared;
-    let overview = render_overview(std::slice::from_ref(&device), &[], "o");
-    assert!(overview.contains("data-label=\"Key\">shared</td>"));
+    let overview = render_devices(std::slice::from_ref(&device), "o");
+    assert!(overview.contains("<span class=\"sub\">hmac</span>"));
     let page = render_agent(&device, &[], Access::Admin);
     assert!(page.contains("<dt>Profile</dt><dd><code>hmac</code></dd>"));
     for html in [overview, page] {
@@ -247,8 +248,11 @@ fn all_pages(text: &str, access: Access) -> Vec<String> {
     silent.version = Some(text.to_owned());
     silent.recent_cpu.clear();
     let mut pages = vec![
-        render_overview(&[agent.clone(), silent], &counts, text),
+        render_overview(&[agent.clone(), silent.clone()], &counts, text),
         render_overview(&[], &[], text),
+        render_fleet(std::slice::from_ref(&agent), text),
+        render_devices(&[agent.clone(), silent.clone()], text),
+        render_events(&rows, text),
         render_integrity(&rows, &counts, AnomalyFilter::default(), access),
         render_insights(&standing(), text),
         render_insights(&Standing::default(), text),
@@ -304,17 +308,21 @@ fn all_pages(text: &str, access: Access) -> Vec<String> {
 }
 
 fn render_overview(agents: &[AgentSummary], counts: &[KindCount], organisation: &str) -> String {
-    let (standing, catalog) = (standing(), Catalog::standard());
-    let (views, mut scratch) = (standing.views(), Scratch::new());
-    let scores = trust::scores(&views, &catalog, &mut scratch, now());
-    let scores = scores.map(|(subject, score)| (subject.subject_id.to_owned(), score));
+    let worst = scored(agents);
+    let (fleet, spread) = summed(&worst);
     let view = Overview {
         viewer: viewer(organisation, Access::Admin),
-        agents,
-        scores: &scores.collect(),
-        unmapped: &["my_check"],
-        is_cut: true,
+        census: Census {
+            n_fresh: u64::try_from(agents.len()).unwrap(),
+            ..Census::default()
+        },
+        fleet: &fleet,
+        spread,
+        worst: &worst,
         counts,
+        events: &[],
+        cycle: None,
+        is_cut: true,
         now: now(),
     };
     overview(&view).unwrap()
@@ -422,6 +430,9 @@ fn render_agent(summary: &AgentSummary, rows: &[AnomalyRow], access: Access) -> 
         agent: summary,
         standing: &standing,
         explained: &explained,
+        readings: &readings(&summary.recent_cpu, summary.name.as_str()),
+        snapshot: Some(&snapshot(summary.name.as_str())),
+        find: "",
         page: &page,
         actors: &actors("ada@acme.example"),
         after: None,
@@ -432,7 +443,7 @@ fn render_agent(summary: &AgentSummary, rows: &[AnomalyRow], access: Access) -> 
 }
 
 /// A high finding, a medium one, one of a source that counts nowhere, and one that takes nothing.
-fn standing() -> Standing {
+pub(super) fn standing() -> Standing {
     let signal = |source: &str, key: &str, severity| signal_about("agent", source, key, severity);
     Standing {
         signals: vec![
@@ -468,7 +479,7 @@ fn a_score_is_shown_with_every_point_of_it() {
         html.contains("in no category: <code>my_check</code>."),
         "{html}"
     );
-    let html = render_overview(&[agent, summary(2, "web-2", None)], &[], "o");
+    let html = render_fleet(&[agent, summary(2, "web-2", None)], "o");
     assert!(
         html.contains("id=\"score\">91.500</span>"),
         "the mean of 83 and 100: {html}"
@@ -485,6 +496,7 @@ pub(super) fn viewer(text: &str, access: Access) -> Viewer<'_> {
         ledger_seq: 7,
         access,
         is_demo: true,
+        clock_rate: 1,
     }
 }
 

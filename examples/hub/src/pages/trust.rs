@@ -65,20 +65,4 @@ impl Trust {
             Self::Revoked => "it was revoked",
         }
     }
-
-    /// Lower comes first on a page.
-    pub(super) const fn rank(self) -> u8 {
-        match self {
-            Self::Doubted(Severity::Critical) => 0,
-            Self::Doubted(Severity::High) => 1,
-            Self::Doubted(Severity::Medium) => 2,
-            Self::Doubted(Severity::Low) => 3,
-            Self::Doubted(Severity::Info) => 4,
-            Self::Unverified => 5,
-            Self::Silent => 6,
-            Self::Waiting => 7,
-            Self::Trusted => 8,
-            Self::Revoked => 9,
-        }
-    }
 }

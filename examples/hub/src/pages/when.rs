@@ -30,6 +30,16 @@ impl When {
             machine,
         }
     }
+
+    /// Month and day.
+    pub(super) fn day(&self) -> &str {
+        self.exact.get(5..10).unwrap_or_default()
+    }
+
+    /// The time of day without seconds.
+    pub(super) fn short(&self) -> &str {
+        self.clock.get(..5).unwrap_or_default()
+    }
 }
 
 /// A time ahead of `now` reads as "just now": two hubs may differ by a moment.

@@ -16,6 +16,7 @@ mod look_up;
 mod poison;
 pub mod postgres;
 mod sample;
+mod snapshot;
 pub mod sqlite;
 
 use monsys_core::store::Store;
@@ -41,6 +42,7 @@ pub use self::sample::{
     Bucket, Buckets, SampleCounts, SampleFilter, SamplePage, SamplePlace, SampleStart, SampleStore,
     SampleTotal, Series, SeriesOf, StoredSample,
 };
+pub use self::snapshot::{SnapshotStore, StoredSnapshot};
 pub use self::sqlite::SqliteStore;
 
 /// Which schema a store has, and which one this program writes.
@@ -54,11 +56,18 @@ pub(crate) struct SchemaVersion {
 
 /// All that a hub asks of its database.
 pub trait HubStore:
-    Store + AccountStore + CredentialStore + ActivityStore + FleetStore + SampleStore
+    Store + AccountStore + CredentialStore + ActivityStore + FleetStore + SampleStore + SnapshotStore
 {
 }
 
-impl<T: Store + AccountStore + CredentialStore + ActivityStore + FleetStore + SampleStore> HubStore
-    for T
+impl<
+    T: Store
+        + AccountStore
+        + CredentialStore
+        + ActivityStore
+        + FleetStore
+        + SampleStore
+        + SnapshotStore,
+> HubStore for T
 {
 }

@@ -209,7 +209,7 @@ pub(super) fn unusable_address(unknown: &UnknownWord) -> Response {
 ///
 /// # Errors
 /// `NotFound` for a name that no agent has; others of the store.
-async fn agent_of_word(
+pub(super) async fn agent_of_word(
     store: &dyn HubStore,
     tenant: TenantId,
     word: Option<&String>,
@@ -226,7 +226,7 @@ async fn agent_of_word(
     found.map(Some).ok_or(StoreError::NotFound)
 }
 
-fn no_agent_of_that_name() -> Response {
+pub(super) fn no_agent_of_that_name() -> Response {
     message(
         StatusCode::UNPROCESSABLE_ENTITY,
         "Unknown filter",
@@ -244,7 +244,7 @@ fn users_of(row: &AnomalyRow) -> impl Iterator<Item = UserId> + use<> {
     users.into_iter().flatten()
 }
 
-fn distinct(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
+pub(super) fn distinct(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
     let mut users: Vec<_> = users.collect();
     users.sort_unstable();
     users.dedup();

@@ -165,6 +165,22 @@ impl Browser {
         self.ask("POST", &format!("/element/{id}/click"), &json!({}));
     }
 
+    /// Presses the pointer at one place of the window and lets go at another.
+    pub(crate) fn drag(&self, from: (i64, i64), to: (i64, i64)) {
+        let go = |(x, y): (i64, i64), ms: u32| json!({"type": "pointerMove", "duration": ms, "x": x, "y": y});
+        let (down, up) = (
+            json!({"type": "pointerDown", "button": 0}),
+            json!({"type": "pointerUp", "button": 0}),
+        );
+        let actions = [go(from, 0), down, go(to, 100), up];
+        let pointer = json!({
+            "type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"},
+            "actions": actions,
+        });
+        let done = self.ask("POST", "/actions", &json!({"actions": [pointer]}));
+        assert_eq!(done, Value::Null);
+    }
+
     /// Types into whatever has the focus; [`TAB`] and [`ENTER`] are keys as well.
     pub(crate) fn press(&self, keys: &str) {
         let active = self.ask("GET", "/element/active", &Value::Null);

@@ -60,6 +60,7 @@
     if (main.contains(active) && isText(active)) return true;
     if ([...main.querySelectorAll("input, textarea, select")].some(isChanged)) return true;
     if (Date.now() - pointedAt < AIM_MS && main.querySelector(AIMED)) return true;
+    if (main.querySelector(".chosen")) return true;
     const selection = document.getSelection();
     return Boolean(selection) && !selection.isCollapsed && main.contains(selection.anchorNode);
   };
@@ -104,7 +105,12 @@
     const place = focusPlace();
     const left = window.scrollX;
     const top = window.scrollY;
+    const inner = [...main.querySelectorAll(".scroll[id]")].map((box) => [box.id, box.scrollTop]);
     main.replaceChildren(...next.childNodes);
+    for (const [id, height] of inner) {
+      const box = document.getElementById(id);
+      if (box) box.scrollTop = height;
+    }
     window.scrollTo({ left, top, behavior: "instant" });
     focusAgain(place);
   };
@@ -147,6 +153,7 @@
     isHeld = isBusy();
     if (isHeld) return true;
     replace(next);
+    main.dataset.now = next.dataset.now;
     updatedAt = Date.now();
     return true;
   };

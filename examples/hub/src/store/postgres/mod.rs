@@ -51,6 +51,7 @@ mod sender;
 mod session;
 mod signal;
 mod signal_store;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -37,6 +37,7 @@ mod sample;
 mod sender;
 mod session;
 mod signal;
+mod snapshot;
 mod writer;
 
 use std::path::{Path, PathBuf};

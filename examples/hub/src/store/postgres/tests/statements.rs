@@ -2,7 +2,7 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 24] = [
+const SOURCES: [&str; 25] = [
     include_str!("../account.rs"),
     include_str!("../action.rs"),
     include_str!("../activity.rs"),
@@ -27,6 +27,7 @@ const SOURCES: [&str; 24] = [
     include_str!("../session.rs"),
     include_str!("../signal.rs"),
     include_str!("../signal_store.rs"),
+    include_str!("../snapshot.rs"),
 ];
 
 #[test]
