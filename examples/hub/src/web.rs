@@ -15,7 +15,6 @@ pub(crate) mod link;
 pub(crate) mod login;
 pub(crate) mod overview;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
