@@ -224,9 +224,9 @@ fn a17_twelve_planted_secrets_are_in_no_line_of_ten_thousand() {
     settings.extend([
         ("RUST_LOG", "trace"),
         ("EM_METRICS_TOKEN", canaries.metrics_token.as_str()),
-        ("EM_JWT_ACCESS_SECRET", secrets[0].as_str()),
-        ("EM_JWT_REFRESH_SECRET", secrets[1].as_str()),
-        ("EM_CSRF_SECRET", secrets[2].as_str()),
+        ("MONSYS_JWT_ACCESS_SECRET", secrets[0].as_str()),
+        ("MONSYS_JWT_REFRESH_SECRET", secrets[1].as_str()),
+        ("MONSYS_CSRF_SECRET", secrets[2].as_str()),
         ("MONSYS_ADDRESS_RATE", "0"),
     ]);
     let mut hub = Hub::start_with(&data, &settings);
