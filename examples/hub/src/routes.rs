@@ -35,12 +35,15 @@ use crate::{api, ingest, web};
 fn table() -> Vec<Route> {
     let groups = [
         of_agents(),
+        of_fleet(),
         of_integrity(),
+        of_actions(),
         of_signals(),
         of_operations(),
         of_people(),
         of_visitors(),
         of_pages(),
+        of_forms(),
     ];
     groups.into_iter().flatten().collect()
 }
@@ -89,10 +92,16 @@ fn of_agents() -> Vec<Route> {
         )
         .takes("RotateRequest")
         .gives("Pinned"),
+    ]
+}
+
+fn of_fleet() -> Vec<Route> {
+    use api::{agents, fleet, samples};
+    vec![
         get(
             API,
             "/api/v1/agents",
-            api::fleet::list,
+            fleet::list,
             "Lists the agents of the organisation",
         )
         .asks(&[
@@ -102,7 +111,7 @@ fn of_agents() -> Vec<Route> {
         get(
             API,
             "/v1/fleet/top",
-            api::fleet::top,
+            fleet::top,
             "Ranks the agents of the organisation by risk",
         )
         .asks(&["org_id", "limit"])
@@ -111,7 +120,7 @@ fn of_agents() -> Vec<Route> {
         get(
             API,
             "/v1/metrics",
-            api::samples::list,
+            samples::list,
             "Lists samples, the newest first",
         )
         .asks(&[
@@ -126,7 +135,7 @@ fn of_agents() -> Vec<Route> {
         get(
             API,
             "/api/v1/agents/{id}/series",
-            api::samples::series,
+            samples::series,
             "Draws a series of samples of an agent in buckets",
         )
         .asks(&["from", "to", "points", "of"])
@@ -177,6 +186,12 @@ fn of_integrity() -> Vec<Route> {
             "Shows one anomaly and what happened to it",
         )
         .gives("AnomalyWithEvents"),
+    ]
+}
+
+fn of_actions() -> Vec<Route> {
+    use api::action;
+    vec![
         post(
             ADMIN_API,
             "/api/v1/integrity/anomalies/{id}/resolve",
@@ -408,7 +423,7 @@ fn of_visitors() -> Vec<Route> {
 }
 
 fn of_pages() -> Vec<Route> {
-    use web::{account, agent, cycle, devices, events, fleet, integrity, login, overview};
+    use web::{cycle, devices, events, fleet, integrity, login, overview};
     vec![
         post(PAGE, "/logout", login::log_out, "Ends the session").or(303, Gives::Nothing),
         get(
@@ -460,6 +475,12 @@ fn of_pages() -> Vec<Route> {
         )
         .asks(&["after"])
         .or(200, Gives::Page),
+    ]
+}
+
+fn of_forms() -> Vec<Route> {
+    use web::{account, agent, integrity};
+    vec![
         post(
             ADMIN_PAGE,
             "/integrity/{id}/acknowledge",
