@@ -223,7 +223,7 @@ fn a9_a_plot_is_zoomed_by_dragging_and_by_keyboard() {
     browser.log_in(&scene.data, &scene.hub);
     let agent = format!("/agents/{}", scene.agent.id);
     browser.open(&scene.hub.url(&agent));
-    let line = "return document.querySelector('#plot-cpu path.trend').getAttribute('d')";
+    let line = "return document.querySelector('#plot-cpu .field path.trend').getAttribute('d')";
     let whole = browser.run(line);
     browser.run("document.querySelector('#plot-cpu').scrollIntoView({block: 'center'})");
     let field = "const box = document.querySelector('#plot-cpu svg.field').getBoundingClientRect(); \
