@@ -26,8 +26,8 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::cli::{
-    AgentCommand, AuditorCommand, CheckArgs, Cli, Command, HealthArgs, IntegrityCommand,
-    MigrateArgs, OrgCommand, RetentionCommand, ScanCommand, SignalsCommand, StoreArgs,
+    AuditorCommand, CheckArgs, Cli, Command, HealthArgs, IntegrityCommand, MigrateArgs, OrgCommand,
+    RetentionCommand, ScanCommand, SignalsCommand, StoreArgs,
 };
 use crate::clock::Clock;
 use crate::config::Choices;
@@ -54,17 +54,7 @@ pub(crate) async fn run(
         Command::Health(args) => return health(&args),
         Command::Org(OrgCommand::Add { name, store }) => add_org(&name, &store).await?,
         Command::Org(OrgCommand::List { store }) => list_orgs(&store).await?,
-        Command::Agent(AgentCommand::Enrol(args)) => agent::enrol(&args).await?,
-        Command::Agent(AgentCommand::List { store }) => agent::list(&store).await?,
-        Command::Agent(AgentCommand::Revoke { id, store }) => agent::revoke(&id, &store).await?,
-        Command::Agent(AgentCommand::RotateToken { id, store }) => {
-            agent::rotate_token(&id, &store).await?;
-        }
-        Command::Agent(AgentCommand::RotateKey {
-            id,
-            public_key,
-            store,
-        }) => agent::rotate_key(&id, public_key.as_deref(), &store).await?,
+        Command::Agent(command) => agent::run(command).await?,
         Command::User(command) => user::run(command).await?,
         Command::Token(command) => token::run(command).await?,
         Command::Integrity(IntegrityCommand::Run {

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{display_name, existing_store_of, say, tenant_named};
 use crate::app::App;
-use crate::cli::{EnrolArgs, StoreArgs};
+use crate::cli::{AgentCommand, EnrolArgs, StoreArgs};
 use crate::clock::{Clock, wall_now};
 use crate::config::{Choices, parse_span};
 use crate::error::{Failure, FailureKind};
@@ -25,8 +25,23 @@ use crate::store::{Author, HubStore, KeyChange};
 /// How long an agent may pin a key by itself, unless `--pin-within` says otherwise.
 const PIN_WITHIN: &str = "24h";
 
+/// Carries out a command about agents.
+pub(super) async fn run(command: AgentCommand) -> Result<(), Failure> {
+    match command {
+        AgentCommand::Enrol(args) => enrol(&args).await,
+        AgentCommand::List { store } => list(&store).await,
+        AgentCommand::Revoke { id, store } => revoke(&id, &store).await,
+        AgentCommand::RotateToken { id, store } => rotate_token(&id, &store).await,
+        AgentCommand::RotateKey {
+            id,
+            public_key,
+            store,
+        } => rotate_key(&id, public_key.as_deref(), &store).await,
+    }
+}
+
 /// `agent enrol`.
-pub(super) async fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
+async fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
     match AuthProfile::from(args.profile) {
         AuthProfile::Ed25519 => enrol_agent(args).await,
         AuthProfile::Hmac => enrol_device(args).await,
@@ -120,7 +135,7 @@ async fn store_agent(
 }
 
 /// `agent list`.
-pub(super) async fn list(args: &StoreArgs) -> Result<(), Failure> {
+async fn list(args: &StoreArgs) -> Result<(), Failure> {
     let store = existing_store_of(args).await?;
     let mut items = Vec::new();
     for (tenant, org) in store.tenant_names().await? {
@@ -152,7 +167,7 @@ pub(super) async fn list(args: &StoreArgs) -> Result<(), Failure> {
 }
 
 /// `agent revoke`: of an agent by its identifier, of a device by `ORG/DEVICE` too.
-pub(super) async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
+async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
     let store = existing_store_of(args).await?;
     let (tenant, agent, _) = named(&*store, id).await?;
     store
@@ -165,7 +180,7 @@ pub(super) async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
 }
 
 /// `agent rotate-token`.
-pub(super) async fn rotate_token(id: &str, args: &StoreArgs) -> Result<(), Failure> {
+async fn rotate_token(id: &str, args: &StoreArgs) -> Result<(), Failure> {
     let store = existing_store_of(args).await?;
     let (tenant, agent, profile) = named(&*store, id).await?;
     if profile == AuthProfile::Hmac {
@@ -186,11 +201,7 @@ pub(super) async fn rotate_token(id: &str, args: &StoreArgs) -> Result<(), Failu
 }
 
 /// `agent rotate-key`: of an agent to a given key, of a device to one that the hub makes.
-pub(super) async fn rotate_key(
-    id: &str,
-    public_key: Option<&str>,
-    args: &StoreArgs,
-) -> Result<(), Failure> {
+async fn rotate_key(id: &str, public_key: Option<&str>, args: &StoreArgs) -> Result<(), Failure> {
     let store = existing_store_of(args).await?;
     let (tenant, agent, profile) = named(&*store, id).await?;
     let shown = match (profile, public_key) {

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use monsys_core::anomaly::AnomalyKind;
 use monsys_core::endpoint::{
     AuthCount, AuthOutcome, CollectorHealth, CollectorState, EndpointSnapshot, EndpointText,
     Listener, Persistence, Process,
 };
+use monsys_core::id::AnomalyId;
 use monsys_core::ledger::EventKind;
 use monsys_core::sample::Count;
-use monsys_core::store::{AgentSummary, AnomalyRow};
+use monsys_core::severity::Severity;
+use monsys_core::store::{AgentSummary, AnomalyCursor, AnomalyRow, AnomalyState, KindCount};
 use monsys_core::time::Span;
 use monsys_signals::trust::{self, FleetTrust, Scratch};
 use monsys_signals::{Catalog, TrustScore};
@@ -211,5 +214,20 @@ pub(super) fn readings(cpu: &[f64], mount: &str) -> Readings {
         }],
         disks: Disk::all(&disk.to_string()),
         is_cut: false,
+    }
+}
+
+pub(super) fn cursor(byte: u8) -> AnomalyCursor {
+    AnomalyCursor {
+        state: AnomalyState::Open,
+        id: AnomalyId::from_random_bytes([byte; 16]),
+    }
+}
+
+pub(super) fn count(kind: AnomalyKind, n_open: u64, worst: Severity) -> KindCount {
+    KindCount {
+        kind,
+        n_open,
+        worst: Some(worst),
     }
 }

@@ -8,7 +8,7 @@ use monsys_core::name::DisplayName;
 use monsys_core::severity::Severity;
 use monsys_core::signal::{Signal, SignalDraft};
 use monsys_core::store::{
-    AgentSummary, AnomalyCursor, AnomalyFilter, AnomalyPage, AnomalyRow, AnomalyState, KeyState,
+    AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, KeyState,
     KindCount,
 };
 use monsys_core::time::{Span, Timestamp};
@@ -18,7 +18,7 @@ use monsys_signals::trust::{self, Scratch};
 use monsys_signals::{Catalog, pareto};
 
 use super::samples::{
-    readings, render_devices, render_events, render_fleet, scored, snapshot, summed,
+    count, cursor, readings, render_devices, render_events, render_fleet, scored, snapshot, summed,
 };
 use super::*;
 use crate::standing::Standing;
@@ -560,21 +560,6 @@ pub(super) fn row(byte: u8, text: &str, is_closed: bool) -> AnomalyRow {
         agent_name: text.to_owned(),
         n_changes: 1,
         closed_by: is_closed.then(|| text.to_owned()),
-    }
-}
-
-fn cursor(byte: u8) -> AnomalyCursor {
-    AnomalyCursor {
-        state: AnomalyState::Open,
-        id: AnomalyId::from_random_bytes([byte; 16]),
-    }
-}
-
-fn count(kind: AnomalyKind, n_open: u64, worst: Severity) -> KindCount {
-    KindCount {
-        kind,
-        n_open,
-        worst: Some(worst),
     }
 }
 
