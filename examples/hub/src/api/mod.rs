@@ -39,6 +39,7 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
 ///
 /// # Errors
 /// The answer that says which rule was broken; it never repeats what was sent.
+#[expect(clippy::result_large_err, reason = "the refusal is the answer")]
 fn strict_json<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Response> {
     serde_json::from_slice(body).map_err(|error| {
         let message = error.to_string();

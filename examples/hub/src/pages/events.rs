@@ -185,10 +185,12 @@ impl<'a> EventLine<'a> {
                 actor,
             } => Self {
                 event: event.as_str(),
-                mark: match event {
-                    EventKind::Resolved => "trusted",
-                    EventKind::Opened | EventKind::SeverityRaised => severity.as_str(),
-                    _ => "waiting",
+                mark: if *event == EventKind::Resolved {
+                    "trusted"
+                } else if matches!(event, EventKind::Opened | EventKind::SeverityRaised) {
+                    severity.as_str()
+                } else {
+                    "waiting"
                 },
                 href: Some(format!("/integrity/{anomaly}")),
                 code: kind.as_str(),

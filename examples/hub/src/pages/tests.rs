@@ -8,8 +8,7 @@ use monsys_core::name::DisplayName;
 use monsys_core::severity::Severity;
 use monsys_core::signal::{Signal, SignalDraft};
 use monsys_core::store::{
-    AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, KeyState,
-    KindCount,
+    AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, KeyState, KindCount,
 };
 use monsys_core::time::{Span, Timestamp};
 use monsys_signals::controls::Controls;
