@@ -246,16 +246,24 @@ fn sign(claims: &Claims, keys: &Keys) -> String {
 /// The one algorithm there is. A token that names another finds nobody to verify it, even where the
 /// rules above were wrong.
 static HS256_ONLY: CryptoProvider = CryptoProvider {
-    signer_factory: |algorithm, key| match algorithm {
-        Algorithm::HS256 => Ok(Box::new(Hs256::new(key.as_bytes())?)),
-        _ => Err(ErrorKind::InvalidAlgorithm.into()),
+    signer_factory: |algorithm, key| {
+        only_hs256(*algorithm)?;
+        Ok(Box::new(Hs256::new(key.as_bytes())?))
     },
-    verifier_factory: |algorithm, key| match algorithm {
-        Algorithm::HS256 => Ok(Box::new(Hs256::new(key.try_get_as_bytes()?)?)),
-        _ => Err(ErrorKind::InvalidAlgorithm.into()),
+    verifier_factory: |algorithm, key| {
+        only_hs256(*algorithm)?;
+        Ok(Box::new(Hs256::new(key.try_get_as_bytes()?)?))
     },
     key_utils: KeyUtils::new_unimplemented(),
 };
+
+fn only_hs256(algorithm: Algorithm) -> jsonwebtoken::errors::Result<()> {
+    if algorithm == Algorithm::HS256 {
+        Ok(())
+    } else {
+        Err(ErrorKind::InvalidAlgorithm.into())
+    }
+}
 
 struct Hs256(Hmac<Sha256>);
 
