@@ -46,7 +46,7 @@ pub(crate) async fn log_in(
     }
     let request: LoginRequest = match super::strict_json(&body) {
         Ok(request) => request,
-        Err(refused) => return refused,
+        Err(refused) => return refused.answer(),
     };
     if let Err(expected) = request.password.check_size() {
         return problem::unprocessable(expected);
@@ -74,7 +74,7 @@ pub(crate) async fn refresh(
     }
     let request: RefreshRequest = match super::strict_json(&body) {
         Ok(request) => request,
-        Err(refused) => return refused,
+        Err(refused) => return refused.answer(),
     };
     let failures = &app.telemetry.auth_failures;
     let (tokens, now) = (&app.auth.tokens, wall_now());
@@ -104,7 +104,7 @@ pub(crate) async fn refresh(
 pub(crate) async fn log_out(State(app): State<Arc<App>>, SmallBody(body): SmallBody) -> Response {
     let request: RefreshRequest = match super::strict_json(&body) {
         Ok(request) => request,
-        Err(refused) => return refused,
+        Err(refused) => return refused.answer(),
     };
     let now = wall_now();
     let Ok(shown) = app.auth.tokens.read_refresh(&request.refresh_token, now) else {

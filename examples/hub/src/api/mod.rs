@@ -35,27 +35,37 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
     }
 }
 
+/// Why a body is not the one JSON document of just these members that it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct NotStrict(&'static str);
+
+impl NotStrict {
+    /// Says which rule was broken; never repeats what was sent.
+    fn answer(self) -> Response {
+        let expected = "expected one JSON object of just the members of this request, each once";
+        match self.0 {
+            code @ ("syntax" | "duplicate_name") => problem::malformed(code, expected),
+            code => problem::unprocessable_as(code, expected),
+        }
+    }
+}
+
 /// Reads a body that must be one JSON document of just these members.
-///
-/// # Errors
-/// The answer that says which rule was broken; it never repeats what was sent.
-#[expect(clippy::result_large_err, reason = "the refusal is the answer")]
-fn strict_json<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Response> {
+fn strict_json<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, NotStrict> {
     serde_json::from_slice(body).map_err(|error| {
         let message = error.to_string();
         // serde begins its messages so, and names the member of ours that is meant.
         let begins = |start| message.starts_with(start);
-        let expected = "expected one JSON object of just the members of this request, each once";
-        if !error.is_data() {
-            problem::malformed("syntax", expected)
+        NotStrict(if !error.is_data() {
+            "syntax"
         } else if begins("duplicate field") {
-            problem::malformed("duplicate_name", expected)
+            "duplicate_name"
         } else if begins("unknown field") {
-            problem::unprocessable_as("unknown_field", expected)
+            "unknown_field"
         } else if begins("missing field") {
-            problem::unprocessable_as("missing_field", expected)
+            "missing_field"
         } else {
-            problem::unprocessable_as("wrong_type", expected)
-        }
+            "wrong_type"
+        })
     })
 }

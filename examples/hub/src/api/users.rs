@@ -100,7 +100,7 @@ pub(crate) async fn add(
 ) -> Response {
     let request: NewUserRequest = match super::strict_json(&body) {
         Ok(request) => request,
-        Err(refused) => return refused,
+        Err(refused) => return refused.answer(),
     };
     let role = match checked(&request) {
         Ok(role) => role,

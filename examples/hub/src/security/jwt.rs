@@ -247,17 +247,17 @@ fn sign(claims: &Claims, keys: &Keys) -> String {
 /// rules above were wrong.
 static HS256_ONLY: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| {
-        refuse_others(*algorithm)?;
+        only_hs256(*algorithm)?;
         Ok(Box::new(Hs256::new(key.as_bytes())?))
     },
     verifier_factory: |algorithm, key| {
-        refuse_others(*algorithm)?;
+        only_hs256(*algorithm)?;
         Ok(Box::new(Hs256::new(key.try_get_as_bytes()?)?))
     },
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-fn refuse_others(algorithm: Algorithm) -> Result<(), jsonwebtoken::errors::Error> {
+fn only_hs256(algorithm: Algorithm) -> jsonwebtoken::errors::Result<()> {
     if algorithm == Algorithm::HS256 {
         Ok(())
     } else {

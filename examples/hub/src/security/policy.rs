@@ -153,8 +153,11 @@ async fn admit(policy: Policy, app: &App, parts: &Parts) -> Result<Principal, Re
         Form::Page => to_login(&parts.method, uri),
         Form::Api => problem::unauthorized(),
     })?;
-    if !is_read && found.is_by_cookie() {
-        refuse_forged(policy.form, app, &found, headers)?;
+    if !is_read
+        && found.is_by_cookie()
+        && let Some(refused) = refuse_forged(policy.form, app, &found, headers)
+    {
+        return Err(refused);
     }
     if policy.who == Who::Admin && !found.is_admin() {
         app.telemetry.auth_failures.add(AuthFailure::Forbidden);
@@ -184,23 +187,23 @@ fn refuse_forged(
     app: &App,
     caller: &Principal,
     headers: &HeaderMap,
-) -> Result<(), Response> {
+) -> Option<Response> {
     let failures = &app.telemetry.auth_failures;
     match (form, Site::of(headers)) {
-        (Form::Page, Site::Own | Site::Unknown) => Ok(()),
+        (Form::Page, Site::Own | Site::Unknown) => None,
         (Form::Page, Site::Foreign) => {
             failures.add(AuthFailure::Origin);
-            Err(web::foreign_site())
+            Some(web::foreign_site())
         }
         (Form::Api, Site::Unknown | Site::Foreign) => {
             failures.add(AuthFailure::Origin);
-            Err(problem::forbidden("expected a request from this site"))
+            Some(problem::forbidden("expected a request from this site"))
         }
-        (Form::Api, Site::Own) if caller.has_csrf_header(headers) => Ok(()),
+        (Form::Api, Site::Own) if caller.has_csrf_header(headers) => None,
         (Form::Api, Site::Own) => {
             failures.add(AuthFailure::Csrf);
             let expected = "expected X-CSRF-Token to be a token of this session";
-            Err(problem::forbidden(expected))
+            Some(problem::forbidden(expected))
         }
     }
 }
