@@ -66,8 +66,7 @@ impl<'a> Endpoint<'a> {
             }),
             listeners: table(listeners, |listener| {
                 let place = [listener.ip.to_string(), listener.port.to_string()];
-                is_among(&find, &[listener.process.as_ref()])
-                    || place.iter().any(|text| *text == find)
+                is_among(&find, &[listener.process.as_ref()]) || place.contains(&find)
             }),
             auth: table(seen.auth.iter().collect(), |count| {
                 is_among(&find, &[Some(&count.service)]) || count.outcome.as_str() == find
