@@ -4,6 +4,7 @@ use askama::Template;
 use monsys_core::endpoint::{AuthOutcome, CollectorState};
 use monsys_core::id::AgentId;
 use monsys_core::ledger::EventKind;
+use monsys_core::severity::Severity;
 use monsys_core::time::Timestamp;
 
 use super::address::address;
@@ -105,6 +106,17 @@ struct EventsPage<'a> {
     next: Option<String>,
 }
 
+/// What began or became worse has the mark of its severity, what ended the one of trust.
+fn mark(event: EventKind, severity: Severity) -> &'static str {
+    if event == EventKind::Resolved {
+        return "trusted";
+    }
+    if [EventKind::Opened, EventKind::SeverityRaised].contains(&event) {
+        return severity.as_str();
+    }
+    "waiting"
+}
+
 fn choices<'a>(view: &Events<'a>) -> [Choices<'a>; 2] {
     let kinds = ActivityKind::ALL.map(ActivityKind::as_str);
     let ranges = EVENT_RANGES.map(|(word, _)| word);
@@ -185,13 +197,7 @@ impl<'a> EventLine<'a> {
                 actor,
             } => Self {
                 event: event.as_str(),
-                mark: if *event == EventKind::Resolved {
-                    "trusted"
-                } else if matches!(event, EventKind::Opened | EventKind::SeverityRaised) {
-                    severity.as_str()
-                } else {
-                    "waiting"
-                },
+                mark: mark(*event, *severity),
                 href: Some(format!("/integrity/{anomaly}")),
                 code: kind.as_str(),
                 text: meaning(*kind).unwrap_or_default().to_owned(),
