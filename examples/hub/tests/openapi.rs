@@ -118,10 +118,9 @@ fn is_of_type(rule: &Value, value: &Value) -> bool {
         "null" => value.is_null(),
         word => panic!("{word} is no type"),
     };
-    match rule {
-        Value::Array(words) => words.iter().any(|word| is(word.as_str().unwrap())),
-        word => is(word.as_str().unwrap()),
-    }
+    let is_any = |words: &Vec<Value>| words.iter().any(|word| is(word.as_str().unwrap()));
+    rule.as_array()
+        .map_or_else(|| is(rule.as_str().unwrap()), is_any)
 }
 
 fn has_format(format: &str, value: &Value) -> bool {

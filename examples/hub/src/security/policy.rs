@@ -181,7 +181,6 @@ async fn admit(policy: Policy, app: &App, parts: &Parts) -> Result<Principal, Re
 /// Refuses a change that another site asks a browser for, which adds the cookie by itself. A page
 /// keeps where it is to itself on plain HTTP, and the token of its form tells, which its handler
 /// reads; a call carries a token in a header.
-#[expect(clippy::result_large_err, reason = "the refusal is the answer")]
 fn refuse_forged(
     form: Form,
     app: &App,

@@ -18,8 +18,11 @@ use super::{
 };
 use crate::clock::wall_now;
 
+/// What is done with a store, and what must hold of it then.
+type Law = fn(&Scene);
+
 /// Each law with its name, on a store of its own.
-const LAWS: [(&str, fn(&Scene)); 14] = [
+const LAWS: [(&str, Law); 14] = [
     ("credentials", Scene::only_who_may_log_in_has_credentials),
     ("epoch", Scene::a_new_password_makes_void_what_was_held),
     ("session", Scene::a_session_opens_only_for_who_still_holds),
