@@ -7,6 +7,7 @@ mod cluster;
 pub mod cycle;
 mod device;
 pub mod integrity;
+pub mod load;
 pub mod payload;
 pub mod race;
 pub mod readers;

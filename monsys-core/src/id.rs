@@ -90,6 +90,10 @@ id! {
     /// One stored finding.
     AnomalyId
 }
+id! {
+    /// A token by which a program reads or changes things for a person.
+    ApiTokenId
+}
 
 #[cfg(test)]
 mod tests {

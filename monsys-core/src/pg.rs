@@ -9,7 +9,7 @@ use std::error::Error;
 use postgres_types::private::BytesMut;
 use postgres_types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-use crate::id::{AgentId, AnomalyId, TenantId, UserId};
+use crate::id::{AgentId, AnomalyId, ApiTokenId, TenantId, UserId};
 use crate::severity::Severity;
 use crate::time::Timestamp;
 
@@ -45,6 +45,7 @@ macro_rules! uuid_column {
 uuid_column!(TenantId);
 uuid_column!(AgentId);
 uuid_column!(UserId);
+uuid_column!(ApiTokenId);
 uuid_column!(AnomalyId);
 
 impl ToSql for Timestamp {

@@ -103,6 +103,7 @@ pub mod pin;
 pub mod position;
 pub mod reject;
 pub mod replay;
+pub mod rotate;
 pub mod schema;
 pub mod sign;
 

@@ -55,9 +55,9 @@ impl PinRequest {
     /// [`Reject::MissingField`], [`Reject::WrongType`], and [`Reject::OutOfRange`] for other forms
     /// and for keys that are weak, torsioned or not canonical.
     pub fn parse(body: &[u8]) -> Result<Self, Reject> {
-        if body.len() > PIN_BYTES_MAX {
+        if body.len() > KEY_BYTES_MAX {
             return Err(Reject::TooLarge {
-                body_bytes_max: PIN_BYTES_MAX,
+                body_bytes_max: KEY_BYTES_MAX,
             });
         }
         let mut scratch = json::Scratch::new();
@@ -89,13 +89,13 @@ impl PinRequest {
     }
 }
 
-fn read_key(cursor: &mut Cursor<'_>) -> Result<VerifyingKey, Reject> {
+pub(crate) fn read_key(cursor: &mut Cursor<'_>) -> Result<VerifyingKey, Reject> {
     let text = field::text(cursor)?;
     let expected = "64 lower-case hexadecimal digits of a key of prime order";
     field::within(cursor, VerifyingKey::parse_hex(&text), expected)
 }
 
-fn read_signature(cursor: &mut Cursor<'_>) -> Result<Signature, Reject> {
+pub(crate) fn read_signature(cursor: &mut Cursor<'_>) -> Result<Signature, Reject> {
     let text = field::text(cursor)?;
     let signature = Signature::parse_hex(text.as_bytes());
     field::within(
@@ -105,5 +105,5 @@ fn read_signature(cursor: &mut Cursor<'_>) -> Result<Signature, Reject> {
     )
 }
 
-/// Largest body of a request to pin: a key, a signature and their names fit four times.
-const PIN_BYTES_MAX: usize = 1_024;
+/// Largest body of a request about keys: a key, two signatures and their names fit twice.
+pub(crate) const KEY_BYTES_MAX: usize = 1_024;

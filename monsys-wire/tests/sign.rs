@@ -6,6 +6,7 @@ mod kit;
 
 use kit::Agent;
 use monsys_wire::pin::PinRequest;
+use monsys_wire::rotate::RotateRequest;
 use monsys_wire::sign::{KeyError, Message};
 use monsys_wire::{Audience, BearerToken, SigningKey, VerifyingKey};
 
@@ -222,6 +223,64 @@ fn pinning_needs_the_secret_and_names_hub_and_agent() {
         ),
         ("[]".to_owned(), "wrong_type", Some("")),
         ("{".to_owned(), "syntax", Some("")),
+        (" ".repeat(2000), "too_large", None),
+    ];
+    for (body, code, pointer) in cases {
+        let reject = parse(&body).unwrap_err();
+        assert_eq!((reject.code(), reject.pointer()), (code, pointer), "{body}");
+    }
+}
+
+#[test]
+fn changing_keys_needs_both_secrets_and_names_hub_agent_and_both_keys() {
+    let agent = Agent::new();
+    let old = agent.key.verifying_key();
+    let next = SigningKey::from_secret_bytes([9; 32]);
+    let body = RotateRequest::compose(&agent.key, &next, &agent.hub, agent.id);
+    let parse = |body: &str| RotateRequest::parse(body.as_bytes());
+    let request = parse(&body).unwrap();
+    assert!(request.is_to(&next.verifying_key()) && !request.is_to(&old));
+    let changed = request.verify(&agent.hub, agent.id, &old);
+    assert_eq!(changed.unwrap(), next.verifying_key());
+    let elsewhere = Audience::parse("hub-2").unwrap();
+    let other = VerifyingKey::parse_hex(OTHER).unwrap();
+    let by_next_alone = RotateRequest::compose(&next, &next, &agent.hub, agent.id);
+    let by_old_alone = RotateRequest::compose(&agent.key, &agent.key, &agent.hub, agent.id)
+        .replace(PUBLIC, &next.verifying_key().to_string());
+    let to_other = body.replace(&next.verifying_key().to_string(), OTHER);
+    for (body, hub, pinned) in [
+        (&body, &elsewhere, &old),
+        (&body, &agent.hub, &other),
+        (&by_next_alone, &agent.hub, &old),
+        (&by_old_alone, &agent.hub, &old),
+        (&to_other, &agent.hub, &old),
+    ] {
+        let refused = parse(body).unwrap().verify(hub, agent.id, pinned);
+        assert_eq!(refused.unwrap_err().code(), "bad_signature", "{body}");
+    }
+    let cases = [
+        (
+            body.replace("signature_old", "signature"),
+            "unknown_field",
+            Some("/signature"),
+        ),
+        (
+            body.replace("signature_new", "signature_old"),
+            "duplicate_name",
+            Some("/signature_old"),
+        ),
+        (
+            body.replace(&next.verifying_key().to_string(), &"0".repeat(64)),
+            "out_of_range",
+            Some("/public_key"),
+        ),
+        (
+            PinRequest::compose(&agent.key, &agent.hub, agent.id),
+            "unknown_field",
+            Some("/signature"),
+        ),
+        ("{}".to_owned(), "missing_field", Some("/public_key")),
+        ("[]".to_owned(), "wrong_type", Some("")),
         (" ".repeat(2000), "too_large", None),
     ];
     for (body, code, pointer) in cases {

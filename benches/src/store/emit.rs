@@ -175,9 +175,9 @@ fn drafts(first: usize, n_rows: usize) -> Vec<SignalDraft> {
             r#"{{"issuer":"example authority","value":{}}}"#,
             index % 400
         ),
-        severity: (index % 3 == 0).then(|| "medium".into()),
+        severity: index.is_multiple_of(3).then(|| "medium".into()),
         observed_at: at.saturating_sub(Span::from_micros(index as i64)),
-        ttl_seconds: (index % 2 == 0).then_some(86_400),
+        ttl_seconds: index.is_multiple_of(2).then_some(86_400),
     };
     (0..n_rows).map(draft).collect()
 }

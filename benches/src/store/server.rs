@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, Database, Durability};
 pub struct Server {
     pub wait: Runtime,
     pub database: Database,
-    _cluster: Cluster,
+    cluster: Cluster,
 }
 
 impl Server {
@@ -32,7 +32,7 @@ impl Server {
         let server = Self {
             wait: runtime(),
             database,
-            _cluster: cluster,
+            cluster,
         };
         drop(server.store());
         Some(server)
@@ -55,6 +55,17 @@ impl Server {
             client.batch_execute(settings).await.expect("settings");
             client
         })
+    }
+
+    /// Another database, which is empty.
+    pub fn another_database(&self) -> Database {
+        self.cluster.database()
+    }
+
+    /// The process from which all others of the server descend.
+    pub fn process(&self) -> u32 {
+        let sql = "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)";
+        u32::try_from(self.database.number(sql)).expect("a process")
     }
 
     /// Lets the server take so much log before it writes a checkpoint.

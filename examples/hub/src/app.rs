@@ -1,14 +1,9 @@
-//! What every request shares, and the table of routes.
+//! What every request shares.
 
 use std::net::IpAddr;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
-use axum::routing::{get, post};
 use monsys_core::anomaly::Finding;
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
@@ -20,16 +15,16 @@ use monsys_wire::{Audience, Reject, VerifyingKey};
 
 use crate::clock::Clock;
 use crate::config::HubConfig;
+use crate::drain::Ending;
 use crate::ingest::{CloneWatch, FindingGate, GroupCommit, InFlight, Limiter, Rate};
 use crate::live::Live;
 use crate::random::random_bytes;
-use crate::security::headers::set_headers;
-use crate::security::patience::answer_in_time;
-use crate::small_body::SMALL_BODY_BYTES_MAX;
+use crate::scores::ScoreBoards;
+use crate::security::login::Auth;
 use crate::standing::WideReads;
 use crate::store::HubStore;
+use crate::telemetry::Telemetry;
 use crate::worker::CycleBoard;
-use crate::{api, ingest, web};
 
 /// A running hub.
 pub(crate) struct App {
@@ -44,9 +39,11 @@ pub(crate) struct App {
     /// What the operator chose.
     pub(crate) config: HubConfig,
     /// What happened so far.
-    pub(crate) counters: Counters,
+    pub(crate) telemetry: Telemetry,
     /// What the worker does, and where it is asked for a cycle.
     pub(crate) worker: CycleBoard,
+    /// By what people prove who they are.
+    pub(crate) auth: Auth,
     /// Bounds findings of refused requests.
     pub(crate) gate: FindingGate,
     /// Whose positions are refused and accepted by turns.
@@ -63,21 +60,14 @@ pub(crate) struct App {
     pub(crate) bodies_of_strangers: InFlight,
     /// Bounds requests that read whatever stands about an organisation.
     pub(crate) wide_reads: WideReads,
+    /// Scores of large organisations that requests share for a moment.
+    pub(crate) scores: ScoreBoards,
     /// Who is told when the ledger grows.
     pub(crate) live: Live,
     /// Buffers for canonicalising.
     pub(crate) scratch: ScratchPool,
-}
-
-/// What happened so far.
-#[derive(Default)]
-pub(crate) struct Counters {
-    /// Payloads stored.
-    pub(crate) accepted: AtomicU64,
-    /// Payloads that were here before.
-    pub(crate) duplicate: AtomicU64,
-    /// Requests refused.
-    pub(crate) rejected: AtomicU64,
+    /// Whether nobody new should come.
+    pub(crate) ending: Ending,
 }
 
 /// Buffers that requests borrow, so that canonicalising allocates nothing after warm-up.
@@ -121,10 +111,11 @@ impl App {
         Ok(Arc::new(Self {
             group: GroupCommit::new(Arc::<dyn HubStore>::clone(&store)),
             live: Live::new(Arc::new(Arc::<dyn HubStore>::clone(&store))),
+            auth: Auth::new(&config.secrets, &hub_id),
             store,
             clock,
             audience,
-            counters: Counters::default(),
+            telemetry: Telemetry::new(),
             worker: CycleBoard::default(),
             gate: FindingGate::default(),
             clones: CloneWatch::default(),
@@ -134,7 +125,9 @@ impl App {
             bodies_of_agents: InFlight::new(),
             bodies_of_strangers: InFlight::new(),
             wide_reads: WideReads::default(),
+            scores: ScoreBoards::default(),
             scratch: ScratchPool::default(),
+            ending: Ending::default(),
             config,
         }))
     }
@@ -225,6 +218,7 @@ impl App {
 
     async fn write_finding(&self, found: IngestFinding) {
         if let Err(error) = self.store.record(&found).await {
+            self.telemetry.count_store_error(&error);
             tracing::error!(agent = %found.agent, kind = %found.finding.kind, %error, "finding not stored yet");
             self.gate.put_back(found, Instant::now());
         }
@@ -249,6 +243,7 @@ impl App {
 
     /// Tells a sender what an error of the store means to it.
     pub(crate) fn store_reject(&self, error: &StoreError) -> Reject {
+        self.telemetry.count_store_error(error);
         if *error != StoreError::Outdated {
             tracing::error!(%error, "store did not take a payload");
         }
@@ -260,7 +255,7 @@ impl App {
 
 /// Whose bucket an address is: its own, or for IPv6 that of its network of 64 bits, of which one
 /// machine may use every address.
-fn address_key(peer: IpAddr) -> IpAddr {
+pub(crate) fn address_key(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(_) => peer,
         IpAddr::V6(peer) => {
@@ -268,57 +263,6 @@ fn address_key(peer: IpAddr) -> IpAddr {
             IpAddr::V6(network.into())
         }
     }
-}
-
-/// All routes of the hub.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/api/v1/ingest", post(ingest::ingest))
-        .route("/ingest", post(ingest::ingest_of_device))
-        .route("/api/v1/agents/self", get(api::agents::own))
-        .route("/api/v1/agents/pin", post(api::agents::pin))
-        .route("/api/v1/agents", get(api::agents::list))
-        .route("/api/v1/agents/{id}", get(api::agents::one))
-        .route("/api/v1/integrity/summary", get(api::integrity::summary))
-        .route(
-            "/api/v1/integrity/anomalies",
-            get(api::integrity::anomalies),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/resolve",
-            post(api::action::resolve_many),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}",
-            get(api::integrity::anomaly),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}/resolve",
-            post(api::action::resolve),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}/acknowledge",
-            post(api::action::acknowledge),
-        )
-        .route(
-            "/api/v1/integrity/anomalies/{id}/snooze",
-            post(api::action::snooze),
-        )
-        .route("/integrity/events", get(api::live::events))
-        .route("/api/v1/signals", get(api::signals::list))
-        .route("/api/v1/trust/{id}", get(api::trust::one))
-        .route("/api/v1/correlation", get(api::insight::correlation))
-        .route("/api/v1/compliance/pareto", get(api::insight::pareto))
-        .route("/internal/metrics", get(api::metrics::metrics))
-        .route("/healthz", get(api::health::live))
-        .route("/readyz", get(api::health::ready))
-        .merge(web::routes())
-        .method_not_allowed_fallback(|| async { api::problem::method_not_allowed() })
-        .fallback(web::not_found)
-        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
-        .layer(from_fn(answer_in_time))
-        .layer(from_fn(set_headers))
-        .with_state(app)
 }
 
 /// How long senders wait when the store does not answer, in seconds.

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use monsys_core::store::AuthProfile;
 
-use crate::config::Choices;
+use crate::config::{Choices, names};
 use crate::integrity_choice::IntegrityChoices;
 use crate::scan::ScanChoices;
 use crate::store::Role;
@@ -20,6 +20,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Reads the command line of this process; what it says wrong ends the process with exit code 2.
+    pub(crate) fn read() -> Self {
+        let matches = names::with_aliases(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// The whole system on this machine: a hub, a real agent, six labelled attackers
@@ -29,10 +37,12 @@ pub(crate) enum Command {
     /// Monitoring reads /internal/metrics: from this machine, or with the token in X-Metrics-Token
     /// that MONSYS_METRICS_TOKEN holds, or the file that MONSYS_METRICS_TOKEN_FILE names.
     Run(RunArgs),
+    /// Run integrity cycles, sweeps and scans of a store that is there, without serving
+    Worker(RunArgs),
     /// Bring the store to the schema of this program
-    Migrate(StoreArgs),
+    Migrate(MigrateArgs),
     /// Validate the configuration without listening
-    Check(RunArgs),
+    Check(CheckArgs),
     /// Ask a running hub whether it can store
     Health(HealthArgs),
     /// Organisations
@@ -78,6 +88,8 @@ pub(crate) enum Command {
     },
     /// Print the version
     Version(JsonArgs),
+    /// Print the description of the HTTP API: OpenAPI 3.1, as JSON
+    Openapi(JsonArgs),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -132,6 +144,27 @@ pub(crate) struct RunArgs {
     /// Configuration file in TOML
     #[arg(long, env = "MONSYS_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// Configuration file in TOML
+    #[arg(long, env = "MONSYS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long, env = "MONSYS_JSON")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MigrateArgs {
+    /// Only say what would be done
+    #[arg(long, env = "MONSYS_DRY_RUN")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Debug, clap::Args)]

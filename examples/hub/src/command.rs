@@ -3,13 +3,14 @@
 mod agent;
 mod archive;
 mod auditor;
+mod migrate;
 mod retention;
 mod scan;
 mod signals;
 mod verify;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,8 +24,9 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::cli::{
-    AgentCommand, AuditorCommand, Cli, Command, HealthArgs, IntegrityCommand, OrgCommand,
-    RetentionCommand, ScanCommand, SignalsCommand, StoreArgs, UserArgs, UserCommand,
+    AgentCommand, AuditorCommand, CheckArgs, Cli, Command, HealthArgs, IntegrityCommand,
+    MigrateArgs, OrgCommand, RetentionCommand, ScanCommand, SignalsCommand, StoreArgs, UserArgs,
+    UserCommand,
 };
 use crate::clock::Clock;
 use crate::config::Choices;
@@ -32,19 +34,21 @@ use crate::error::{Failure, FailureKind};
 use crate::integrity_choice::IntegrityChoices;
 use crate::location::StoreLocation;
 use crate::random::random_bytes;
-use crate::server::{self, make_login_link};
-use crate::store::{HubStore, NewUser};
+use crate::server::{self, make_link};
+use crate::store::{Author, HubStore, LoginLink, NewUser};
 use crate::{demo, output, worker};
 
 /// Carries out a command.
-pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(
+    command: Command,
+    inherited: Option<TcpListener>,
+) -> Result<ExitCode, Failure> {
     match command {
-        Command::Migrate(args) => migrate(&args).await?,
-        Command::Check(args) => {
-            let config = args.choices.complete(args.config.as_deref())?;
-            StoreLocation::of(config.data)?;
-            output::line("configuration is valid");
+        Command::Migrate(MigrateArgs { dry_run, store }) if dry_run => {
+            migrate::look(&store).await?;
         }
+        Command::Migrate(args) => migrate::migrate(&args.store).await?,
+        Command::Check(args) => check(args)?,
         Command::Health(args) => return health(&args),
         Command::Org(OrgCommand::Add { name, store }) => add_org(&name, &store).await?,
         Command::Org(OrgCommand::List { store }) => list_orgs(&store).await?,
@@ -88,13 +92,15 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
                 format_args!("monsys-hub {version}"),
             );
         }
+        Command::Openapi(_) => output::line(crate::routes::description().trim_end()),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "monsys-hub", &mut out);
             output::line(String::from_utf8_lossy(&out).trim_end());
         }
         Command::Demo(args) => return demo::run(args).await,
-        Command::Run(args) => return server::run(args).await,
+        Command::Run(args) => return server::run(args, inherited).await,
+        Command::Worker(args) => return server::work(args).await,
         Command::AgentProcess { arguments } => return Ok(demo::agent_process(arguments)),
     }
     Ok(ExitCode::SUCCESS)
@@ -125,14 +131,23 @@ fn existing_file_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
     location_of(args)?.existing_file()
 }
 
-async fn migrate(args: &StoreArgs) -> Result<(), Failure> {
-    location_of(args)?.migrate().await?;
-    say(
-        args.json,
-        &json!({"status": "ok"}),
-        "the store has the schema of this program",
-    );
-    Ok(())
+fn check(args: CheckArgs) -> Result<(), Failure> {
+    let config = args.choices.complete(args.config.as_deref())?;
+    let found = config.examine();
+    if !args.json {
+        found.admit()?;
+    }
+    config.serving.door()?;
+    let location = StoreLocation::of(config.data)?;
+    let verdict = found.verdict();
+    let shown = json!({
+        "status": if verdict.is_ok() { "ok" } else { "refused" },
+        "store": location.to_string(),
+        "faults": found.faults,
+        "warnings": found.warnings,
+    });
+    say(args.json, &shown, "configuration is valid");
+    verdict
 }
 
 fn health(args: &HealthArgs) -> Result<ExitCode, Failure> {
@@ -229,15 +244,14 @@ async fn add_user(args: &UserArgs) -> Result<(), Failure> {
     let tenant = tenant_named(&*store, &args.org).await?;
     let email = display_name("e-mail", &args.email)?.as_str().to_owned();
     let user = UserId::from_random_bytes(random_bytes());
-    match store
-        .add_user(NewUser {
-            user,
-            tenant,
-            email,
-            role: args.role.into(),
-        })
-        .await
-    {
+    let new = NewUser {
+        user,
+        tenant,
+        email,
+        role: args.role.into(),
+        password: None,
+    };
+    match store.add_user(new, Author::CommandLine).await {
         Err(StoreError::AlreadyExists) => {
             return Err(Failure::new(
                 FailureKind::Usage,
@@ -263,7 +277,7 @@ async fn reset_user(args: &UserArgs) -> Result<(), Failure> {
 }
 
 async fn print_link(store: &dyn HubStore, user: UserId, args: &UserArgs) -> Result<(), Failure> {
-    let link = make_login_link(store, user).await?;
+    let link = make_link(store, LoginLink::Login(user), Author::CommandLine).await?;
     let url = format!(
         "{}/login/{}",
         args.public_url.trim_end_matches('/'),

@@ -27,27 +27,31 @@ mod clock;
 mod command;
 mod config;
 mod demo;
+mod drain;
 mod error;
 mod ingest;
 mod integrity_choice;
 mod listen;
 mod live;
 mod location;
+mod log;
 mod output;
 mod pages;
 mod random;
+mod routes;
 mod scan;
+mod scores;
 mod security;
 mod server;
+mod service_manager;
 mod small_body;
 mod standing;
 pub mod store;
+mod telemetry;
 mod web;
 mod worker;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::error::Failure;
@@ -57,13 +61,13 @@ pub use crate::ingest::GroupCommit;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     if let Command::AgentProcess { arguments } = cli.command {
         return demo::agent_process(arguments);
     }
     // What happens in a demo is on its screen already.
     let is_demo = matches!(cli.command, Command::Demo(_));
-    output::start_logs(if is_demo {
+    log::start(if is_demo {
         "warn"
     } else {
         "monsys_hub=info,warn"
@@ -78,8 +82,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
+    let may_inherit = matches!(command, Command::Run(_));
+    let inherited = if may_inherit {
+        service_manager::inherited_listener()?
+    } else {
+        None
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(command::run(command))
+    runtime.block_on(command::run(command, inherited))
 }

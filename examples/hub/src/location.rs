@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use crate::clock::wall_now;
 use crate::config::default_data_dir;
+use crate::config::names::{self, find_secret};
 use crate::error::{Failure, FailureKind};
 use crate::server::make_private_dir;
 use crate::store::postgres::PostgresPlace;
-use crate::store::{HubStore, PostgresStore, SqliteStore};
+use crate::store::{HubStore, PostgresStore, SchemaVersion, SqliteStore};
 
 /// Name of the store in the data directory.
 pub(crate) const STORE_FILE: &str = "monsys.db";
@@ -60,8 +61,8 @@ impl StoreLocation {
     /// As [`Self::of`].
     pub(crate) fn server() -> Result<Option<Self>, Failure> {
         match (
-            place_named("DATABASE_URL")?,
-            place_named("MONSYS_MIGRATE_URL")?,
+            place_named(names::DATABASE_URL)?,
+            place_named(names::MIGRATE_URL)?,
         ) {
             (Some(place), owner) => Ok(Some(Self::Server { place, owner })),
             (None, None) => Ok(None),
@@ -163,13 +164,34 @@ impl StoreLocation {
         }
     }
 
+    /// Tells which schema the store has, without changing or making one.
+    ///
+    /// # Errors
+    /// As [`Self::open`], of a store that has a newer schema than this program knows.
+    pub(crate) async fn schema(&self) -> Result<SchemaVersion, Failure> {
+        match self {
+            Self::Directory(data) => {
+                let looked = SqliteStore::schema(&data.join(STORE_FILE));
+                looked.map_err(|error| Failure::from(error).about(self))
+            }
+            Self::Server { place, owner } => {
+                let looked = PostgresStore::schema(owner.as_ref().unwrap_or(place)).await;
+                looked.map_err(|error| Failure::from(error).about(self))
+            }
+        }
+    }
+
     /// Brings the store to the schema of this program.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub(crate) async fn migrate(&self) -> Result<(), Failure> {
         match self {
-            Self::Directory(_) => self.open().await?.close(),
+            Self::Directory(data) => {
+                make_private_dir(data)?;
+                let migrated = SqliteStore::migrate(&data.join(STORE_FILE));
+                migrated.map_err(|error| Failure::from(error).about(self))?;
+            }
             // The login of the hub may have been given nothing yet; that is for its first start.
             Self::Server { place, owner } => {
                 let owner = owner.as_ref().unwrap_or(place);
@@ -191,28 +213,13 @@ impl fmt::Display for StoreLocation {
 }
 
 fn place_named(name: &str) -> Result<Option<Box<PostgresPlace>>, Failure> {
-    let Some(url) = secret_named(name)? else {
+    let Some(found) = find_secret(name)? else {
         return Ok(None);
     };
-    let place = PostgresPlace::parse(url.trim_end());
-    let place = place
-        .map_err(|error| Failure::new(FailureKind::Configuration, format!("{name}: {error}")))?;
+    let place = PostgresPlace::parse(found.text.trim_end());
+    let place = place.map_err(|error| {
+        let message = format!("{}: {error}", found.source);
+        Failure::new(FailureKind::Configuration, message)
+    })?;
     Ok(Some(Box::new(place)))
-}
-
-/// Reads a secret from the environment, or from the file that it names.
-pub(crate) fn secret_named(name: &str) -> Result<Option<String>, Failure> {
-    let wrong = |what: String| Failure::new(FailureKind::Configuration, what);
-    if let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) {
-        let value = value.into_string();
-        let value = value.map_err(|_| wrong(format!("{name}: expected UTF-8")))?;
-        return Ok(Some(value));
-    }
-    let file = std::env::var_os(format!("{name}_FILE")).filter(|file| !file.is_empty());
-    let Some(file) = file.map(PathBuf::from) else {
-        return Ok(None);
-    };
-    let read = std::fs::read_to_string(&file);
-    let text = read.map_err(|error| wrong(format!("{name}_FILE: {}: {error}", file.display())))?;
-    Ok(Some(text))
 }

@@ -12,8 +12,6 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
-
 /// Prints a line of a result. A reader that went away is not an error.
 pub(crate) fn line(text: impl Display) {
     let mut out = io::stdout().lock();
@@ -32,20 +30,4 @@ pub(crate) fn progress(text: impl Display) {
         eprint!("\r\x1b[K{text}");
         let _ = io::stderr().flush();
     }
-}
-
-/// Sends logs to standard error: readable on a terminal, JSON elsewhere.
-///
-/// `default` says what is logged unless `MONSYS_LOG` says something else.
-pub(crate) fn start_logs(default: &str) {
-    let filter = EnvFilter::try_from_env("MONSYS_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    // A second start in one process keeps the first.
-    let _ = if io::stderr().is_terminal() {
-        logs.try_init()
-    } else {
-        logs.json().try_init()
-    };
 }

@@ -3,91 +3,44 @@
 //! Rendering is in `pages`, which takes values and returns text. Every change of state is a form
 //! with the token of its session, and is refused when another site asks for it.
 
-mod agent;
-mod cycle;
+pub(crate) mod account;
+pub(crate) mod agent;
+pub(crate) mod cycle;
 mod form;
-mod integrity;
+pub(crate) mod integrity;
+pub(crate) mod link;
+pub(crate) mod login;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{ConnectInfo, Form, Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::{MethodRouter, get, post};
-use monsys_core::id::{TenantId, UserId};
-use monsys_core::name::DisplayName;
 use monsys_core::store::StoreError;
 use monsys_signals::controls::Controls;
 use monsys_signals::correlate::Correlator;
 use monsys_signals::{Catalog, pareto, trust};
-use serde::Deserialize;
 
-use self::form::Verb;
 use crate::api::insight;
 use crate::app::App;
-use crate::clock::wall_now;
-use crate::pages::{
-    self, Access, Insights, Login, LoginNotice, Message, Overview, Setup, Viewer, assets,
-};
-use crate::random::random_bytes;
-use crate::security::origin::Site;
-use crate::security::secret::Secret;
-use crate::security::session::{
-    PageSession, Session, clear_cookie, is_login_allowed, session_span, set_cookie,
-};
+use crate::pages::{self, Access, Insights, Message, Overview, Viewer, assets};
+use crate::security::password::BUSY_RETRY_AFTER_S;
+use crate::security::principal::Principal;
+use crate::security::session::PageSession;
 use crate::standing;
-use crate::store::{LoginLink, NewUser, Role};
+use crate::telemetry::SeenFault;
 
 /// Processor readings of one agent on the overview: 15 minutes at 15 s.
 const SPARKLINE_READINGS: u32 = 60;
 
-/// The form that does one thing with one anomaly.
-fn one(verb: Verb) -> MethodRouter<Arc<App>> {
-    post(move |app, session, id, query, headers, fields| {
-        integrity::act_on_one(verb, app, session, id, query, headers, fields)
-    })
+/// `GET /`: what people look at first.
+pub(crate) async fn start() -> Redirect {
+    Redirect::to("/overview")
 }
 
-/// The routes of all pages.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", get(|| async { Redirect::to("/overview") }))
-        .route("/login", get(login))
-        .route("/login/{secret}", get(follow_link))
-        .route("/setup/{secret}", get(set_up_form).post(set_up))
-        .route("/logout", post(log_out))
-        .route("/overview", get(overview))
-        .route("/insights", get(insights))
-        .route("/integrity", get(integrity::list))
-        .route("/integrity/run", post(cycle::run))
-        .route("/integrity/act", post(integrity::act_on_ticked))
-        .route("/integrity/{id}", get(integrity::anomaly))
-        .route("/integrity/{id}/acknowledge", one(Verb::Acknowledge))
-        .route("/integrity/{id}/snooze", one(Verb::Snooze))
-        .route("/integrity/{id}/resolve", one(Verb::Resolve))
-        .route("/agents/{id}", get(agent::show))
-        .route("/assets/{name}", get(asset))
-}
-
-/// Answers a request for a path that is not there.
-pub(crate) async fn not_found(request: axum::extract::Request) -> Response {
-    let is_page = !["/api/", "/v1/", "/auth/"]
-        .iter()
-        .any(|api| request.uri().path().starts_with(api));
-    if is_page {
-        return message(
-            StatusCode::NOT_FOUND,
-            "Not found",
-            "There is no page at this address.",
-        );
-    }
-    crate::api::problem::not_found()
-}
-
-async fn asset(Path(name): Path<String>) -> Response {
+/// `GET /assets/{name}`: a file of the pages, by its fingerprint.
+pub(crate) async fn asset(Path(name): Path<String>) -> Response {
     let Some(asset) = assets::find(&format!("/assets/{name}")) else {
         return message(
             StatusCode::NOT_FOUND,
@@ -102,173 +55,7 @@ async fn asset(Path(name): Path<String>) -> Response {
     (headers, asset.body).into_response()
 }
 
-async fn login(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Response {
-    let notice = match query.get("notice").map(String::as_str) {
-        Some("logged-out") => Some(LoginNotice::LoggedOut),
-        _ => headers
-            .contains_key(header::COOKIE)
-            .then_some(LoginNotice::SessionOver),
-    };
-    if !is_login_allowed(&app, peer) {
-        return plain_login_refused();
-    }
-    page(StatusCode::OK, pages::login(&Login { notice }))
-}
-
-async fn follow_link(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    method: Method,
-    Path(secret): Path<String>,
-) -> Response {
-    if !is_login_allowed(&app, peer) {
-        return plain_login_refused();
-    }
-    // Whoever only asks what is there must not use the link up.
-    if method == Method::HEAD {
-        return StatusCode::OK.into_response();
-    }
-    let Some(link) = Secret::parse(&secret) else {
-        return link_spent();
-    };
-    let (session, now) = (Secret::random(), wall_now());
-    let expires_at = now.saturating_add(session_span());
-    match app
-        .store
-        .log_in(link.digest(), session.digest(), now, expires_at)
-        .await
-    {
-        Ok(Some(())) => enter(&session),
-        Ok(None) => link_spent(),
-        Err(error) => store_away(&error),
-    }
-}
-
-fn link_spent() -> Response {
-    let notice = Some(LoginNotice::LinkSpent);
-    page(StatusCode::UNAUTHORIZED, pages::login(&Login { notice }))
-}
-
-fn enter(session: &Secret) -> Response {
-    let mut response = Redirect::to("/overview").into_response();
-    if let Some(cookie) = set_cookie(session) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    response
-}
-
-async fn set_up_form(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(secret): Path<String>,
-) -> Response {
-    if !is_login_allowed(&app, peer) {
-        return plain_login_refused();
-    }
-    let Some(link) = Secret::parse(&secret) else {
-        return link_spent();
-    };
-    match app.store.link(link.digest(), wall_now()).await {
-        Ok(Some(LoginLink::SetUp)) => {
-            let empty = Setup {
-                organisation: "",
-                email: "",
-                problem: None,
-            };
-            page(StatusCode::OK, pages::setup(&empty))
-        }
-        Ok(_) => link_spent(),
-        Err(error) => store_away(&error),
-    }
-}
-
-#[derive(Deserialize)]
-struct SetUpForm {
-    organisation: String,
-    email: String,
-}
-
-async fn set_up(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(secret): Path<String>,
-    headers: HeaderMap,
-    Form(form): Form<SetUpForm>,
-) -> Response {
-    if !is_login_allowed(&app, peer) {
-        return plain_login_refused();
-    }
-    if Site::of(&headers) == Site::Foreign {
-        return foreign_site();
-    }
-    let Some(link) = Secret::parse(&secret) else {
-        return link_spent();
-    };
-    let (organisation, email) = (form.organisation.trim(), form.email.trim());
-    let again = |problem| {
-        let view = Setup {
-            organisation,
-            email,
-            problem: Some(problem),
-        };
-        page(StatusCode::UNPROCESSABLE_ENTITY, pages::setup(&view))
-    };
-    let Ok(name) = DisplayName::parse(organisation) else {
-        return again("An organisation's name is 1 to 128 bytes long.");
-    };
-    if DisplayName::parse(email).is_err() || !email.contains('@') {
-        return again("An e-mail address has an @ and at most 128 bytes.");
-    }
-    let user = NewUser {
-        user: UserId::from_random_bytes(random_bytes()),
-        tenant: TenantId::from_random_bytes(random_bytes()),
-        email: email.to_owned(),
-        role: Role::Admin,
-    };
-    let (session, now) = (Secret::random(), wall_now());
-    let times = (now, now.saturating_add(session_span()));
-    match app
-        .store
-        .set_up(link.digest(), name, user, session.digest(), times)
-        .await
-    {
-        Ok(Some(())) => enter(&session),
-        Ok(None) => link_spent(),
-        Err(error) => store_away(&error),
-    }
-}
-
-#[derive(Deserialize)]
-struct LogOutForm {
-    #[serde(default)]
-    csrf: String,
-}
-
-async fn log_out(
-    State(app): State<Arc<App>>,
-    PageSession(session): PageSession,
-    headers: HeaderMap,
-    Form(form): Form<LogOutForm>,
-) -> Response {
-    if Site::of(&headers) == Site::Foreign || !session.is_csrf_token(&form.csrf) {
-        return foreign_site();
-    }
-    if let Err(error) = app.store.log_out(session.digest()).await {
-        return store_away(&error);
-    }
-    let mut response = Redirect::to("/login?notice=logged-out").into_response();
-    response
-        .headers_mut()
-        .insert(header::SET_COOKIE, clear_cookie());
-    response
-}
-
-fn viewer<'a>(app: &App, session: &'a Session, csrf: &'a str) -> Viewer<'a> {
+fn viewer<'a>(app: &App, session: &'a Principal, csrf: &'a str) -> Viewer<'a> {
     Viewer {
         email: &session.user.email,
         organisation: session.user.tenant_name.as_str(),
@@ -283,7 +70,11 @@ fn viewer<'a>(app: &App, session: &'a Session, csrf: &'a str) -> Viewer<'a> {
     }
 }
 
-async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession) -> Response {
+/// `GET /overview`: the agents, and what is open.
+pub(crate) async fn overview(
+    State(app): State<Arc<App>>,
+    PageSession(session): PageSession,
+) -> Response {
     let (tenant, now) = (session.user.tenant, app.clock.now());
     let _place = app.wide_reads.enter(tenant).await;
     let agents = match app.store.agents(tenant, SPARKLINE_READINGS, now).await {
@@ -319,7 +110,11 @@ async fn overview(State(app): State<Arc<App>>, PageSession(session): PageSession
     page(StatusCode::OK, pages::overview(&view))
 }
 
-async fn insights(State(app): State<Arc<App>>, PageSession(session): PageSession) -> Response {
+/// `GET /insights`: what hangs together, and what to repair first.
+pub(crate) async fn insights(
+    State(app): State<Arc<App>>,
+    PageSession(session): PageSession,
+) -> Response {
     let (tenant, now) = (session.user.tenant, app.clock.now());
     let _place = app.wide_reads.enter(tenant).await;
     let since = now.saturating_sub(insight::SPAN);
@@ -383,13 +178,67 @@ pub(crate) fn store_away(error: &StoreError) -> Response {
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from(5));
+    SeenFault::mark(&mut response, error);
     response
 }
 
-fn foreign_site() -> Response {
+/// Answers a form that another site had a browser send, or whose session is over.
+pub(crate) fn foreign_site() -> Response {
     let sentence =
         "This form was not made by this page, or its session is over. Nothing was changed.";
     message(StatusCode::FORBIDDEN, "Not allowed", sentence)
+}
+
+/// Answers a person who may look and not change.
+pub(crate) fn admin_only() -> Response {
+    let sentence = "Only an administrator may do this. Nothing was changed.";
+    message(StatusCode::FORBIDDEN, "Not allowed", sentence)
+}
+
+/// Answers a person who asks for the data of an organisation that is not theirs.
+pub(crate) fn other_organisation() -> Response {
+    let sentence = "You see the data of your own organisation only.";
+    message(StatusCode::FORBIDDEN, "Not allowed", sentence)
+}
+
+/// Answers a request for a path that is not there.
+pub(crate) fn not_found() -> Response {
+    message(
+        StatusCode::NOT_FOUND,
+        "Not found",
+        "There is no page at this address.",
+    )
+}
+
+/// Answers a request by a method that a page does not have.
+pub(crate) fn wrong_method() -> Response {
+    let sentence = "This address is not one to look at, or takes no form. Nothing was changed.";
+    message(StatusCode::METHOD_NOT_ALLOWED, "Not a page", sentence)
+}
+
+/// Answers a request that could not be read.
+pub(crate) fn unreadable(status: StatusCode) -> Response {
+    let (title, sentence) = if status.is_server_error() {
+        (
+            "Internal error",
+            "This is a fault of the hub; its log says more.",
+        )
+    } else {
+        (
+            "Not readable",
+            "This is not a request as a browser sends it. Nothing was changed.",
+        )
+    };
+    message(status, title, sentence)
+}
+
+/// Answers a form for which there is no place among the passwords under way.
+fn busy() -> Response {
+    let sentence = "Too many passwords are checked at this moment. Nothing was changed; try again.";
+    let mut response = message(StatusCode::SERVICE_UNAVAILABLE, "Busy", sentence);
+    let wait = HeaderValue::from(BUSY_RETRY_AFTER_S);
+    response.headers_mut().insert(header::RETRY_AFTER, wait);
+    response
 }
 
 fn plain_login_refused() -> Response {

@@ -550,3 +550,28 @@ fn a_cycle_without_agents_reports_nothing() {
         (&0.into(), &0.into())
     );
 }
+
+#[test]
+fn check_and_migrate_print_json_when_asked() {
+    let data = DataDir::new();
+    let checked = data.json(&["check"]);
+    assert_eq!(checked["status"], "ok");
+    assert!(checked["store"].as_str().unwrap().ends_with("monsys.db"));
+    assert!(!data.store_file().exists(), "a check makes no store");
+    assert_eq!(data.json(&["migrate"])["status"], "ok");
+}
+
+#[test]
+fn a_delay_that_is_no_span_is_a_configuration_error() {
+    let data = DataDir::new();
+    for delay in ["soon", "-1s", "6m"] {
+        let said = assert_ends(
+            &data.run(&["check", &format!("--drain-delay={delay}")]),
+            CONFIGURATION,
+        );
+        assert!(said.contains("drain delay"), "{said}");
+    }
+    let file = data.path().join("hub.toml");
+    std::fs::write(&file, "[drain]\ndelay = \"5s\"\n").unwrap();
+    data.json(&["check", "--config", file.to_str().unwrap()]);
+}

@@ -8,8 +8,12 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::Stdio;
 
+use monsys_core::anomaly::AnomalyKind;
 use monsys_core::time::Timestamp;
+use monsys_wire::reject::Code;
 
 use support::person::Person;
 use support::refusal::{assert_refusal, assert_security_headers};
@@ -42,22 +46,74 @@ fn parse(page: &str) -> BTreeMap<String, f64> {
         seen.push(name.to_owned());
         let kind = lines.next().unwrap();
         let kind = kind.strip_prefix(&format!("# TYPE {name} ")).expect(kind);
-        assert!(["counter", "gauge"].contains(&kind), "{kind}");
+        assert!(["counter", "gauge", "histogram"].contains(&kind), "{kind}");
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
-        let mut n_samples = 0;
+        let before = samples.len();
         while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
-            let (sample, value) = line.split_once(' ').unwrap();
-            let label = sample.strip_prefix(name).expect(sample);
-            let is_label = label.starts_with("{outcome=\"") && label.ends_with("\"}");
-            assert!(label.is_empty() || is_label, "{sample}");
+            let (sample, value) = line.rsplit_once(' ').unwrap();
+            let rest = sample.strip_prefix(name).expect(sample);
+            let (suffix, labels) = rest.split_at(rest.find('{').unwrap_or(rest.len()));
+            let suffixes: &[_] = match kind {
+                "histogram" => &["_bucket", "_sum", "_count"],
+                _ => &[""],
+            };
+            assert!(suffixes.contains(&suffix), "{sample}");
+            assert_labels(labels, suffix == "_bucket");
             let value: f64 = value.parse().unwrap();
             assert!(value.is_finite() && value >= 0.0, "{line}");
             assert_eq!(samples.insert(sample.to_owned(), value), None, "{sample}");
-            n_samples += 1;
         }
-        assert!(n_samples > 0, "{name}");
+        assert!(samples.len() > before, "{name}");
     }
     samples
+}
+
+/// Asserts that labels are some of those that are known, each with a value that is a plain word.
+fn assert_labels(labels: &str, is_bucket: bool) {
+    if labels.is_empty() {
+        return;
+    }
+    let labels = labels.strip_prefix('{').unwrap();
+    let labels = labels.strip_suffix("\"}").expect(labels);
+    let mut names = Vec::new();
+    for label in labels.split("\",") {
+        let (name, value) = label.split_once("=\"").expect(label);
+        let known = [
+            "code", "error", "kind", "le", "limit", "outcome", "profile", "reason", "route",
+            "status", "version",
+        ];
+        assert!(known.contains(&name), "{labels}");
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_/{}.-+".contains(&b);
+        assert!(!value.is_empty() && value.bytes().all(is_plain), "{labels}");
+        names.push(name);
+    }
+    assert_eq!(names.contains(&"le"), is_bucket, "{labels}");
+}
+
+/// Asserts that each histogram counts at most as many below a bound as below the next, and as many
+/// below all bounds as there are.
+fn assert_histograms(samples: &BTreeMap<String, f64>, page: &str) {
+    let mut last: Option<(String, f64)> = None;
+    let mut n_histograms = 0;
+    for line in page.lines().filter(|line| line.contains("_bucket{")) {
+        let (sample, value) = line.rsplit_once(' ').unwrap();
+        let (series, bound) = sample.split_once("le=\"").unwrap();
+        let value: f64 = value.parse().unwrap();
+        if let Some((_, below)) = last.as_ref().filter(|(same, _)| same == series) {
+            assert!(*below <= value, "{line}");
+        }
+        last = Some((series.to_owned(), value));
+        if bound == "+Inf\"}" {
+            let (name, labels) = series.split_once("_bucket{").unwrap();
+            let count = match labels.trim_end_matches(',') {
+                "" => format!("{name}_count"),
+                labels => format!("{name}_count{{{labels}}}"),
+            };
+            assert_eq!(samples.get(&count), Some(&value), "{count}");
+            n_histograms += 1;
+        }
+    }
+    assert!(n_histograms > 10, "{n_histograms}");
 }
 
 fn read(hub: &Hub) -> BTreeMap<String, f64> {
@@ -68,7 +124,9 @@ fn read(hub: &Hub) -> BTreeMap<String, f64> {
         Some("text/plain; version=0.0.4")
     );
     assert_security_headers(&answer);
-    parse(&answer.body)
+    let samples = parse(&answer.body);
+    assert_histograms(&samples, &answer.body);
+    samples
 }
 
 fn read_with(hub: &Hub, headers: &[(&str, &str)]) -> Answer {
@@ -195,4 +253,206 @@ fn a_token_that_no_header_can_carry_is_refused_at_the_start() {
     assert_eq!(output.status.code(), Some(78), "{said}");
     assert!(said.contains("MONSYS_METRICS_TOKEN"), "{said}");
     assert!(!said.contains("two words"), "{said}");
+}
+
+/// The sample of a family with one label.
+fn labelled(name: &str, label: &str, value: &str) -> String {
+    format!("{name}{{{label}=\"{value}\"}}")
+}
+
+fn payloads(profile: &str, outcome: &str) -> String {
+    format!("monsys_ingest_payloads_total{{profile=\"{profile}\",outcome=\"{outcome}\"}}")
+}
+
+#[test]
+fn a13_every_family_is_there_at_zero_before_anything_happened() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let hub = Hub::start(&data);
+    let first = read(&hub);
+    for profile in ["ed25519", "hmac"] {
+        for code in Code::ALL.map(Code::as_str) {
+            assert_eq!(first[&payloads(profile, code)], 0.0, "{code}");
+        }
+        for outcome in ["accepted", "duplicate"] {
+            assert_eq!(first[&payloads(profile, outcome)], 0.0, "{outcome}");
+        }
+    }
+    for kind in AnomalyKind::every() {
+        let open = labelled("monsys_integrity_open_anomalies", "kind", kind.as_str());
+        assert_eq!(first[&open], 0.0, "{kind}");
+    }
+    for limit in ["organisation", "address"] {
+        let limited = labelled("monsys_rate_limited_total", "limit", limit);
+        assert_eq!(first[&limited], 0.0, "{limit}");
+    }
+    for name in [
+        "monsys_ingest_queue_payloads",
+        "monsys_ingest_queue_full_total",
+        "monsys_ingest_commit_payloads_count",
+        "monsys_ingest_commit_duration_seconds_sum",
+        "monsys_http_refused_connections_total",
+        "monsys_auth_failures_total{reason=\"wrong_password\"}",
+        "monsys_store_errors_total{error=\"unavailable\"}",
+        "monsys_ingest_body_bytes{profile=\"hmac\"}",
+    ] {
+        assert_eq!(first[name], 0.0, "{name}");
+    }
+    assert_eq!(first["monsys_build_info{version=\"0.1.0\"}"], 1.0);
+    assert_eq!(first["monsys_http_requests_in_flight"], 1.0, "this one");
+    assert_eq!(first["monsys_http_connections"], 1.0, "this one");
+    let names = |samples: &BTreeMap<String, f64>| samples.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&first), names(&read(&hub)), "no sample comes later");
+}
+
+#[test]
+fn a13_what_becomes_of_payloads_is_counted_by_profile_and_code() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let agent = data.enrol("acme", "alpha");
+    let device = data.enrol_device("acme", "web-1");
+    let hub = Hub::start(&data);
+    let body = agent.metrics((1, 1), 4.2);
+    agent.send(&hub, body.as_bytes()).accepted();
+    assert_eq!(agent.send(&hub, body.as_bytes()).status, 200);
+    let unsigned = agent.send_with(&hub, body.as_bytes(), None);
+    assert_refusal(&unsigned, 403, "unsigned_payload");
+    let forged = agent.send_with(&hub, body.as_bytes(), Some(&"0".repeat(128)));
+    assert_refusal(&forged, 403, "bad_signature");
+    let sent = device.request(&device.metrics((1, 1), 4.2), &device.stamp());
+    assert_eq!(sent.send(&hub).status, 202);
+    assert_eq!(sent.send(&hub).status, 409);
+    let strange = raw::request("POST", "/api/v1/ingest", &[], b"{}");
+    raw::Wire::open(hub.addr).send(&strange).end();
+    let after = read(&hub);
+    for (profile, outcome, n) in [
+        ("ed25519", "accepted", 1.0),
+        ("ed25519", "duplicate", 1.0),
+        ("ed25519", "unsigned_payload", 1.0),
+        ("ed25519", "bad_signature", 1.0),
+        ("ed25519", "unauthorized", 1.0),
+        ("ed25519", "replay", 0.0),
+        ("hmac", "accepted", 1.0),
+        ("hmac", "replay", 1.0),
+        ("hmac", "duplicate", 0.0),
+    ] {
+        assert_eq!(after[&payloads(profile, outcome)], n, "{profile} {outcome}");
+    }
+    // The second of the device was refused by the store: each was carried there.
+    assert_eq!(after["monsys_ingest_commit_payloads_sum"], 4.0);
+    let n_commits = after["monsys_ingest_commit_payloads_count"];
+    assert_eq!(
+        after["monsys_ingest_commit_duration_seconds_count"],
+        n_commits
+    );
+    assert!(after["monsys_ingest_commit_duration_seconds_sum"] > 0.0);
+    let route = |route: &str, class: &str| {
+        after[&format!("monsys_http_requests_total{{route=\"{route}\",status=\"{class}\"}}")]
+    };
+    assert_eq!(route("/api/v1/ingest", "2xx"), 2.0);
+    assert_eq!(route("/api/v1/ingest", "4xx"), 3.0);
+    assert_eq!(route("/ingest", "2xx"), 1.0);
+    assert_eq!(route("/ingest", "4xx"), 1.0);
+    let took = "monsys_http_request_duration_seconds_count{route=\"/api/v1/ingest\"}";
+    assert_eq!(after[took], 5.0);
+    let open = |kind| after[&labelled("monsys_integrity_open_anomalies", "kind", kind)];
+    assert_eq!(open("unsigned_payload"), 1.0);
+    assert_eq!(open("signature_invalid"), 1.0);
+    assert_eq!(open("clock_drift"), 0.0);
+}
+
+#[test]
+fn a13_no_label_comes_from_a_client() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let hub = Hub::start(&data);
+    let before = read(&hub);
+    for path in [
+        "/no/such/page",
+        "/agents/canary-7f3a",
+        "/api/v1/agents/canary-7f3a",
+        "/login/canary-7f3a?canary-7f3a",
+        "/assets/canary-7f3a",
+        "/canary-7f3a",
+    ] {
+        raw::get(hub.addr, path);
+    }
+    for method in ["CANARY", "PUT", "OPTIONS"] {
+        let request = raw::request(method, "/readyz", &[("X-Canary", "canary-7f3a")], b"");
+        raw::Wire::open(hub.addr).send(&request).end();
+    }
+    let page = raw::get(hub.addr, PATH).body;
+    assert!(!page.to_ascii_lowercase().contains("canary"), "{page}");
+    let after = parse(&page);
+    let names = |samples: &BTreeMap<String, f64>| samples.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&before), names(&after));
+    let other = "monsys_http_requests_total{route=\"other\",status=\"4xx\"}";
+    assert_eq!(after[other] - before[other], 2.0, "two paths at no route");
+}
+
+#[test]
+fn a13_limits_and_closed_doors_are_counted() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let agent = data.enrol("acme", "alpha");
+    let settings = [("MONSYS_ORG_RATE", "1"), ("MONSYS_METRICS_TOKEN", "sesame")];
+    let hub = Hub::start_with(&data, &settings);
+    let statuses: Vec<_> = (1..=4)
+        .map(|seq| {
+            agent
+                .send(&hub, agent.metrics((1, seq), 4.2).as_bytes())
+                .status
+        })
+        .collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+    let n_limited = statuses.iter().filter(|status| **status == 429).count();
+    assert_eq!(read_with(&hub, &[]).status, 401);
+    let shown = read_with(&hub, &[("X-Metrics-Token", "sesame")]);
+    let after = parse(&shown.body);
+    let limited = labelled("monsys_rate_limited_total", "limit", "organisation");
+    assert_eq!(
+        after[&limited],
+        f64::from(u32::try_from(n_limited).unwrap())
+    );
+    assert_eq!(after[&payloads("ed25519", "rate_limited")], after[&limited]);
+    let closed = labelled("monsys_auth_failures_total", "reason", "metrics_token");
+    assert_eq!(after[&closed], 1.0);
+}
+
+/// Shows the page to the checker of Prometheus itself, where it is there.
+#[test]
+fn a13_the_checker_of_prometheus_finds_nothing() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let hub = Hub::start(&data);
+    let page = raw::get(hub.addr, PATH).body;
+    let name = std::env::var_os("MONSYS_PROMTOOL").unwrap_or_else(|| "promtool".into());
+    let mut checker = std::process::Command::new(name);
+    checker.args(["check", "metrics"]);
+    checker
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let Ok(mut checker) = checker.spawn() else {
+        let text = "!! no promtool: the checker of Prometheus did not see the metrics";
+        assert!(
+            std::env::var_os("MONSYS_REQUIRE_PROMTOOL").is_none(),
+            "{text}"
+        );
+        let _ = writeln!(std::io::stderr(), "{text}");
+        return;
+    };
+    checker
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(page.as_bytes())
+        .unwrap();
+    let output = checker.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success() && said.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
 }

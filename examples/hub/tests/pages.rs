@@ -79,9 +79,10 @@ fn without_a_session_pages_lead_to_the_login_and_the_api_says_401() {
     let nobody = Person::anonymous();
     for path in ["/overview", "/integrity", &format!("/agents/{}", agent.id)] {
         let answer = nobody.get(&hub, path);
+        let login = format!("/login?next={}", path.replace('/', "%2F"));
         assert_eq!(
             (answer.status, answer.header("location")),
-            (303, Some("/login")),
+            (303, Some(&*login)),
             "{path}"
         );
         assert_security_headers(&answer);

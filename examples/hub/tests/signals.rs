@@ -249,13 +249,15 @@ fn people_read_the_signals_of_their_organisation_over_http() {
         "subject_type=a__b",
         "key=cert",
         "subject_id=a%00b",
-        "org_id=rival",
+        "org_id=acme",
         "order=asc",
     ] {
         let answer = reader.get(&hub, &format!("{path}?{wrong}"));
         assert_eq!(answer.status, 422, "{wrong}");
         assert_eq!(answer.json()["code"], "out_of_range", "{wrong}");
     }
+    let foreign = reader.get(&hub, &format!("{path}?org_id=rival"));
+    assert_eq!(foreign.status, 403);
     assert_eq!(reader.post(&hub, path, "{}", &[]).status, 405);
 }
 

@@ -14,7 +14,7 @@ const RULE: &str = "tenant filter";
 const BEFORE_TABLE: [&str; 4] = ["FROM", "JOIN", "INTO", "UPDATE"];
 
 /// Statements that cross the tenants, by how they begin. A longer list is a decision.
-const CROSSING: [(&str, &str); 7] = [
+const CROSSING: [(&str, &str); 8] = [
     (
         "SELECT a.id, a.tenant_id, a.name, t.name",
         "a token says whose it is",
@@ -28,8 +28,12 @@ const CROSSING: [(&str, &str); 7] = [
         "whether a hub has people at all",
     ),
     (
-        "INSERT INTO sessions (digest, tenant_id, user_id, created_at, expires_at) SELECT",
+        "SELECT l.purpose, u.id, u.tenant_id, u.credentials_epoch FROM login_links",
         "a login link says who follows it",
+    ),
+    (
+        "SELECT u.tenant_id FROM users u WHERE u.id",
+        "a login link is made for a person, whose organisation it finds",
     ),
     (
         "DELETE FROM sessions WHERE digest",

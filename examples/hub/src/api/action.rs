@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use monsys_core::anomaly::Action;
 use monsys_core::id::AnomalyId;
@@ -15,8 +14,8 @@ use serde_json::json;
 use super::integrity::ShownAnomaly;
 use super::problem;
 use crate::app::App;
-use crate::security::origin::Site;
-use crate::security::session::{ApiSession, Session};
+use crate::security::principal::Principal;
+use crate::security::session::ApiSession;
 use crate::small_body::SmallBody;
 
 /// `POST /api/v1/integrity/anomalies/{id}/resolve`: closes by hand; again changes nothing.
@@ -24,18 +23,14 @@ pub(crate) async fn resolve(
     State(app): State<Arc<App>>,
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
-    headers: HeaderMap,
     SmallBody(body): SmallBody,
 ) -> Response {
-    let parsed = permitted(&session, &headers)
-        .and_then(|()| {
-            body_of::<ResolveRequest>(&body, "expected an object with at most the text note")
+    let expected = "expected an object with at most the text note";
+    let parsed = body_of::<ResolveRequest>(&body, expected).and_then(|request| {
+        Ok(Action::Resolve {
+            note: checked_note(request.note)?,
         })
-        .and_then(|request| {
-            Ok(Action::Resolve {
-                note: checked_note(request.note)?,
-            })
-        });
+    });
     one(&app, &session, &id, parsed).await
 }
 
@@ -44,21 +39,18 @@ pub(crate) async fn acknowledge(
     State(app): State<Arc<App>>,
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
-    headers: HeaderMap,
     SmallBody(body): SmallBody,
 ) -> Response {
     let expected = "expected an object with the text reason and at most the time until";
-    let parsed = permitted(&session, &headers)
-        .and_then(|()| body_of::<HoldRequest>(&body, expected))
-        .and_then(|request| {
-            Ok(Action::Acknowledge {
-                reason: checked_reason(request.reason)?,
-                until: request
-                    .until
-                    .map(|until| checked_until(&until, app.clock.now()))
-                    .transpose()?,
-            })
-        });
+    let parsed = body_of::<HoldRequest>(&body, expected).and_then(|request| {
+        Ok(Action::Acknowledge {
+            reason: checked_reason(request.reason)?,
+            until: request
+                .until
+                .map(|until| checked_until(&until, app.clock.now()))
+                .transpose()?,
+        })
+    });
     one(&app, &session, &id, parsed).await
 }
 
@@ -67,19 +59,16 @@ pub(crate) async fn snooze(
     State(app): State<Arc<App>>,
     ApiSession(session): ApiSession,
     Path(id): Path<String>,
-    headers: HeaderMap,
     SmallBody(body): SmallBody,
 ) -> Response {
     let expected = "expected an object with the text reason and the time until";
-    let parsed = permitted(&session, &headers)
-        .and_then(|()| body_of::<HoldRequest>(&body, expected))
-        .and_then(|request| {
-            let until = request.until.ok_or(Refusal::Unusable(expected))?;
-            Ok(Action::Snooze {
-                reason: checked_reason(request.reason)?,
-                until: checked_until(&until, app.clock.now())?,
-            })
-        });
+    let parsed = body_of::<HoldRequest>(&body, expected).and_then(|request| {
+        let until = request.until.ok_or(Refusal::Unusable(expected))?;
+        Ok(Action::Snooze {
+            reason: checked_reason(request.reason)?,
+            until: checked_until(&until, app.clock.now())?,
+        })
+    });
     one(&app, &session, &id, parsed).await
 }
 
@@ -87,13 +76,10 @@ pub(crate) async fn snooze(
 pub(crate) async fn resolve_many(
     State(app): State<Arc<App>>,
     ApiSession(session): ApiSession,
-    headers: HeaderMap,
     SmallBody(body): SmallBody,
 ) -> Response {
-    let parsed = permitted(&session, &headers).and_then(|()| {
-        let expected =
-            "expected an object with ids, a list of 1 to 200 identifiers, and the text note";
-        let request = body_of::<ManyRequest>(&body, expected)?;
+    let expected = "expected an object with ids, a list of 1 to 200 identifiers, and the text note";
+    let parsed = body_of::<ManyRequest>(&body, expected).and_then(|request| {
         if !(1..=limit::ACTION_ANOMALIES_MAX).contains(&request.ids.len()) {
             return Err(Refusal::Unusable(expected));
         }
@@ -146,7 +132,6 @@ struct ManyRequest {
 /// Why nothing is done, by what was expected.
 #[derive(Debug, Clone, Copy)]
 enum Refusal {
-    Forbidden(&'static str),
     NotFound,
     Unusable(&'static str),
 }
@@ -160,7 +145,6 @@ impl From<&'static str> for Refusal {
 impl Refusal {
     fn answer(self) -> Response {
         match self {
-            Self::Forbidden(expected) => problem::forbidden(expected),
             Self::NotFound => problem::not_found(),
             Self::Unusable(expected) => problem::unprocessable(expected),
         }
@@ -168,7 +152,12 @@ impl Refusal {
 }
 
 /// Does something with one anomaly and answers its row.
-async fn one(app: &App, session: &Session, id: &str, action: Result<Action, Refusal>) -> Response {
+async fn one(
+    app: &App,
+    session: &Principal,
+    id: &str,
+    action: Result<Action, Refusal>,
+) -> Response {
     let action = match action {
         Ok(action) => action,
         Err(refusal) => return refusal.answer(),
@@ -188,16 +177,6 @@ async fn one(app: &App, session: &Session, id: &str, action: Result<Action, Refu
         },
         Err(error) => problem::of_store(&error),
     }
-}
-
-fn permitted(session: &Session, headers: &HeaderMap) -> Result<(), Refusal> {
-    if Site::of(headers) != Site::Own {
-        return Err(Refusal::Forbidden("expected a request from this site"));
-    }
-    if !session.is_admin() {
-        return Err(Refusal::Forbidden("expected the role admin"));
-    }
-    Ok(())
 }
 
 /// Reads a body; an empty one is an object without members.

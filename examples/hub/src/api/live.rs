@@ -20,8 +20,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::problem;
 use crate::app::App;
-use crate::clock::wall_now;
 use crate::live::{HUB_VIEWERS_MAX, NoPlace, SESSION_VIEWERS_MAX, TENANT_VIEWERS_MAX, Viewer};
+use crate::security::principal::{self, Proof};
 use crate::security::session::ApiSession;
 
 /// How often a stream says that it lives, and looks whether its session does. Proxies give up on
@@ -40,9 +40,9 @@ pub(crate) async fn events(
     let Ok(known) = known(&query, &headers) else {
         return problem::unprocessable("expected at most the parameter after, a whole number");
     };
-    let (tenant, session) = (session.user.tenant, session.digest());
+    let (tenant, proof) = (session.user.tenant, session.proof());
     // The place first: what the ledger holds then is read after it, and what comes later is heard.
-    let viewer = match app.live.enter(tenant, session) {
+    let viewer = match app.live.enter(tenant, session.digest()) {
         Ok(viewer) => viewer,
         Err(no_place) => return no_stream(no_place),
     };
@@ -62,7 +62,7 @@ pub(crate) async fn events(
         app,
         viewer,
         tenant,
-        session,
+        proof,
         told,
         beat,
         greeting: Some(greeting),
@@ -108,7 +108,7 @@ struct Watched {
     app: Arc<App>,
     viewer: Viewer,
     tenant: TenantId,
-    session: [u8; 32],
+    proof: Proof,
     /// The number of the entry that the browser was told of last.
     told: u64,
     beat: Interval,
@@ -135,7 +135,7 @@ impl Watched {
 
     /// Tells whether the session still lets its holder see this organisation.
     async fn is_allowed(&self) -> bool {
-        let found = self.app.store.session(self.session, wall_now()).await;
+        let found = principal::user_of(self.proof, &self.app).await;
         found.is_ok_and(|user| user.is_some_and(|user| user.tenant == self.tenant))
     }
 }

@@ -1,38 +1,44 @@
 //! What monitoring reads of this hub: the text format of Prometheus, version 0.0.4.
 //!
-//! Counters begin at zero with the process. Times and spans are those of the hub's clock.
+//! Counters begin at zero with the process. Times and spans of cycles are those of the hub's clock,
+//! all others those of the machine. What all hubs of a store see alike (open anomalies, the last
+//! cycle) is to be read with `max`, the rest with `sum`.
 
-use std::fmt::Write;
-use std::net::SocketAddr;
+mod service;
+
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use monsys_core::time::Timestamp;
 
-use super::problem;
 use crate::app::App;
-use crate::security::metrics_token::may_read;
+use crate::telemetry::page::Page;
 use crate::worker::{Progress, Totals};
 
 /// `GET /internal/metrics`: by the token in `X-Metrics-Token`, or without one from this machine.
-pub(crate) async fn metrics(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-) -> Response {
-    if !may_read(app.config.metrics_token.as_ref(), peer.ip(), &headers) {
-        return problem::unauthorized_for("the token of the metrics in X-Metrics-Token");
-    }
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     // A store that does not answer is told by what is missing; the counters are there all the same.
     let previous = app.store.meta("previous_cycle").await.ok().flatten();
     let previous = previous.and_then(|text| Timestamp::parse_rfc3339(&text).ok());
+    let open = app.telemetry.open_anomalies.read(&*app.store).await;
     let mut page = Page::default();
+    service::of_program(&mut page);
+    service::of_payloads(&mut page, &app);
+    service::of_commits(&mut page, &app.group);
+    service::of_requests(&mut page, &app.telemetry);
+    service::of_refusals(&mut page, &app);
     of_cycle_now(&mut page, app.worker.progress_of_all());
     of_cycles(&mut page, &app.worker.totals(), previous);
+    if let Some(open) = open {
+        let help = "Open anomalies of all organisations, as the store has them.";
+        let family = ("monsys_integrity_open_anomalies", help, "gauge");
+        let samples = open.map(|(kind, n)| (kind.as_str(), n));
+        page.labelled(family, "kind", samples);
+    }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, page.0).into_response()
+    (kind, page.into_text()).into_response()
 }
 
 fn of_cycle_now(page: &mut Page, progress: Option<Progress>) {
@@ -110,31 +116,6 @@ fn of_cycles(page: &mut Page, totals: &Totals, previous: Option<Timestamp>) {
         ),
     ] {
         page.counter(name, help, &n);
-    }
-}
-
-/// A page of metrics; every name and label in it is a constant, so that nothing needs escaping.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn gauge(&mut self, name: &str, help: &str, value: &impl std::fmt::Display) {
-        self.head(name, help, "gauge");
-        self.line(format_args!("{name} {value}"));
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: &impl std::fmt::Display) {
-        self.head(name, help, "counter");
-        self.line(format_args!("{name} {value}"));
-    }
-
-    fn head(&mut self, name: &str, help: &str, kind: &str) {
-        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
-    }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // A text takes whatever is written to it.
-        let _ = writeln!(self.0, "{line}");
     }
 }
 

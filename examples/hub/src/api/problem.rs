@@ -9,6 +9,8 @@ use monsys_wire::answer::problem_json;
 use monsys_wire::header::PROBLEM_TYPE;
 use serde::Serialize;
 
+use crate::telemetry::SeenFault;
+
 /// How long clients wait when the store is away, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 /// How long a page goes without a stream that had no place for it, in seconds.
@@ -45,6 +47,20 @@ pub(crate) fn of_store(error: &StoreError) -> Response {
         detail: "expected a store that answers; nothing was changed",
         code: "store_unavailable",
     };
+    let mut response = of_problem(&problem, Some(RETRY_AFTER_S));
+    SeenFault::mark(&mut response, error);
+    response
+}
+
+/// Answers who asks whether a hub that ends is ready: another one is.
+pub(crate) fn ending() -> Response {
+    let problem = Problem {
+        r#type: urn("ending"),
+        title: "Ending",
+        status: 503,
+        detail: "expected a hub that does not end",
+        code: "ending",
+    };
     of_problem(&problem, Some(RETRY_AFTER_S))
 }
 
@@ -64,6 +80,18 @@ pub(crate) fn forbidden(expected: &str) -> Response {
     problem(403, "forbidden", "Forbidden", expected)
 }
 
+/// Answers a request at which the hub itself failed.
+pub(crate) fn fault() -> Response {
+    let detail = "expected no fault of the hub; its log has the place";
+    problem(500, "fault", "Internal server error", detail)
+}
+
+/// Answers a request that came in the open, where HTTPS is enforced.
+pub(crate) fn https_required() -> Response {
+    let expected = "expected HTTPS: what was sent could be read on its way";
+    problem(403, "https_required", "HTTPS required", expected)
+}
+
 /// Answers a request for something that is not there, or is another organisation's.
 pub(crate) fn not_found() -> Response {
     problem(
@@ -77,6 +105,45 @@ pub(crate) fn not_found() -> Response {
 /// Answers a request with a parameter or body that cannot be used.
 pub(crate) fn unprocessable(expected: &str) -> Response {
     problem(422, "out_of_range", "Unprocessable content", expected)
+}
+
+/// Answers a request whose body breaks one rule of its members.
+pub(crate) fn unprocessable_as(code: &str, expected: &str) -> Response {
+    problem(422, code, "Unprocessable content", expected)
+}
+
+/// Answers a request with a body that cannot be read.
+pub(crate) fn malformed(code: &str, expected: &str) -> Response {
+    problem(400, code, "Bad request", expected)
+}
+
+/// Answers a request for something that is there already.
+pub(crate) fn conflict(expected: &str) -> Response {
+    problem(409, "already_exists", "Conflict", expected)
+}
+
+/// Answers a request that came too often.
+pub(crate) fn rate_limited(expected: &str, retry_after_s: u32) -> Response {
+    let problem = Problem {
+        r#type: urn("rate_limited"),
+        title: "Too many requests",
+        status: 429,
+        detail: expected,
+        code: "rate_limited",
+    };
+    of_problem(&problem, Some(retry_after_s))
+}
+
+/// Answers a request for which there is no place among those under way.
+pub(crate) fn busy(expected: &str, retry_after_s: u32) -> Response {
+    let problem = Problem {
+        r#type: urn("busy"),
+        title: "Busy",
+        status: 503,
+        detail: expected,
+        code: "busy",
+    };
+    of_problem(&problem, Some(retry_after_s))
 }
 
 /// Answers a request with a body that is larger than any note or reason makes it.
@@ -110,6 +177,33 @@ pub(crate) fn no_stream(status: u16, expected: &str) -> Response {
         code: "no_stream",
     };
     of_problem(&problem, Some(STREAM_AFTER_S))
+}
+
+/// Answers a request that was refused before anybody could say more of it than a status.
+pub(crate) fn of_status(status: StatusCode) -> Response {
+    let (code, title, detail) = match status {
+        StatusCode::NOT_FOUND => return not_found(),
+        StatusCode::METHOD_NOT_ALLOWED => return method_not_allowed(),
+        StatusCode::PAYLOAD_TOO_LARGE => return too_large(),
+        StatusCode::REQUEST_TIMEOUT => return too_slow(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+            "unsupported_media_type",
+            "Unsupported media type",
+            "expected another content-type",
+        ),
+        StatusCode::UNPROCESSABLE_ENTITY => return unprocessable("expected another content"),
+        status if status.is_server_error() => (
+            "internal",
+            "Internal error",
+            "expected nothing of this request: the fault is the hub's",
+        ),
+        _ => (
+            "syntax",
+            "Bad request",
+            "expected a well-formed request, in UTF-8",
+        ),
+    };
+    problem(status.as_u16(), code, title, detail)
 }
 
 /// Answers a request by a method that the path does not have.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use monsys_core::id::{AgentId, TenantId};
+use monsys_core::id::AgentId;
 use monsys_core::store::{
     AuthProfile, KeyState, NewAgent, NewCredential, PublicKey, SharedKey, StoreError, TokenDigest,
 };
@@ -20,7 +20,7 @@ use crate::config::{Choices, parse_span};
 use crate::error::{Failure, FailureKind};
 use crate::output;
 use crate::random::random_bytes;
-use crate::store::HubStore;
+use crate::store::{Author, HubStore};
 
 /// How long an agent may pin a key by itself, unless `--pin-within` says otherwise.
 const PIN_WITHIN: &str = "24h";
@@ -110,13 +110,12 @@ async fn store_agent(
         credential,
         enrolled_at: wall_now(),
     };
-    match app.store.enrol(&new).await {
+    match app.store.enrol_agent(new, Author::CommandLine).await {
         Err(StoreError::AlreadyExists) => {
             return Err(usage("an agent of this name exists already"));
         }
         enrolled => enrolled?,
     }
-    audit(&*app.store, tenant, "agent enrolled", agent).await?;
     Ok((app, agent))
 }
 
@@ -156,49 +155,34 @@ pub(super) async fn list(args: &StoreArgs) -> Result<(), Failure> {
 pub(super) async fn revoke(id: &str, args: &StoreArgs) -> Result<(), Failure> {
     let store = existing_store_of(args).await?;
     let revoked = revoke_named(&*store, id).await?;
-    let (tenant, agent) = revoked
+    let agent = revoked
         .ok_or_else(|| usage("expected the identifier of an agent, or ORG/DEVICE of a device"))?;
-    audit(&*store, tenant, "agent revoked", agent).await?;
     let shown = json!({"agent_id": agent.to_string(), "revoked": true});
     say(args.json, &shown, format_args!("agent {id} revoked"));
     store.close();
     Ok(())
 }
 
-async fn revoke_named(
-    store: &dyn HubStore,
-    id: &str,
-) -> Result<Option<(TenantId, AgentId)>, StoreError> {
+async fn revoke_named(store: &dyn HubStore, id: &str) -> Result<Option<AgentId>, StoreError> {
+    let by = Author::CommandLine;
     if let Some((org, device)) = id.split_once('/') {
         let Some(found) = store.agent_by_device(org, device).await? else {
             return Ok(None);
         };
-        store.revoke(found.tenant, found.agent).await?;
-        return Ok(Some((found.tenant, found.agent)));
+        store.revoke_agent(found.tenant, found.agent, by).await?;
+        return Ok(Some(found.agent));
     }
     let Ok(agent) = AgentId::parse(id) else {
         return Ok(None);
     };
     for (tenant, _) in store.tenant_names().await? {
-        match store.revoke(tenant, agent).await {
-            Ok(()) => return Ok(Some((tenant, agent))),
+        match store.revoke_agent(tenant, agent, by).await {
+            Ok(()) => return Ok(Some(agent)),
             Err(StoreError::NotFound) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(None)
-}
-
-async fn audit(
-    store: &dyn HubStore,
-    tenant: TenantId,
-    action: &'static str,
-    agent: AgentId,
-) -> Result<(), StoreError> {
-    let actor = "command line".into();
-    store
-        .add_audit(Some(tenant), actor, action, agent.to_string())
-        .await
 }
 
 fn usage(message: impl std::fmt::Display) -> Failure {

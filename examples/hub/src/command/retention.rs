@@ -7,6 +7,7 @@ use super::{existing_store_of, refuse_demo, say};
 use crate::cli::StoreArgs;
 use crate::clock::wall_now;
 use crate::error::Failure;
+use crate::store::Author;
 
 /// What is to be done about what is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(super) async fn run(step: Step, args: &StoreArgs) -> Result<(), Failure> {
         store.count_due(retention, now).await?
     } else {
         let swept = store.sweep(retention, now).await?;
-        let audit = store.add_audit(None, "hub".into(), "retention run", in_words(&swept));
+        let audit = store.add_audit(None, Author::CommandLine, "retention run", in_words(&swept));
         audit.await?;
         swept
     };

@@ -16,6 +16,7 @@ use crate::config::Choices;
 use crate::error::{Failure, FailureKind};
 use crate::output;
 use crate::scan::{Look, ScanConfig, Scanner, TargetEntry, scan, watched};
+use crate::store::Author;
 
 /// `scan certs`.
 pub(super) async fn certs(args: ScanCertsArgs) -> Result<ExitCode, Failure> {
@@ -50,12 +51,7 @@ pub(super) async fn certs(args: ScanCertsArgs) -> Result<ExitCode, Failure> {
     .await;
     for (tenant, n_looks) in n_looks {
         let subject = n_looks.to_string();
-        let audit = store.add_audit(
-            Some(tenant),
-            "hub".into(),
-            "certificates looked at",
-            subject,
-        );
+        let audit = store.add_audit(Some(tenant), Author::Hub, "certificates looked at", subject);
         audit.await?;
     }
     store.close();

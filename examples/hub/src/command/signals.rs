@@ -22,6 +22,7 @@ use crate::cli::{SignalsQueryArgs, StoreArgs};
 use crate::clock::wall_now;
 use crate::error::{Failure, FailureKind};
 use crate::output;
+use crate::store::Author;
 
 /// A mistake in a file.
 #[derive(Debug, Serialize)]
@@ -62,7 +63,7 @@ pub(super) async fn emit(org: &str, file: &Path, args: &StoreArgs) -> Result<Exi
     stored?;
     let audit = store.add_audit(
         Some(tenant),
-        "hub".into(),
+        Author::CommandLine,
         "signals emitted",
         n_signals.to_string(),
     );

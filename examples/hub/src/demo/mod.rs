@@ -31,12 +31,13 @@ use crate::app::App;
 use crate::cli::{DemoArgs, DemoStore};
 use crate::clock::{Clock, wall_now};
 use crate::config::Choices;
+use crate::drain::AskedToEnd;
 use crate::error::{Failure, FailureKind};
 use crate::location::{STORE_FILE, StoreLocation};
 use crate::output;
 use crate::random::random_bytes;
-use crate::server::{Hub, bind_or_free, end_of_service, make_login_link, make_private_dir};
-use crate::store::{HubStore, NewUser, Role};
+use crate::server::{Hub, bind_or_free, make_link, make_private_dir};
+use crate::store::{Author, HubStore, LoginLink, NewUser, Role};
 
 pub(crate) use self::real::agent_process;
 
@@ -77,14 +78,15 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     };
     let mut config = choices.complete(None)?;
     config.is_demo = true;
+    let door = config.serving.door()?;
     let location = place.store(args.store)?;
     let store = location.open().await?;
     refuse_filled(&*store, &location).await?;
     store.meta_or_insert("is_demo", "true".into()).await?;
     let app = App::open(store, clock, config).await?;
     let (tenant, user) = add_people(&*app.store).await?;
-    let link = make_login_link(&*app.store, user).await?;
-    let hub = Hub::start(Arc::clone(&app), listener, Vec::new());
+    let link = make_link(&*app.store, LoginLink::Login(user), Author::Hub).await?;
+    let hub = Hub::start(Arc::clone(&app), listener, door, Vec::new());
     let screen = Screen::start(&location, CLOCK_RATE, addr, link.expose());
     let stage = Stage {
         app,
@@ -193,13 +195,12 @@ async fn look_until_end(
         }
     };
     tokio::pin!(time_is_up);
-    let asked_to_end = end_of_service();
-    tokio::pin!(asked_to_end);
+    let mut asked = AskedToEnd::listen()?;
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
             () = &mut time_is_up => return Ok(()),
-            asked = &mut asked_to_end => return asked,
+            () = asked.wait() => return Ok(()),
             _ = look.tick() => screen.look(app, tenant, participants).await?,
         }
     }
@@ -210,14 +211,14 @@ async fn add_people(store: &dyn HubStore) -> Result<(TenantId, UserId), Failure>
     let user = UserId::from_random_bytes(random_bytes());
     store.add_tenant(tenant, display_name("demo")?).await?;
     let email = "you@demo.invalid".to_owned();
-    store
-        .add_user(NewUser {
-            user,
-            tenant,
-            email,
-            role: Role::Admin,
-        })
-        .await?;
+    let new = NewUser {
+        user,
+        tenant,
+        email,
+        role: Role::Admin,
+        password: None,
+    };
+    store.add_user(new, Author::Hub).await?;
     Ok((tenant, user))
 }
 

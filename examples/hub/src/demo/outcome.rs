@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::id::{AgentId, TenantId};
@@ -63,8 +62,8 @@ impl Outcome {
         let opened = opened_by_agent(app, tenant).await?;
         let extreme = extreme_windows(app, tenant).await?;
         let counts = app.store.open_counts(tenant).await?;
-        let accepted = app.counters.accepted.load(Ordering::Relaxed);
-        let rejected = app.counters.rejected.load(Ordering::Relaxed);
+        let accepted = app.telemetry.ingest.n_accepted();
+        let rejected = app.telemetry.ingest.n_refused();
         let outcome = Self::judge(participants, &opened, &extreme, &counts);
         let mut outcome = outcome;
         outcome.read_insights(app, tenant).await?;

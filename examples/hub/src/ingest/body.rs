@@ -41,6 +41,12 @@ impl InFlight {
         }
     }
 
+    /// How many bytes are taken beyond the first blocks.
+    pub(crate) fn bytes_taken(&self) -> usize {
+        let free = self.blocks.available_permits();
+        IN_FLIGHT_BLOCKS.saturating_sub(free) * BLOCK_BYTES
+    }
+
     fn take(&self, count: usize) -> Result<OwnedSemaphorePermit, Reject> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let taken = Arc::clone(&self.blocks).try_acquire_many_owned(count);

@@ -30,7 +30,7 @@ pub(crate) async fn ingest(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let outcome = accept(&app, peer.ip().to_canonical(), &parts.headers, body).await;
-    answer(&app, outcome)
+    answer(&app, AuthProfile::Ed25519, outcome)
 }
 
 async fn accept(

@@ -4,18 +4,40 @@
 //! starts the next. So there is no task that waits, nothing to stop, and a lone payload is stored
 //! at once.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use monsys_core::store::{
     Answered, Batch, Batcher, BatcherLimits, IngestBatch, IngestOutcome, IngestStore, StoreError,
 };
 use tokio::sync::oneshot;
 
+use crate::telemetry::{Histogram, LATENCY_US, SIZES};
+
 /// The queue before the store.
 #[derive(Clone)]
 pub struct GroupCommit {
     store: Arc<dyn IngestStore>,
     batcher: Arc<Mutex<Batcher<Ticket>>>,
+    figures: Arc<GroupFigures>,
+}
+
+/// What the queue did so far.
+#[derive(Debug)]
+pub(crate) struct GroupFigures {
+    /// Payloads of each transaction.
+    pub(crate) sizes: Histogram,
+    /// How long each transaction took, in microseconds, those that failed included.
+    pub(crate) took_us: Histogram,
+    full: AtomicU64,
+}
+
+impl GroupFigures {
+    /// Payloads that found the queue full.
+    pub(crate) fn n_full(&self) -> u64 {
+        self.full.load(Ordering::Relaxed)
+    }
 }
 
 /// Who waits for the outcome of a payload.
@@ -29,7 +51,22 @@ impl GroupCommit {
         Self {
             store,
             batcher: Arc::new(Mutex::new(batcher)),
+            figures: Arc::new(GroupFigures {
+                sizes: Histogram::new(SIZES),
+                took_us: Histogram::new(LATENCY_US),
+                full: AtomicU64::new(0),
+            }),
         }
+    }
+
+    /// What the queue did so far.
+    pub(crate) fn figures(&self) -> &GroupFigures {
+        &self.figures
+    }
+
+    /// How many payloads wait for a transaction.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.lock().n_waiting()
     }
 
     /// Stores a payload together with others that wait; the future is ready when that is durable.
@@ -41,7 +78,10 @@ impl GroupCommit {
     pub async fn commit(&self, payload: IngestBatch) -> Result<IngestOutcome, StoreError> {
         let (ticket, outcome) = oneshot::channel();
         let pushed = self.lock().push(payload, Ticket(ticket));
-        pushed.map_err(|_| StoreError::Unavailable)?;
+        pushed.map_err(|_| {
+            self.figures.full.fetch_add(1, Ordering::Relaxed);
+            StoreError::Unavailable
+        })?;
         self.start_batches();
         outcome.await.unwrap_or(Err(StoreError::Unavailable))
     }
@@ -63,9 +103,13 @@ impl GroupCommit {
     async fn carry(&self, batch: Batch<Ticket>) {
         // In a task of its own: a panic of the store must not leave a writer taken for ever. Those
         // whose payloads were lost with it hear that the store is away.
-        let store = Arc::clone(&self.store);
+        let (store, figures) = (Arc::clone(&self.store), Arc::clone(&self.figures));
         let stored = tokio::spawn(async move {
+            let since = Instant::now();
             let outcomes = store.commit(batch.payloads()).await;
+            figures.took_us.observe_since(since);
+            let n_payloads = u64::try_from(batch.payloads().len()).unwrap_or(u64::MAX);
+            figures.sizes.observe(n_payloads);
             (batch, outcomes)
         });
         let Ok((batch, outcomes)) = stored.await else {

@@ -41,7 +41,7 @@ pub(crate) async fn ingest_of_device(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let outcome = accept(&app, peer.ip().to_canonical(), &parts.headers, body).await;
-    answer(&app, outcome)
+    answer(&app, AuthProfile::Hmac, outcome)
 }
 
 async fn accept(

@@ -7,6 +7,7 @@
 //! as none. Cost: a map look-up under a lock. Time is an argument.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -31,6 +32,7 @@ impl Rate {
 /// A bucket per key.
 pub(crate) struct Limiter<K> {
     rate: Rate,
+    refused: AtomicU64,
     buckets: Mutex<BTreeMap<K, Bucket>>,
 }
 
@@ -45,6 +47,7 @@ impl<K: Ord + Clone> Limiter<K> {
     pub(crate) const fn new(rate: Rate) -> Self {
         Self {
             rate,
+            refused: AtomicU64::new(0),
             buckets: Mutex::new(BTreeMap::new()),
         }
     }
@@ -57,7 +60,7 @@ impl<K: Ord + Clone> Limiter<K> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket = bucket_of(&mut buckets, key, now, rate);
         let level = bucket.level_at(now, rate);
-        refuse_below_one(level, rate)?;
+        self.refuse_below_one(level, rate)?;
         *bucket = Bucket {
             level: level - REQUEST,
             at: now,
@@ -72,7 +75,7 @@ impl<K: Ord + Clone> Limiter<K> {
         };
         let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         match buckets.get(key) {
-            Some(bucket) => refuse_below_one(bucket.level_at(now, rate), rate),
+            Some(bucket) => self.refuse_below_one(bucket.level_at(now, rate), rate),
             None => Ok(()),
         }
     }
@@ -85,6 +88,25 @@ impl<K: Ord + Clone> Limiter<K> {
         let bucket = bucket_of(&mut buckets, key, now, rate);
         let level = (bucket.level_at(now, rate) - REQUEST).max(-capacity(rate));
         *bucket = Bucket { level, at: now };
+    }
+
+    /// How many requests were refused since the start.
+    pub(crate) fn n_refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn refuse_below_one(&self, level: i64, rate: u32) -> Result<(), Reject> {
+        let missing = REQUEST - level;
+        if missing <= 0 {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let refill_a_second = i64::from(rate) * REQUEST;
+        // Rounded up, and never zero.
+        let seconds = (missing + refill_a_second - 1) / refill_a_second;
+        Err(Reject::RateLimited {
+            retry_after_s: u32::try_from(seconds).unwrap_or(u32::MAX),
+        })
     }
 
     /// Gives back what was taken for a request that turned out not to count.
@@ -122,19 +144,6 @@ fn bucket_of<K: Ord>(
     buckets.entry(key).or_insert_with(|| Bucket {
         level: capacity(rate),
         at: now,
-    })
-}
-
-fn refuse_below_one(level: i64, rate: u32) -> Result<(), Reject> {
-    let missing = REQUEST - level;
-    if missing <= 0 {
-        return Ok(());
-    }
-    let refill_a_second = i64::from(rate) * REQUEST;
-    // Rounded up, and never zero.
-    let seconds = (missing + refill_a_second - 1) / refill_a_second;
-    Err(Reject::RateLimited {
-        retry_after_s: u32::try_from(seconds).unwrap_or(u32::MAX),
     })
 }
 

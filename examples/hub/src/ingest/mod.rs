@@ -13,10 +13,9 @@ mod group;
 mod hmac;
 mod limiter;
 
-use std::sync::atomic::Ordering;
-
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use monsys_core::store::AuthProfile;
 use monsys_wire::Reject;
 use monsys_wire::answer::Acknowledgement;
 use monsys_wire::header::JSON_TYPE;
@@ -39,21 +38,17 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
 }
 
 /// Counts what became of a payload, and says so.
-fn answer(app: &App, outcome: Result<Acknowledgement, Reject>) -> Response {
+fn answer(app: &App, profile: AuthProfile, outcome: Result<Acknowledgement, Reject>) -> Response {
     let now = app.clock.now();
     let acknowledgement = match outcome {
         Ok(acknowledgement) => acknowledgement,
         Err(reject) => {
-            app.counters.rejected.fetch_add(1, Ordering::Relaxed);
+            app.telemetry.ingest.refused(profile, reject.kind());
             tracing::debug!(code = reject.code(), "payload refused");
             return problem::of_reject(&reject, now);
         }
     };
-    let counter = match acknowledgement {
-        Acknowledgement::Accepted => &app.counters.accepted,
-        Acknowledgement::Duplicate => &app.counters.duplicate,
-    };
-    counter.fetch_add(1, Ordering::Relaxed);
+    app.telemetry.ingest.acknowledged(profile, acknowledgement);
     let status = StatusCode::from_u16(acknowledgement.status()).unwrap_or(StatusCode::OK);
     let headers = [(header::CONTENT_TYPE, JSON_TYPE)];
     (status, headers, acknowledgement.to_json(now)).into_response()

@@ -43,4 +43,7 @@ pub(crate) use self::frame::{Access, Viewer};
 pub(crate) use self::insights::{Insights, insights};
 pub(crate) use self::integrity::{Integrity, integrity};
 pub(crate) use self::overview::{Overview, overview};
-pub(crate) use self::plain::{Login, LoginNotice, Message, Setup, login, message, setup};
+pub(crate) use self::plain::{
+    Account, AccountNotice, Login, LoginNotice, Message, PASSWORD_RULE, SetPassword, Setup,
+    account, login, message, set_password, setup,
+};

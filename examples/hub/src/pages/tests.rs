@@ -271,9 +271,41 @@ fn all_pages(text: &str, access: Access) -> Vec<String> {
         LoginNotice::LinkSpent,
         LoginNotice::SessionOver,
         LoginNotice::LoggedOut,
+        LoginNotice::FormExpired,
+        LoginNotice::Wrong,
+        LoginNotice::TooOften,
+        LoginNotice::Busy,
     ];
     for notice in notices.map(Some).into_iter().chain([None]) {
-        pages.push(login(&Login { notice }).unwrap());
+        let view = Login {
+            notice,
+            csrf: text,
+            organisation: text,
+            username: text,
+            next: text,
+        };
+        pages.push(login(&view).unwrap());
+    }
+    for problem in [None, Some(text)] {
+        pages.push(set_password(&SetPassword { problem }).unwrap());
+    }
+    let notices = [
+        AccountNotice::PasswordSet,
+        AccountNotice::SessionsEnded,
+        AccountNotice::NotAPassword,
+        AccountNotice::NotCurrent,
+        AccountNotice::TooOften,
+    ];
+    for notice in notices.map(Some).into_iter().chain([None]) {
+        let view = Account {
+            email: text,
+            organisation: text,
+            role: text,
+            csrf: text,
+            has_password: notice.is_some(),
+            notice,
+        };
+        pages.push(account(&view).unwrap());
     }
     pages
 }

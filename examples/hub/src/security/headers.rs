@@ -5,8 +5,13 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::transport::Transport;
+
+/// Tells a browser to come over HTTPS only, for two years; said over HTTPS alone (RFC 6797 §7.2).
+pub(crate) const HSTS: &str = "max-age=63072000; includeSubDomains";
+
 /// Sets the headers; an answer's own `Cache-Control` stays, because fingerprinted assets have one.
-pub(crate) async fn set_headers(request: Request, next: Next) -> Response {
+pub(crate) async fn set_headers(transport: Transport, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in EXACT {
@@ -15,12 +20,17 @@ pub(crate) async fn set_headers(request: Request, next: Next) -> Response {
             HeaderValue::from_static(value),
         );
     }
+    if transport.is_https {
+        let hsts = HeaderValue::from_static(HSTS);
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+    }
     let fallback = HeaderValue::from_static("no-store");
     headers.entry(header::CACHE_CONTROL).or_insert(fallback);
     response
 }
 
-const EXACT: [(&str, &str); 7] = [
+/// Those that are the same on every answer.
+pub(crate) const EXACT: [(&str, &str); 7] = [
     (
         "content-security-policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \

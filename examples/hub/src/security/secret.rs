@@ -1,11 +1,8 @@
 //! Random secrets that people carry in links and cookies.
 //!
-//! 32 random bytes as 43 base64url characters; the store keeps their SHA-256 digest. The token that
-//! guards forms against cross-site requests is derived from the session's secret, which a foreign
-//! site cannot read, so that no further secret needs keeping.
+//! 32 random bytes as 43 base64url characters; the store keeps their SHA-256 digest.
 
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use crate::random::random_bytes;
 
@@ -31,25 +28,17 @@ impl Secret {
 
     /// Returns what the store keeps.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        Sha256::digest(self.0.as_bytes()).into()
-    }
-
-    /// Returns the token that forms of this session carry.
-    pub(crate) fn csrf_token(&self) -> String {
-        let digest = Sha256::new()
-            .chain_update(b"monsys-csrf-v1\n")
-            .chain_update(&self.0);
-        base64url(&digest.finalize())
-    }
-
-    /// Tells in constant time whether a form carries the token of this session.
-    pub(crate) fn is_csrf_token(&self, token: &str) -> bool {
-        bool::from(self.csrf_token().as_bytes().ct_eq(token.as_bytes()))
+        digest_of(&self.0)
     }
 }
 
+/// Returns what the store keeps of a secret in its text form.
+pub(crate) fn digest_of(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
 /// Writes bytes as base64url without padding (RFC 4648 §5).
-fn base64url(bytes: &[u8]) -> String {
+pub(crate) fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -84,12 +73,10 @@ mod tests {
     }
 
     #[test]
-    fn secrets_round_trip_and_guard_only_their_own_forms() {
+    fn secrets_round_trip_and_differ() {
         let (one, other) = (Secret::random(), Secret::random());
         assert_eq!(Secret::parse(one.expose()).unwrap().digest(), one.digest());
-        assert!(one.is_csrf_token(&one.csrf_token()));
-        assert!(!one.is_csrf_token(&other.csrf_token()));
-        assert!(!one.is_csrf_token(""));
+        assert_ne!(one.digest(), other.digest());
         for bad in ["", "a", &"!".repeat(43), &"a".repeat(44)] {
             assert!(Secret::parse(bad).is_none());
         }

@@ -9,13 +9,15 @@ use monsys_core::name::DisplayName;
 use monsys_core::store::StoreFuture;
 use monsys_core::time::Timestamp;
 
-/// What a person may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use super::credential::{Author, CredentialsEpoch, PasswordPhc};
+
+/// What a person may do, the less first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Reads and changes.
-    Admin,
     /// Reads.
     ReadOnly,
+    /// Reads and changes.
+    Admin,
 }
 
 impl Role {
@@ -46,9 +48,48 @@ pub struct NewUser {
     pub email: String,
     /// What they may do.
     pub role: Role,
+    /// The hash of their password; without one they log in by links only.
+    pub password: Option<PasswordPhc>,
 }
 
-/// Who a session belongs to.
+/// A person as people see them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSummary {
+    /// The person.
+    pub user: UserId,
+    /// Their login name.
+    pub email: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether they have a password.
+    pub has_password: bool,
+    /// Since when they may not log in, where they may not.
+    pub disabled_at: Option<Timestamp>,
+    /// When they were added.
+    pub created_at: Timestamp,
+}
+
+/// Whether a person may log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// They may.
+    Enabled,
+    /// They may not, and what they held is void.
+    Disabled,
+}
+
+/// What came of a change of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserChange {
+    /// It is done; what the person held before is void.
+    Done,
+    /// They were like that already.
+    Unchanged,
+    /// Refused: nobody could administer the organisation any more.
+    LastAdmin,
+}
+
+/// Who a session, an access token or an API token belongs to.
 #[derive(Debug, Clone)]
 pub struct SessionUser {
     /// The person.
@@ -59,8 +100,10 @@ pub struct SessionUser {
     pub tenant_name: DisplayName,
     /// Their login name.
     pub email: String,
-    /// What they may do.
+    /// What they may do; with an API token, what it may do.
     pub role: Role,
+    /// How often what they hold was made void.
+    pub epoch: CredentialsEpoch,
 }
 
 /// Who did something.
@@ -77,6 +120,8 @@ pub enum Actor {
 pub enum LoginLink {
     /// Log in as this person.
     Login(UserId),
+    /// Set a password for this person, and log in.
+    SetPassword(UserId),
     /// Make the first organisation and person of an empty hub.
     SetUp,
 }
@@ -95,8 +140,37 @@ pub trait AccountStore: Send + Sync {
     /// Lists organisations by name.
     fn tenant_names(&self) -> StoreFuture<'_, Vec<(TenantId, DisplayName)>>;
 
-    /// Adds a person.
-    fn add_user(&self, user: NewUser) -> StoreFuture<'_, ()>;
+    /// Adds a person; `AlreadyExists` where their organisation has one of this login name.
+    fn add_user(&self, user: NewUser, by: Author) -> StoreFuture<'_, ()>;
+
+    /// Lists people of an organisation by login name, behind one of them, at most
+    /// [`LISTED_MAX`](super::LISTED_MAX).
+    fn users(
+        &self,
+        tenant: TenantId,
+        after: Option<String>,
+        limit: u32,
+    ) -> StoreFuture<'_, Vec<UserSummary>>;
+
+    /// Lets a person log in or not. Their sessions and refresh families end either way; links that
+    /// wait for them are void while they are disabled. `NotFound` for nobody of the organisation.
+    fn set_access(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        access: Access,
+        by: Author,
+    ) -> StoreFuture<'_, UserChange>;
+
+    /// Changes what a person may do, from their next request on: their sessions and refresh
+    /// families end. `NotFound` for nobody of the organisation.
+    fn set_role(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        role: Role,
+        by: Author,
+    ) -> StoreFuture<'_, UserChange>;
 
     /// Counts people who can log in.
     fn user_count(&self) -> StoreFuture<'_, u64>;
@@ -120,9 +194,11 @@ pub trait AccountStore: Send + Sync {
         digest: [u8; 32],
         link: LoginLink,
         expires_at: Timestamp,
+        by: Author,
     ) -> StoreFuture<'_, ()>;
 
-    /// Looks at a link without using it up; `None` when it is unknown, used or expired.
+    /// Looks at a link without using it up; `None` when it is unknown, used or expired, or when its
+    /// person is disabled.
     fn link(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<LoginLink>>;
 
     /// Uses up a login link and opens a session for its person.
@@ -145,7 +221,8 @@ pub trait AccountStore: Send + Sync {
         now_and_expiry: (Timestamp, Timestamp),
     ) -> StoreFuture<'_, Option<()>>;
 
-    /// Finds who a session belongs to; `None` when it is unknown or expired.
+    /// Finds who a session belongs to; `None` when it is unknown or expired, when the person is
+    /// disabled, and when what they held was made void since it was opened.
     fn session(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<SessionUser>>;
 
     /// Ends a session.
@@ -155,7 +232,7 @@ pub trait AccountStore: Send + Sync {
     fn add_audit(
         &self,
         tenant: Option<TenantId>,
-        actor: String,
+        by: Author,
         action: &'static str,
         subject: String,
     ) -> StoreFuture<'_, ()>;

@@ -21,7 +21,7 @@ use crate::standing;
 const CHART_READINGS: u32 = 240;
 
 /// `GET /agents/{id}`.
-pub(super) async fn show(
+pub(crate) async fn show(
     State(app): State<Arc<App>>,
     PageSession(session): PageSession,
     Path(id): Path<String>,

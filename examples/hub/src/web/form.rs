@@ -14,7 +14,7 @@ use crate::api::action::{checked_note, checked_reason, checked_until};
 use crate::small_body::{self, Unread};
 
 /// The fields of a form in their order.
-pub(super) struct Fields(Vec<(String, String)>);
+pub(crate) struct Fields(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Response;

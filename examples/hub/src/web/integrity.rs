@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use monsys_core::anomaly::Action;
 use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
@@ -15,8 +15,8 @@ use super::form::{Fields, Verb};
 use super::{foreign_site, message, page, store_away, viewer};
 use crate::app::App;
 use crate::pages::{self, AnomalyView, FilterWords, Integrity, Origin, UnknownWord};
-use crate::security::origin::Site;
-use crate::security::session::{PageSession, Session};
+use crate::security::principal::Principal;
+use crate::security::session::PageSession;
 use crate::store::{Actor, HubStore};
 
 /// Anomalies on one page: as many as keep it below 60 kB with a reason on each.
@@ -28,7 +28,7 @@ const EVENTS: u32 = 100;
 type Words = Query<BTreeMap<String, String>>;
 
 /// `GET /integrity`: what is open, or what else is asked for.
-pub(super) async fn list(
+pub(crate) async fn list(
     State(app): State<Arc<App>>,
     PageSession(session): PageSession,
     Query(mut query): Words,
@@ -72,7 +72,7 @@ pub(super) async fn list(
 }
 
 /// `GET /integrity/{id}`: one anomaly, what supports it, and what happened to it.
-pub(super) async fn anomaly(
+pub(crate) async fn anomaly(
     State(app): State<Arc<App>>,
     PageSession(session): PageSession,
     Path(id): Path<String>,
@@ -114,15 +114,14 @@ pub(super) async fn anomaly(
 }
 
 /// `POST /integrity/act`: does one thing with all anomalies that are ticked, or nothing.
-pub(super) async fn act_on_ticked(
+pub(crate) async fn act_on_ticked(
     State(app): State<Arc<App>>,
     PageSession(session): PageSession,
     Query(query): Words,
-    headers: HeaderMap,
     fields: Fields,
 ) -> Response {
-    if let Some(refusal) = refusal(&session, &headers, &fields) {
-        return refusal;
+    if !has_token(&session, &fields) {
+        return foreign_site();
     }
     let wanted = fields
         .action_on_ticked(app.clock.now())
@@ -133,25 +132,38 @@ pub(super) async fn act_on_ticked(
     }
 }
 
-/// `POST /integrity/{id}/acknowledge`, `/snooze` and `/resolve`: seen and left open for a reason, out
-/// of sight until a time for a reason, or closed by hand; closing again changes nothing.
-pub(super) async fn act_on_one(
+/// `POST /integrity/{id}/acknowledge`: seen, and left open for a reason.
+pub(crate) async fn acknowledge(app: State<Arc<App>>, session: PageSession, on: OnOne) -> Response {
+    act_on_one(Verb::Acknowledge, &app, &session.0, on).await
+}
+
+/// `POST /integrity/{id}/snooze`: out of sight until a time, for a reason.
+pub(crate) async fn snooze(app: State<Arc<App>>, session: PageSession, on: OnOne) -> Response {
+    act_on_one(Verb::Snooze, &app, &session.0, on).await
+}
+
+/// `POST /integrity/{id}/resolve`: closed by hand; again changes nothing.
+pub(crate) async fn resolve(app: State<Arc<App>>, session: PageSession, on: OnOne) -> Response {
+    act_on_one(Verb::Resolve, &app, &session.0, on).await
+}
+
+/// What a form about one anomaly comes with: its address, and its fields.
+type OnOne = (Path<String>, Words, Fields);
+
+async fn act_on_one(
     verb: Verb,
-    State(app): State<Arc<App>>,
-    PageSession(session): PageSession,
-    Path(id): Path<String>,
-    Query(query): Words,
-    headers: HeaderMap,
-    fields: Fields,
+    app: &App,
+    session: &Principal,
+    (Path(id), Query(query), fields): OnOne,
 ) -> Response {
-    if let Some(refusal) = refusal(&session, &headers, &fields) {
-        return refusal;
+    if !has_token(session, &fields) {
+        return foreign_site();
     }
     let Ok(id) = AnomalyId::parse(&id) else {
         return no_such_anomaly();
     };
     match fields.action(verb, app.clock.now()) {
-        Ok(action) => act(&app, &session, &[id], &action, &query).await,
+        Ok(action) => act(app, session, &[id], &action, &query).await,
         Err(expected) => unusable_form(expected),
     }
 }
@@ -241,7 +253,7 @@ fn distinct(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
 
 async fn act(
     app: &App,
-    session: &Session,
+    session: &Principal,
     ids: &[AnomalyId],
     action: &Action,
     query: &BTreeMap<String, String>,
@@ -258,17 +270,9 @@ async fn act(
     }
 }
 
-/// Why a form is not taken, if it is not.
-fn refusal(session: &Session, headers: &HeaderMap, fields: &Fields) -> Option<Response> {
-    let token = fields.one("csrf").unwrap_or_default();
-    if Site::of(headers) == Site::Foreign || !session.is_csrf_token(token) {
-        return Some(foreign_site());
-    }
-    if !session.is_admin() {
-        let sentence = "Only an administrator changes anomalies. Nothing was changed.";
-        return Some(message(StatusCode::FORBIDDEN, "Not allowed", sentence));
-    }
-    None
+/// Tells whether a form carries the token of its session, once.
+fn has_token(session: &Principal, fields: &Fields) -> bool {
+    session.is_csrf_token(fields.one("csrf").unwrap_or_default())
 }
 
 /// Where a form goes back to: to where it stands, which its own address says.

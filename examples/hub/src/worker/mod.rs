@@ -60,6 +60,7 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         holder: random_bytes(),
         due: previous.unwrap_or(now).saturating_add(interval()),
         ended: None,
+        under_way: None,
         app,
     };
     loop {
@@ -67,11 +68,14 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         // A clock that is set back must not make the wait longer than a cycle.
         worker.due = worker.due.min(now.saturating_add(interval()));
         let wait = worker.app.clock.wall_duration(worker.due.since(now));
-        tokio::select! {
-            // Not to the end at once: a machine that was asleep does not count it as waiting.
-            () = sleep(wait.min(LOOK)) => worker.look().await,
-            Some(order) = worker.orders.recv() => worker.obey(order).await,
-            _ = stop.changed() => return,
+        // A cycle under way ends where it stands: each of its pages is stored or is not.
+        let is_stopped = tokio::select! {
+            () = worker.next(wait.min(LOOK)) => false,
+            _ = stop.changed() => true,
+        };
+        if is_stopped {
+            worker.give_back_lease().await;
+            return;
         }
     }
 }
@@ -110,9 +114,28 @@ struct Loop {
     due: Timestamp,
     /// When the last cycle of this hub ended.
     ended: Option<Instant>,
+    /// The cycle that this hub runs, by the one before it.
+    under_way: Option<Timestamp>,
 }
 
 impl Loop {
+    /// Waits, and does what is due or asked for. Not to the end at once: a machine that was asleep
+    /// does not count it as waiting.
+    async fn next(&mut self, wait: Duration) {
+        tokio::select! {
+            () = sleep(wait) => self.look().await,
+            Some(order) = self.orders.recv() => self.obey(order).await,
+        }
+    }
+
+    /// Lets another hub begin anew the cycle that this one leaves unfinished.
+    async fn give_back_lease(&self) {
+        let Some(before) = self.under_way else { return };
+        if let Err(error) = self.app.store.finish_cycle(self.holder, before).await {
+            tracing::warn!(%error, "the lease of the integrity cycle was not given back");
+        }
+    }
+
     /// Runs the cycle that is due, unless another hub did.
     async fn look(&mut self) {
         let now = self.app.clock.now();
@@ -153,10 +176,13 @@ impl Loop {
             }
             Ok(Some(begun)) => {
                 answer(order, Ok(Asked::Started));
+                // Without one before, the next is due when this one would have ended.
+                self.under_way = Some(begun.before());
                 let ended = self.while_answering(begun.complete()).await;
                 if ended.is_ok() {
                     self.due = now.saturating_add(interval());
                 }
+                self.under_way = None;
                 self.ended = Some(Instant::now());
                 tell(ended);
             }

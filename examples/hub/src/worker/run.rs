@@ -80,8 +80,15 @@ impl<'a> Run<'a> {
     /// When it cannot be given back; it ends by itself.
     pub(super) async fn abandon(mut self) -> Result<(), StoreError> {
         self.running.forget();
-        let before = self.cycle.previous.unwrap_or(self.cycle.now);
-        self.app.store.finish_cycle(self.holder, before).await
+        self.app
+            .store
+            .finish_cycle(self.holder, self.before())
+            .await
+    }
+
+    /// When the cycle before this one began, or else this one.
+    pub(super) fn before(&self) -> Timestamp {
+        self.cycle.previous.unwrap_or(self.cycle.now)
     }
 
     /// Judges all agents of all organisations.

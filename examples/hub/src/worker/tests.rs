@@ -291,6 +291,7 @@ fn a_cycle_that_another_hub_ran_meanwhile_is_not_run_again() {
             holder: HERE,
             due: Timestamp::MIN,
             ended: None,
+            under_way: None,
         };
         let ran = super::cycle(&other, ELSEWHERE, other.clock.now());
         assert!(scene.runtime.block_on(ran).unwrap().is_some());

@@ -148,7 +148,10 @@ fn secret_of(name: &str) -> [u8; 32] {
 
 /// The program, without what the environment may say to it.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_monsys-hub"));
+    // A run of mutants names another build of it.
+    let named = std::env::var_os("MONSYS_TEST_PROGRAM");
+    let path = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_monsys-hub").into());
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let is_ours = ["MONSYS_", "EM_"]
@@ -161,6 +164,22 @@ pub(crate) fn program() -> Command {
     command.stdin(Stdio::null());
     command
 }
+
+/// The secrets of all hubs of the tests: several hubs of one store share theirs.
+pub(crate) const SECRETS: [(&str, &str); 3] = [
+    (
+        "MONSYS_JWT_ACCESS_SECRET",
+        "access secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_JWT_REFRESH_SECRET",
+        "refresh secret of the tests, 32 bytes",
+    ),
+    (
+        "MONSYS_CSRF_SECRET",
+        "secret of forms of the tests, 32 bytes",
+    ),
+];
 
 /// A serving hub, killed when its test ends.
 pub(crate) struct Hub {
@@ -196,6 +215,7 @@ impl Hub {
         command
             .args(["run", "--addr", &addr.to_string(), "--data"])
             .arg(data.path());
+        command.envs(SECRETS);
         command.envs(settings.iter().copied());
         Self::start_by(data, command)
     }
@@ -225,8 +245,12 @@ impl Hub {
             readers,
         };
         let first = hub.next_line(&said);
+        let is_tls = command
+            .get_envs()
+            .any(|(name, _)| name == "MONSYS_TLS_CERT");
+        let scheme = if is_tls { "https" } else { "http" };
         assert!(
-            first.starts_with("monsys-hub 0.1.0 · http://127.0.0.1:"),
+            first.starts_with(&format!("monsys-hub 0.1.0 · {scheme}://127.0.0.1:")),
             "{first}"
         );
         assert!(
@@ -237,7 +261,7 @@ impl Hub {
             .split(" · ")
             .nth(1)
             .unwrap()
-            .strip_prefix("http://")
+            .strip_prefix(&format!("{scheme}://"))
             .unwrap();
         hub.addr = addr.parse().unwrap();
         hub.set_up = hub.set_up_link(data, &said);
@@ -258,7 +282,9 @@ impl Hub {
         let link = line.strip_prefix("set up  ").unwrap();
         let (link, note) = link.split_once("   ").unwrap();
         assert_eq!(note, "(one use, 30 minutes)");
-        Some(link.strip_prefix(&self.url("")).unwrap().to_owned())
+        // Behind the hub's own address, or the one that it was told people reach it by.
+        let path = link.find("/setup/").unwrap();
+        Some(link[path..].to_owned())
     }
 
     /// The path of the set-up link.
@@ -304,6 +330,15 @@ impl Hub {
     pub(crate) fn terminate(&self) {
         let status = Command::new("kill")
             .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Asks the hub to read its certificate again.
+    pub(crate) fn hang_up(&self) {
+        let status = Command::new("kill")
+            .arg("-HUP")
             .arg(self.child.id().to_string())
             .status();
         assert!(status.unwrap().success());

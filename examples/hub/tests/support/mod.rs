@@ -19,11 +19,14 @@ pub(crate) mod events;
 pub(crate) mod fleet;
 pub(crate) mod hub;
 pub(crate) mod interpreter;
+pub(crate) mod login;
 pub(crate) mod person;
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod refusal;
+pub(crate) mod routes;
 pub(crate) mod store;
+pub(crate) mod tls;
 
 use std::ops::Range;
 use std::sync::mpsc;

@@ -1,5 +1,7 @@
 //! A person in front of the hub: a session, pages and the API.
 
+use std::sync::OnceLock;
+
 use ureq::http::header::{CONTENT_TYPE, COOKIE};
 
 use super::agent::{client, read};
@@ -9,6 +11,8 @@ use super::{Answer, DataDir, Hub};
 pub(crate) struct Person {
     http: ureq::Agent,
     cookie: Option<String>,
+    /// The token of the session's forms, which calls by cookie carry as well.
+    csrf: OnceLock<Option<String>>,
 }
 
 impl Person {
@@ -16,6 +20,7 @@ impl Person {
         Self {
             http: client(),
             cookie: None,
+            csrf: OnceLock::new(),
         }
     }
 
@@ -31,7 +36,9 @@ impl Person {
     pub(crate) fn set_up(hub: &Hub, org: &str) -> Self {
         let mut person = Self::anonymous();
         assert_eq!(person.get(hub, hub.set_up_path()).status, 200);
-        let form = format!("organisation={org}&email=admin%40{org}.example");
+        let form = format!(
+            "organisation={org}&email=admin%40{org}.example&password=correct+horse+battery"
+        );
         let answer = person.post_form(hub, hub.set_up_path(), &form);
         person.cookie = Some(cookie_of(&answer));
         person
@@ -39,9 +46,13 @@ impl Person {
 
     /// Is added on the command line and follows the one-time login link.
     pub(crate) fn added(data: &DataDir, hub: &Hub, org: &str, role: &str) -> Self {
-        let email = format!("{role}@{org}.example");
+        Self::named(data, hub, org, (&format!("{role}@{org}.example"), role))
+    }
+
+    /// Is added under this login name.
+    pub(crate) fn named(data: &DataDir, hub: &Hub, org: &str, (email, role): (&str, &str)) -> Self {
         let arguments = [
-            "user", "add", "--org", org, "--email", &email, "--role", role,
+            "user", "add", "--org", org, "--email", email, "--role", role,
         ];
         let added = data.json(&[&arguments[..], &["--public-url", &hub.url("")]].concat());
         let link = added["login_link"].as_str().unwrap();
@@ -78,7 +89,21 @@ impl Person {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        let is_call = path.starts_with("/api/") || path.starts_with("/v1/");
+        if let Some(token) = self.csrf(hub).filter(|_| is_call) {
+            request = request.header("X-CSRF-Token", token);
+        }
         read(request.send(body).unwrap()).unwrap()
+    }
+
+    /// The token that a form of this session has.
+    fn csrf(&self, hub: &Hub) -> Option<&str> {
+        let csrf = self.csrf.get_or_init(|| {
+            let page = self.cookie.as_ref().map(|_| self.get(hub, "/account"))?;
+            let (_, rest) = page.body.split_once("name=\"csrf\" value=\"")?;
+            rest.split('"').next().map(str::to_owned)
+        });
+        csrf.as_deref()
     }
 
     pub(crate) fn post_form(&self, hub: &Hub, path: &str, form: &str) -> Answer {

@@ -17,8 +17,27 @@ const EXACT: [(&str, &str); 7] = [
     ("cache-control", "no-store"),
 ];
 
-/// Asserts the headers of contract §4, each once.
+/// Asserts the headers of contract §4 on an answer that came over plain HTTP, each once.
 pub(crate) fn assert_security_headers(answer: &Answer) {
+    assert_exact_headers(answer);
+    assert_eq!(
+        answer.header("strict-transport-security"),
+        None,
+        "this is plain HTTP"
+    );
+}
+
+/// Asserts the headers of contract §4 on an answer that came over HTTPS, each once.
+pub(crate) fn assert_security_headers_of_https(answer: &Answer) {
+    assert_exact_headers(answer);
+    assert_eq!(
+        answer.header("strict-transport-security"),
+        Some("max-age=63072000; includeSubDomains"),
+        "{answer:?}"
+    );
+}
+
+fn assert_exact_headers(answer: &Answer) {
     for (name, value) in EXACT {
         assert_eq!(answer.header(name), Some(value), "{answer:?}");
     }
@@ -28,11 +47,6 @@ pub(crate) fn assert_security_headers(answer: &Answer) {
             .split(',')
             .all(|feature| feature.trim().ends_with("=()")),
         "{policy}"
-    );
-    assert_eq!(
-        answer.header("strict-transport-security"),
-        None,
-        "this is plain HTTP"
     );
 }
 

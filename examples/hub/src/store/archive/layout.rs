@@ -79,6 +79,26 @@ pub(in crate::store) const TABLES: &[Table] = &[
             ("email", Text),
             ("role", Text),
             ("created_at", Time),
+            ("password_phc", Text),
+            ("disabled_at", Time),
+            ("credentials_epoch", Integer),
+        ],
+        order: "tenant_id, id",
+        log_time: None,
+    },
+    Table {
+        name: "api_tokens",
+        columns: &[
+            ("tenant_id", Id),
+            ("id", Id),
+            ("user_id", Id),
+            ("name", Text),
+            ("scope", Text),
+            ("digest", Bytes),
+            ("created_at", Time),
+            ("expires_at", Time),
+            ("revoked_at", Time),
+            ("last_used_at", Time),
         ],
         order: "tenant_id, id",
         log_time: None,
@@ -296,13 +316,15 @@ mod tests {
         ("audit_log", &[]),
         ("meta", &[]),
     ];
-    const TABLES_LEFT_BEHIND: [&str; 7] = [
+    const TABLES_LEFT_BEHIND: [&str; 9] = [
         "monsys_schema",
         "integrity_cycles",
         "leases",
         "setup_links",
         "login_links",
         "sessions",
+        "refresh_families",
+        "refresh_tokens",
         "auditor_tenants",
     ];
 

@@ -8,8 +8,9 @@
 //!
 //! What belongs to one back end stays behind: the numbers that SQLite and PostgreSQL give to rows
 //! of the logs, the times since when a log is kept, and which roles of a PostgreSQL server may
-//! audit. So does what is short-lived: sessions, login links, leases and how the cycles went. An export holds the keys
-//! of devices and the digests of tokens, so that nobody but its owner may read it.
+//! audit. So does what is short-lived: sessions, refresh tokens, login links, leases and how the
+//! cycles went; after an import people log in again. An export holds the keys of devices, the
+//! digests of tokens and the hashes of passwords, so that nobody but its owner may read it.
 //!
 //! Cost: one line in memory at a time, at most 8 MiB.
 

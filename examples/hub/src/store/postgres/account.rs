@@ -12,11 +12,14 @@ use monsys_core::time::Timestamp;
 use super::PostgresStore;
 use super::column::word;
 use super::fault::Fault;
-use super::session;
 use super::transaction::{Plan, Tx};
+use super::{person, session};
 use crate::clock::wall_now;
 use crate::random::random_bytes;
-use crate::store::{AccountStore, Actor, LoginLink, NewUser, SessionUser};
+use crate::store::{
+    Access, AccountStore, Actor, Author, CredentialsEpoch, Holder, LoginLink, NewUser, PasswordPhc,
+    Role, SessionUser, UserChange, UserSummary,
+};
 
 impl AccountStore for PostgresStore {
     fn meta(&self, name: &'static str) -> StoreFuture<'_, Option<String>> {
@@ -56,10 +59,46 @@ impl AccountStore for PostgresStore {
         })
     }
 
-    fn add_user(&self, user: NewUser) -> StoreFuture<'_, ()> {
+    fn add_user(&self, user: NewUser, by: Author) -> StoreFuture<'_, ()> {
         self.run(Plan::write("add user", user.tenant), move |tx| {
             let user = user.clone();
-            Box::pin(async move { insert_user(tx, &user).await })
+            Box::pin(async move { insert_user(tx, &user, by).await.map(drop) })
+        })
+    }
+
+    fn users(
+        &self,
+        tenant: TenantId,
+        after: Option<String>,
+        limit: u32,
+    ) -> StoreFuture<'_, Vec<UserSummary>> {
+        self.run(Plan::read("users", tenant), move |tx| {
+            let after = after.clone();
+            Box::pin(async move { person::list(tx, tenant, after.as_deref(), limit).await })
+        })
+    }
+
+    fn set_access(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        access: Access,
+        by: Author,
+    ) -> StoreFuture<'_, UserChange> {
+        self.run(Plan::write("set access", tenant), move |tx| {
+            Box::pin(async move { person::set_access(tx, (tenant, user), access, by).await })
+        })
+    }
+
+    fn set_role(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        role: Role,
+        by: Author,
+    ) -> StoreFuture<'_, UserChange> {
+        self.run(Plan::write("set role", tenant), move |tx| {
+            Box::pin(async move { person::set_role(tx, (tenant, user), role, by).await })
         })
     }
 
@@ -122,15 +161,19 @@ impl AccountStore for PostgresStore {
         digest: [u8; 32],
         link: LoginLink,
         expires_at: Timestamp,
+        by: Author,
     ) -> StoreFuture<'_, ()> {
         self.run(Plan::write_hub("add link"), move |tx| {
-            Box::pin(async move { session::add_link(tx, digest, link, expires_at).await })
+            Box::pin(async move { session::add_link(tx, digest, link, expires_at, by).await })
         })
     }
 
     fn link(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<LoginLink>> {
         self.run(Plan::read_hub("link"), move |tx| {
-            Box::pin(async move { session::find_link(tx, digest, now).await })
+            Box::pin(async move {
+                let found = session::find_link(tx, digest, now).await?;
+                Ok(found.map(|(link, _)| link))
+            })
         })
     }
 
@@ -175,7 +218,7 @@ impl AccountStore for PostgresStore {
     fn add_audit(
         &self,
         tenant: Option<TenantId>,
-        actor: String,
+        by: Author,
         action: &'static str,
         subject: String,
     ) -> StoreFuture<'_, ()> {
@@ -183,8 +226,8 @@ impl AccountStore for PostgresStore {
             Plan::write("add audit", tenant)
         });
         self.run(plan, move |tx| {
-            let (actor, subject) = (actor.clone(), subject.clone());
-            Box::pin(async move { audit(tx, tenant, &actor, action, &subject).await })
+            let subject = subject.clone();
+            Box::pin(async move { audit(tx, tenant, by, action, &subject).await })
         })
     }
 
@@ -218,12 +261,13 @@ pub(super) async fn meta(tx: &Tx, name: &str) -> Result<Option<String>, Fault> {
 pub(super) async fn audit(
     tx: &Tx,
     tenant: Option<TenantId>,
-    actor: &str,
+    by: Author,
     action: &str,
     subject: &str,
 ) -> Result<(), Fault> {
     let sql = "INSERT INTO audit_log (tenant_id, at, actor, action, subject) \
                VALUES ($1, $2, $3, $4, $5)";
+    let actor = by.to_string();
     tx.execute(sql, &[&tenant, &wall_now(), &actor, &action, &subject])
         .await
         .map(drop)
@@ -249,20 +293,33 @@ async fn insert_tenant(tx: &Tx, tenant: TenantId, name: &DisplayName) -> Result<
     let before_first = LedgerHead::EMPTY.hash.to_bytes();
     tx.execute(sql, &[&tenant, &before_first.as_slice()])
         .await?;
-    audit(tx, Some(tenant), "hub", "organisation added", name.as_str()).await
+    let (of, by) = (Some(tenant), Author::Hub);
+    audit(tx, of, by, "organisation added", name.as_str()).await
 }
 
-async fn insert_user(tx: &Tx, user: &NewUser) -> Result<(), Fault> {
-    let sql = "INSERT INTO users (id, tenant_id, email, role, created_at) \
-               VALUES ($1, $2, $3, $4, $5)";
-    let role = user.role.as_str();
+async fn insert_user(tx: &Tx, user: &NewUser, by: Author) -> Result<Holder, Fault> {
+    let sql = "INSERT INTO users (id, tenant_id, email, role, created_at, password_phc) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    let (role, password) = (user.role.as_str(), user.password.as_ref());
     tx.execute(
         sql,
-        &[&user.user, &user.tenant, &user.email, &role, &wall_now()],
+        &[
+            &user.user,
+            &user.tenant,
+            &user.email,
+            &role,
+            &wall_now(),
+            &password.map(PasswordPhc::expose),
+        ],
     )
     .await?;
     let id = user.user.to_string();
-    audit(tx, Some(user.tenant), "hub", "user added", &id).await
+    audit(tx, Some(user.tenant), by, "user added", &id).await?;
+    Ok(Holder {
+        tenant: user.tenant,
+        user: user.user,
+        epoch: CredentialsEpoch::from_number(0),
+    })
 }
 
 async fn count_users(tx: &Tx) -> Result<u64, Fault> {
@@ -294,9 +351,8 @@ async fn set_up(
         insert_tenant(tx, tenant, name).await?;
     }
     let user = NewUser { tenant, ..user };
-    insert_user(tx, &user).await?;
-    session::open(tx, (tenant, user.user), digest, (now, expires_at)).await?;
-    Ok(Some(()))
+    let holder = insert_user(tx, &user, Author::Hub).await?;
+    session::open(tx, holder, digest, (now, expires_at)).await
 }
 
 /// The login name of the user that closes findings by itself; it cannot log in.

@@ -21,6 +21,7 @@ use super::ledger::Ledger;
 use super::partition::{Slice, Table};
 use super::signal::store_signals;
 use super::transaction::Tx;
+use crate::store::Author;
 
 /// What an action needs to know of an open anomaly.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +125,7 @@ async fn apply(
     action: &Action,
     (by, at): (UserId, Timestamp),
 ) -> Result<Option<Signal>, Fault> {
-    let (actor, subject) = (by.to_string(), id.to_string());
+    let (actor, subject) = (Author::User(by), id.to_string());
     match action {
         Action::Acknowledge { reason, until } => {
             let sql = "UPDATE integrity_anomalies SET acknowledged_at = $3, acknowledged_by = $4, \
@@ -140,7 +141,7 @@ async fn apply(
                 until,
             };
             ledger.add(EventDraft::acknowledged(id, &seen));
-            audit(tx, Some(tenant), &actor, "anomaly acknowledged", &subject).await?;
+            audit(tx, Some(tenant), actor, "anomaly acknowledged", &subject).await?;
             Ok(None)
         }
         Action::Snooze { reason, until } => {
@@ -156,13 +157,13 @@ async fn apply(
                 until,
             };
             ledger.add(EventDraft::snoozed(id, &snoozed));
-            audit(tx, Some(tenant), &actor, "anomaly snoozed", &subject).await?;
+            audit(tx, Some(tenant), actor, "anomaly snoozed", &subject).await?;
             Ok(None)
         }
         Action::Resolve { note } => {
             let note = note.clone();
             resolve(tx, ledger, (tenant, id), open, (by, at), note).await?;
-            audit(tx, Some(tenant), &actor, "anomaly resolved", &subject).await?;
+            audit(tx, Some(tenant), actor, "anomaly resolved", &subject).await?;
             Ok(Some(closed_signal(open.agent, open.kind, at)))
         }
         other => {

@@ -10,9 +10,11 @@ use monsys_core::time::{Span, Timestamp};
 use tokio_postgres::Row;
 
 use super::PostgresStore;
+use super::account::audit;
 use super::column::{DAMAGED, bytes32, severity_of_rank, word};
 use super::fault::Fault;
 use super::transaction::{Plan, Tx};
+use crate::store::Author;
 
 impl AgentStore for PostgresStore {
     fn agent_by_token<'a>(
@@ -70,14 +72,7 @@ impl AgentStore for PostgresStore {
     fn revoke(&self, tenant: TenantId, agent: AgentId) -> StoreFuture<'_, ()> {
         let at = crate::clock::wall_now();
         self.run(Plan::write("revoke", tenant).repeatable(), move |tx| {
-            Box::pin(async move {
-                let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, $3) \
-                           WHERE tenant_id = $1 AND id = $2 AND id <> $1";
-                match tx.execute(sql, &[&tenant, &agent, &at]).await? {
-                    0 => Err(StoreError::NotFound.into()),
-                    _ => Ok(()),
-                }
-            })
+            Box::pin(async move { revoke(tx, (tenant, agent), at).await })
         })
     }
 
@@ -141,7 +136,20 @@ fn device_record(row: &Row) -> Result<DeviceRecord, Fault> {
     })
 }
 
-async fn insert(tx: &Tx, agent: &NewAgent) -> Result<(), Fault> {
+pub(super) async fn revoke(
+    tx: &Tx,
+    (tenant, agent): (TenantId, AgentId),
+    at: Timestamp,
+) -> Result<(), Fault> {
+    let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, $3) \
+               WHERE tenant_id = $1 AND id = $2 AND id <> $1";
+    match tx.execute(sql, &[&tenant, &agent, &at]).await? {
+        0 => Err(StoreError::NotFound.into()),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn insert(tx: &Tx, agent: &NewAgent) -> Result<(), Fault> {
     let (mut token, mut public_key, mut pin_until, mut device_key) = (None, None, None, None);
     match &agent.credential {
         NewCredential::Token {
@@ -181,12 +189,8 @@ async fn pin_key(
     key: PublicKey,
     now: Timestamp,
 ) -> Result<PinOutcome, Fault> {
-    let sql = "SELECT public_key, pin_until FROM agents \
-               WHERE tenant_id = $1 AND id = $2 AND id <> $1 AND device_key IS NULL FOR NO KEY UPDATE";
-    let found = tx.first(sql, &[&tenant, &agent]).await?;
-    let row = found.ok_or(StoreError::NotFound)?;
-    let pin_until: Timestamp = row.try_get(1)?;
-    match bytes32(&row, 0)?.map(PublicKey) {
+    let (pinned, pin_until) = pin_state(tx, (tenant, agent)).await?;
+    match pinned {
         // Where an earlier try of this very transaction may have pinned it, it did.
         Some(pinned) if pinned == key && tx.is_repeated => return Ok(PinOutcome::Pinned),
         Some(pinned) if pinned == key => return Ok(PinOutcome::AlreadyPinned),
@@ -200,10 +204,24 @@ async fn pin_key(
         .await?;
     let sql = "DELETE FROM ingest_contents WHERE tenant_id = $1 AND agent_id = $2";
     tx.execute(sql, &[&tenant, &agent]).await?;
+    let (by, subject) = (Author::Agent(agent), agent.to_string());
+    audit(tx, Some(tenant), by, "agent key pinned", &subject).await?;
     Ok(PinOutcome::Pinned)
 }
 
-fn summary(row: &Row) -> Result<AgentSummary, Fault> {
+/// Reads the pinned key of an agent and until when it may pin one, and locks its row.
+pub(super) async fn pin_state(
+    tx: &Tx,
+    (tenant, agent): (TenantId, AgentId),
+) -> Result<(Option<PublicKey>, Timestamp), Fault> {
+    let sql = "SELECT public_key, pin_until FROM agents \
+               WHERE tenant_id = $1 AND id = $2 AND id <> $1 AND device_key IS NULL FOR NO KEY UPDATE";
+    let found = tx.first(sql, &[&tenant, &agent]).await?;
+    let row = found.ok_or(StoreError::NotFound)?;
+    Ok((bytes32(&row, 0)?.map(PublicKey), row.try_get(1)?))
+}
+
+pub(super) fn summary(row: &Row) -> Result<AgentSummary, Fault> {
     let (is_pinned, is_device) = (row.try_get(2)?, row.try_get(7)?);
     let key = match (is_device, is_pinned) {
         (true, _) => KeyState::Shared,
@@ -229,7 +247,7 @@ fn summary(row: &Row) -> Result<AgentSummary, Fault> {
 
 /// What is read of an agent, in the order in which [`summary`] reads it; readings after `$2` and up
 /// to `$3`, the newest `$4`.
-const SUMMARY: &str = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
+pub(super) const SUMMARY: &str = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
     a.enrolled_at, a.last_seen_at, a.version, a.device_key IS NOT NULL, \
     o.n_open, o.worst, r.cpu FROM agents a \
     CROSS JOIN LATERAL (SELECT count(*) AS n_open, min(i.severity_rank) AS worst \

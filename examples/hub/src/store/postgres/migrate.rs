@@ -15,6 +15,7 @@ use tokio_postgres::error::SqlState;
 
 use super::partition;
 use super::place::PostgresPlace;
+use crate::store::SchemaVersion;
 
 /// Why a database was not opened.
 #[derive(Debug, Error)]
@@ -85,6 +86,17 @@ pub(super) async fn migrate_empty(
 /// Tells whether a database has no schema of ours.
 pub(super) async fn is_empty(place: &PostgresPlace) -> Result<bool, OpenError> {
     Ok(version(&connect(place).await?).await? == 0)
+}
+
+/// Tells which schema a database has; refuses one of a newer program.
+pub(super) async fn schema(place: &PostgresPlace) -> Result<SchemaVersion, OpenError> {
+    match version(&connect(place).await?).await? {
+        found if found > NEWEST => Err(OpenError::Newer { found }),
+        found => Ok(SchemaVersion {
+            found: found.into(),
+            newest: NEWEST.into(),
+        }),
+    }
 }
 
 /// Refuses a database whose schema is not the newest.

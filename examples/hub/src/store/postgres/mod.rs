@@ -18,6 +18,7 @@ mod account;
 mod action;
 mod agent;
 mod anomaly;
+mod api_token;
 mod archive;
 pub(crate) mod auditor;
 #[cfg(test)]
@@ -25,9 +26,12 @@ pub(crate) mod auditor;
 #[path = "../../../tests/support/postgres.rs"]
 pub(crate) mod cluster;
 mod column;
+mod credential;
 mod cycle;
 mod cycle_record;
+mod enrolment;
 mod fault;
+mod fleet;
 mod horizon;
 mod ingest;
 mod ledger;
@@ -36,8 +40,11 @@ mod migrate;
 mod nonce;
 mod owner;
 mod partition;
+mod person;
 mod place;
+mod refresh;
 mod row_values;
+mod sample;
 mod session;
 mod signal;
 mod signal_store;
@@ -55,6 +62,7 @@ use monsys_core::time::Timestamp;
 
 pub use self::migrate::OpenError;
 pub use self::place::{PlaceError, PostgresPlace};
+use super::SchemaVersion;
 
 /// One PostgreSQL database, shared by all hubs that name it.
 #[derive(Clone)]
@@ -89,6 +97,11 @@ impl PostgresStore {
     /// Brings a store of any earlier schema to the newest one.
     pub(crate) async fn migrate(place: &PostgresPlace, now: Timestamp) -> Result<(), OpenError> {
         migrate::migrate(place, now).await
+    }
+
+    /// Tells which schema a database has.
+    pub(crate) async fn schema(place: &PostgresPlace) -> Result<SchemaVersion, OpenError> {
+        migrate::schema(place).await
     }
 
     /// Refuses a database whose schema is not the newest.

@@ -7,13 +7,16 @@ use monsys_core::name::DisplayName;
 use monsys_core::position::PositionSet;
 use monsys_core::store::{StoreError, StoreFuture};
 use monsys_core::time::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
-use super::SqliteStore;
-use super::column::{OrStoreError, TextColumn, first, optional, rows, text};
+use super::column::{OrStoreError, TextColumn, first, rows, text};
+use super::{SqliteStore, person, session};
 use crate::clock::wall_now;
 use crate::random::random_bytes;
-use crate::store::{AccountStore, Actor, LoginLink, NewUser, Role, SessionUser};
+use crate::store::{
+    Access, AccountStore, Actor, Author, CredentialsEpoch, Holder, LoginLink, NewUser, PasswordPhc,
+    Role, SessionUser, UserChange, UserSummary,
+};
 
 impl TextColumn for Role {
     fn from_text(text: &str) -> Option<Self> {
@@ -55,8 +58,37 @@ impl AccountStore for SqliteStore {
         })
     }
 
-    fn add_user(&self, user: NewUser) -> StoreFuture<'_, ()> {
-        self.write(move |connection| insert_user(connection, &user))
+    fn add_user(&self, user: NewUser, by: Author) -> StoreFuture<'_, ()> {
+        self.write(move |connection| insert_user(connection, &user, by).map(drop))
+    }
+
+    fn users(
+        &self,
+        tenant: TenantId,
+        after: Option<String>,
+        limit: u32,
+    ) -> StoreFuture<'_, Vec<UserSummary>> {
+        self.read(move |connection| person::list(connection, tenant, after.as_deref(), limit))
+    }
+
+    fn set_access(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        access: Access,
+        by: Author,
+    ) -> StoreFuture<'_, UserChange> {
+        self.write(move |connection| person::set_access(connection, (tenant, user), access, by))
+    }
+
+    fn set_role(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        role: Role,
+        by: Author,
+    ) -> StoreFuture<'_, UserChange> {
+        self.write(move |connection| person::set_role(connection, (tenant, user), role, by))
     }
 
     fn user_count(&self) -> StoreFuture<'_, u64> {
@@ -111,23 +143,16 @@ impl AccountStore for SqliteStore {
         digest: [u8; 32],
         link: LoginLink,
         expires_at: Timestamp,
+        by: Author,
     ) -> StoreFuture<'_, ()> {
-        self.write(move |connection| {
-            let user = match link {
-                LoginLink::Login(user) => Some(user.to_string()),
-                LoginLink::SetUp => None,
-            };
-            let sql = "INSERT INTO login_links (digest, user_id, expires_at) VALUES (?1, ?2, ?3)";
-            let parameters = params![digest.as_slice(), user, expires_at.to_rfc3339()];
-            connection
-                .execute(sql, parameters)
-                .or_store_error()
-                .map(drop)
-        })
+        self.write(move |connection| session::add_link(connection, digest, link, expires_at, by))
     }
 
     fn link(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<LoginLink>> {
-        self.read(move |connection| find_link(connection, digest, now))
+        self.read(move |connection| {
+            let found = session::find_link(connection, digest, now)?;
+            Ok(found.map(|found| found.link))
+        })
     }
 
     fn log_in(
@@ -138,12 +163,13 @@ impl AccountStore for SqliteStore {
         expires_at: Timestamp,
     ) -> StoreFuture<'_, Option<()>> {
         self.write(move |connection| {
-            let Some(LoginLink::Login(user)) = find_link(connection, link, now)? else {
+            let found = session::find_link(connection, link, now)?;
+            let Some((LoginLink::Login(_), Some(holder))) = found.map(|f| (f.link, f.holder))
+            else {
                 return Ok(None);
             };
-            use_link(connection, link, now)?;
-            open_session(connection, user, session, (now, expires_at))?;
-            Ok(Some(()))
+            session::use_link(connection, link, now)?;
+            session::open(connection, holder, session, (now, expires_at))
         })
     }
 
@@ -152,15 +178,16 @@ impl AccountStore for SqliteStore {
         link: [u8; 32],
         name: DisplayName,
         user: NewUser,
-        session: [u8; 32],
+        digest: [u8; 32],
         (now, expires_at): (Timestamp, Timestamp),
     ) -> StoreFuture<'_, Option<()>> {
         self.write(move |connection| {
-            let is_valid = find_link(connection, link, now)? == Some(LoginLink::SetUp);
+            let found = session::find_link(connection, link, now)?;
+            let is_valid = found.is_some_and(|found| found.link == LoginLink::SetUp);
             if !is_valid || count_users(connection)? > 0 {
                 return Ok(None);
             }
-            use_link(connection, link, now)?;
+            session::use_link(connection, link, now)?;
             let sql = "SELECT id FROM tenants WHERE name = ?1";
             let mut statement = connection.prepare_cached(sql).or_store_error()?;
             let existing = first(&mut statement, [name.as_str()], |row| text(row, 0))?;
@@ -169,50 +196,27 @@ impl AccountStore for SqliteStore {
                 insert_tenant(connection, tenant, &name)?;
             }
             let user = NewUser { tenant, ..user };
-            insert_user(connection, &user)?;
-            open_session(connection, user.user, session, (now, expires_at))?;
-            Ok(Some(()))
+            let holder = insert_user(connection, &user, Author::Hub)?;
+            session::open(connection, holder, digest, (now, expires_at))
         })
     }
 
     fn session(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<SessionUser>> {
-        self.read(move |connection| {
-            let sql = "SELECT u.id, u.tenant_id, t.name, u.email, u.role FROM sessions s \
-                       JOIN users u ON u.tenant_id = s.tenant_id AND u.id = s.user_id \
-                       JOIN tenants t ON t.id = s.tenant_id \
-                       WHERE s.digest = ?1 AND s.expires_at > ?2 AND u.role <> 'service'";
-            let mut statement = connection.prepare_cached(sql).or_store_error()?;
-            let parameters = params![digest.as_slice(), now.to_rfc3339()];
-            first(&mut statement, parameters, |row| {
-                Ok(SessionUser {
-                    user: text(row, 0)?,
-                    tenant: text(row, 1)?,
-                    tenant_name: text(row, 2)?,
-                    email: text(row, 3)?,
-                    role: text(row, 4)?,
-                })
-            })
-        })
+        self.read(move |connection| session::find(connection, digest, now))
     }
 
     fn log_out(&self, digest: [u8; 32]) -> StoreFuture<'_, ()> {
-        self.write(move |connection| {
-            let sql = "DELETE FROM sessions WHERE digest = ?1";
-            connection
-                .execute(sql, [digest.as_slice()])
-                .or_store_error()
-                .map(drop)
-        })
+        self.write(move |connection| session::end(connection, digest))
     }
 
     fn add_audit(
         &self,
         tenant: Option<TenantId>,
-        actor: String,
+        by: Author,
         action: &'static str,
         subject: String,
     ) -> StoreFuture<'_, ()> {
-        self.write(move |connection| audit(connection, tenant, &actor, action, &subject))
+        self.write(move |connection| audit(connection, tenant, by, action, &subject))
     }
 
     fn check_writable(&self) -> StoreFuture<'_, ()> {
@@ -228,14 +232,15 @@ impl AccountStore for SqliteStore {
 pub(super) fn audit(
     connection: &Connection,
     tenant: Option<TenantId>,
-    actor: &str,
+    by: Author,
     action: &str,
     subject: &str,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO audit_log (tenant_id, at, actor, action, subject) \
                VALUES (?1, ?2, ?3, ?4, ?5)";
     let tenant = tenant.map(|tenant| tenant.to_string());
-    let parameters = params![tenant, wall_now().to_rfc3339(), actor, action, subject];
+    let (at, actor) = (wall_now().to_rfc3339(), by.to_string());
+    let parameters = params![tenant, at, actor, action, subject];
     connection
         .execute(sql, parameters)
         .or_store_error()
@@ -266,25 +271,31 @@ fn insert_tenant(
     audit(
         connection,
         Some(tenant),
-        "hub",
+        Author::Hub,
         "organisation added",
         name.as_str(),
     )
 }
 
-fn insert_user(connection: &Connection, user: &NewUser) -> Result<(), StoreError> {
-    let sql = "INSERT INTO users (id, tenant_id, email, role, created_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+fn insert_user(connection: &Connection, user: &NewUser, by: Author) -> Result<Holder, StoreError> {
+    let sql = "INSERT INTO users (id, tenant_id, email, role, created_at, password_phc) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let (id, tenant) = (user.user.to_string(), user.tenant.to_string());
     let parameters = params![
         id,
         tenant,
         user.email,
         user.role.as_str(),
-        wall_now().to_rfc3339()
+        wall_now().to_rfc3339(),
+        user.password.as_ref().map(PasswordPhc::expose),
     ];
     connection.execute(sql, parameters).or_store_error()?;
-    audit(connection, Some(user.tenant), "hub", "user added", &id)
+    audit(connection, Some(user.tenant), by, "user added", &id)?;
+    Ok(Holder {
+        tenant: user.tenant,
+        user: user.user,
+        epoch: CredentialsEpoch::from_number(0),
+    })
 }
 
 fn count_users(connection: &Connection) -> Result<u64, StoreError> {
@@ -293,48 +304,6 @@ fn count_users(connection: &Connection) -> Result<u64, StoreError> {
         .query_row(sql, [], |row| row.get(0))
         .or_store_error()?;
     Ok(count.unsigned_abs())
-}
-
-fn find_link(
-    connection: &Connection,
-    digest: [u8; 32],
-    now: Timestamp,
-) -> Result<Option<LoginLink>, StoreError> {
-    let sql = "SELECT user_id FROM login_links \
-               WHERE digest = ?1 AND used_at IS NULL AND expires_at > ?2";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
-    let read =
-        |row: &Row<'_>| Ok(optional::<UserId>(row, 0)?.map_or(LoginLink::SetUp, LoginLink::Login));
-    first(
-        &mut statement,
-        params![digest.as_slice(), now.to_rfc3339()],
-        read,
-    )
-}
-
-fn use_link(connection: &Connection, digest: [u8; 32], now: Timestamp) -> Result<(), StoreError> {
-    let sql = "UPDATE login_links SET used_at = ?2 WHERE digest = ?1";
-    let parameters = params![digest.as_slice(), now.to_rfc3339()];
-    connection
-        .execute(sql, parameters)
-        .or_store_error()
-        .map(drop)
-}
-
-fn open_session(
-    connection: &Connection,
-    user: UserId,
-    digest: [u8; 32],
-    (now, expires_at): (Timestamp, Timestamp),
-) -> Result<(), StoreError> {
-    let sql = "INSERT INTO sessions (digest, tenant_id, user_id, created_at, expires_at) \
-               SELECT ?1, u.tenant_id, u.id, ?3, ?4 FROM users u WHERE u.id = ?2";
-    let (now, expires_at) = (now.to_rfc3339(), expires_at.to_rfc3339());
-    let parameters = params![digest.as_slice(), user.to_string(), now, expires_at];
-    connection.execute(sql, parameters).or_store_error()?;
-    let sql = "DELETE FROM sessions WHERE expires_at <= ?1";
-    connection.execute(sql, [now]).or_store_error()?;
-    audit(connection, None, &user.to_string(), "logged in", "session")
 }
 
 /// The login name of the user that closes findings by itself; it cannot log in.

@@ -14,6 +14,7 @@ use super::account::audit;
 use super::column::{OrStoreError, first, optional, text};
 use super::ledger::append;
 use super::signal::put_signal;
+use crate::store::Author;
 
 /// What an action needs to know of an open anomaly.
 struct Open {
@@ -82,8 +83,8 @@ pub(super) fn act(
             });
         }
     };
-    let (by, id) = (by.to_string(), id.to_string());
-    audit(connection, Some(tenant), &by, done, &id)
+    let (by, id) = (Author::User(by), id.to_string());
+    audit(connection, Some(tenant), by, done, &id)
 }
 
 fn open_one(

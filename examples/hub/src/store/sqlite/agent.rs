@@ -12,8 +12,10 @@ use monsys_core::time::{Span, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
+use super::account::audit;
 use super::column::{OrStoreError, TextColumn, bytes32, first, optional, rows, text};
 use super::rings::MetricChange;
+use crate::store::Author;
 
 impl TextColumn for DisplayName {
     fn from_text(text: &str) -> Option<Self> {
@@ -100,25 +102,14 @@ impl AgentStore for SqliteStore {
             connection
                 .execute(sql, params![ids.0, ids.1])
                 .or_store_error()?;
+            let by = Author::Agent(agent);
+            audit(connection, Some(tenant), by, "agent key pinned", &ids.1)?;
             Ok(PinOutcome::Pinned)
         })
     }
 
     fn revoke(&self, tenant: TenantId, agent: AgentId) -> StoreFuture<'_, ()> {
-        self.write_metrics(move |connection, metrics| {
-            let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, ?3) \
-                       WHERE tenant_id = ?1 AND id = ?2 AND id <> tenant_id";
-            let at = crate::clock::wall_now().to_rfc3339();
-            let changed = connection
-                .execute(sql, params![tenant.to_string(), agent.to_string(), at])
-                .or_store_error()?;
-            if changed == 0 {
-                return Err(StoreError::NotFound);
-            }
-            let of = (tenant, agent);
-            metrics.push(MetricChange::Revoked { of });
-            Ok(())
-        })
+        self.write_metrics(move |connection, metrics| revoke(connection, (tenant, agent), metrics))
     }
 
     fn agent(
@@ -128,15 +119,7 @@ impl AgentStore for SqliteStore {
         n_recent: u32,
         now: Timestamp,
     ) -> StoreFuture<'_, AgentSummary> {
-        self.read(move |connection| {
-            let sql = SUMMARY.to_owned() + "AND a.id = ?2 GROUP BY a.id";
-            let mut statement = connection.prepare_cached(&sql).or_store_error()?;
-            let ids = [tenant.to_string(), agent.to_string()];
-            let found = first(&mut statement, ids, summary)?;
-            let mut found = found.ok_or(StoreError::NotFound)?;
-            found.recent_cpu = recent_cpu(connection, tenant, agent, n_recent, now)?;
-            Ok(found)
-        })
+        self.read(move |connection| read_summary(connection, tenant, agent, n_recent, now))
     }
 
     fn agents(
@@ -157,7 +140,43 @@ impl AgentStore for SqliteStore {
     }
 }
 
-fn insert(connection: &Connection, agent: &NewAgent) -> Result<(), StoreError> {
+pub(super) fn revoke(
+    connection: &Connection,
+    (tenant, agent): (TenantId, AgentId),
+    metrics: &mut Vec<MetricChange>,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE agents SET revoked_at = coalesce(revoked_at, ?3) \
+               WHERE tenant_id = ?1 AND id = ?2 AND id <> tenant_id";
+    let at = crate::clock::wall_now().to_rfc3339();
+    let changed = connection
+        .execute(sql, params![tenant.to_string(), agent.to_string(), at])
+        .or_store_error()?;
+    if changed == 0 {
+        return Err(StoreError::NotFound);
+    }
+    let of = (tenant, agent);
+    metrics.push(MetricChange::Revoked { of });
+    Ok(())
+}
+
+/// Reads one agent with its newest readings.
+pub(super) fn read_summary(
+    connection: &Connection,
+    tenant: TenantId,
+    agent: AgentId,
+    n_recent: u32,
+    now: Timestamp,
+) -> Result<AgentSummary, StoreError> {
+    let sql = SUMMARY.to_owned() + "AND a.id = ?2 GROUP BY a.id";
+    let mut statement = connection.prepare_cached(&sql).or_store_error()?;
+    let ids = [tenant.to_string(), agent.to_string()];
+    let found = first(&mut statement, ids, summary)?;
+    let mut found = found.ok_or(StoreError::NotFound)?;
+    found.recent_cpu = recent_cpu(connection, tenant, agent, n_recent, now)?;
+    Ok(found)
+}
+
+pub(super) fn insert(connection: &Connection, agent: &NewAgent) -> Result<(), StoreError> {
     let (mut token, mut public_key, mut pin_until, mut device_key) = (None, None, None, None);
     match &agent.credential {
         NewCredential::Token {
@@ -198,7 +217,7 @@ fn shared_key(row: &Row<'_>, index: usize) -> Result<SharedKey, StoreError> {
     Ok(SharedKey::from_secret_bytes(bytes))
 }
 
-fn pin_state(
+pub(super) fn pin_state(
     connection: &Connection,
     tenant: TenantId,
     agent: AgentId,

@@ -1,7 +1,7 @@
 //! How values stand in columns, and what errors of SQLite mean.
 
 use monsys_core::anomaly::AnomalyKind;
-use monsys_core::id::{AgentId, AnomalyId, TenantId, UserId};
+use monsys_core::id::{AgentId, AnomalyId, ApiTokenId, TenantId, UserId};
 use monsys_core::severity::Severity;
 use monsys_core::store::StoreError;
 use monsys_core::time::Timestamp;
@@ -85,7 +85,7 @@ macro_rules! id_column {
     };
 }
 
-id_column!(AgentId, TenantId, UserId, AnomalyId);
+id_column!(AgentId, TenantId, UserId, AnomalyId, ApiTokenId);
 
 /// Reads a text column as a typed value.
 pub(super) fn text<T: TextColumn>(row: &Row<'_>, index: usize) -> Result<T, StoreError> {

@@ -22,7 +22,7 @@ use super::column::OrStoreError;
 use super::{SqliteStore, archive, open_writable};
 use crate::clock::wall_now;
 use crate::store::archive::ArchiveError;
-use crate::store::{AccountStore, NewUser, Role};
+use crate::store::{AccountStore, Author, NewUser, Role};
 
 const TENANT: TenantId = TenantId::from_bytes([1; 16]);
 const AGENT: AgentId = AgentId::from_bytes([7; 16]);
@@ -49,12 +49,14 @@ impl Kept {
         };
         let (name, now) = (DisplayName::parse("one").unwrap(), kept.now);
         kept.wait(kept.store.add_tenant(TENANT, name));
-        kept.wait(kept.store.add_user(NewUser {
+        let person = NewUser {
             user: PERSON,
             tenant: TENANT,
             email: "a@example.invalid".into(),
             role: Role::Admin,
-        }));
+            password: None,
+        };
+        kept.wait(kept.store.add_user(person, Author::Hub));
         kept.wait(kept.store.enrol(&NewAgent {
             agent: AGENT,
             tenant: TENANT,

@@ -97,17 +97,21 @@ const TASKS: &[Task] = &[
     },
     Task {
         since: |retention, now| times(retention.cutoffs(now).metrics, now),
-        count: "SELECT count(*) FROM metrics WHERE time < ?1 AND ?2 IS NOT NULL",
+        count: "SELECT count(*) FROM metrics WHERE tenant_id IN (SELECT id FROM tenants) \
+                AND time < ?1 AND ?2 IS NOT NULL",
         delete: "DELETE FROM metrics WHERE id IN (SELECT id FROM metrics \
-                 WHERE time < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
+                 WHERE tenant_id IN (SELECT id FROM tenants) \
+                 AND time < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
         figure: |swept| &mut swept.metrics,
         is_of_metrics: true,
     },
     Task {
         since: |retention, now| times(retention.cutoffs(now).metrics, now),
-        count: "SELECT count(*) FROM endpoint_snapshots WHERE time < ?1 AND ?2 IS NOT NULL",
+        count: "SELECT count(*) FROM endpoint_snapshots WHERE tenant_id IN (SELECT id FROM tenants) \
+                AND time < ?1 AND ?2 IS NOT NULL",
         delete: "DELETE FROM endpoint_snapshots WHERE id IN (SELECT id FROM endpoint_snapshots \
-                 WHERE time < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
+                 WHERE tenant_id IN (SELECT id FROM tenants) \
+                 AND time < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
         figure: |swept| &mut swept.endpoints,
         is_of_metrics: false,
     },

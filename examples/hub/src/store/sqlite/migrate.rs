@@ -7,6 +7,8 @@
 use rusqlite::Connection;
 use thiserror::Error;
 
+use crate::store::SchemaVersion;
+
 /// Why a store was not opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -37,6 +39,12 @@ pub enum OpenError {
 /// The schema this program writes: the number of scripts in [`SCRIPTS`].
 const NEWEST: i64 = 1;
 
+/// What there is where there is nothing.
+pub(super) const NO_STORE: SchemaVersion = SchemaVersion {
+    found: 0,
+    newest: NEWEST,
+};
+
 const SCRIPTS: [&str; 1] = [include_str!("migrations/0001_start.sql")];
 
 /// Brings an empty store to the newest schema; refuses any other that is not the newest.
@@ -50,16 +58,33 @@ pub(super) fn migrate_empty(connection: &Connection) -> Result<(), OpenError> {
     if is_applied(connection)? {
         return Ok(());
     }
+    migrate(connection)
+}
+
+/// Brings a store of any earlier schema to the newest one, in one transaction.
+pub(super) fn migrate(connection: &Connection) -> Result<(), OpenError> {
     let tx =
         rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)?;
-    // Another process may have been quicker between the look and the lock.
-    if !is_applied(&tx)? {
-        for script in SCRIPTS {
+    // Another process may have been quicker between a look and the lock.
+    let found = version(&tx)?;
+    if found > NEWEST {
+        return Err(OpenError::Newer { found });
+    }
+    for (script, number) in SCRIPTS.iter().zip(1_i64..) {
+        if number > found {
             tx.execute_batch(script)?;
+            tx.pragma_update(None, "user_version", number)?;
         }
-        tx.pragma_update(None, "user_version", NEWEST)?;
     }
     Ok(tx.commit()?)
+}
+
+/// Tells which schema a store has; refuses one of a newer program.
+pub(super) fn schema(connection: &Connection) -> Result<SchemaVersion, OpenError> {
+    match version(connection)? {
+        found if found > NEWEST => Err(OpenError::Newer { found }),
+        found => Ok(SchemaVersion { found, ..NO_STORE }),
+    }
 }
 
 /// Refuses a store that does not have the newest schema.

@@ -9,10 +9,14 @@ mod account;
 mod action;
 mod agent;
 mod anomaly;
+mod api_token;
 pub(crate) mod archive;
 mod column;
+mod credential;
 mod cycle;
 mod cycle_record;
+mod enrolment;
+mod fleet;
 mod guard;
 mod ingest;
 mod ledger;
@@ -21,9 +25,13 @@ mod ledger_tests;
 mod maintenance;
 mod migrate;
 mod nonce;
+mod person;
+mod refresh;
 mod rings;
 #[cfg(test)]
 mod rings_tests;
+mod sample;
+mod session;
 mod signal;
 mod writer;
 
@@ -37,6 +45,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 pub use self::migrate::OpenError;
 use self::rings::{MetricChange, Rings};
 use self::writer::Writer;
+use super::SchemaVersion;
 
 /// One SQLite file, shared by all of a hub.
 #[derive(Clone)]
@@ -61,6 +70,19 @@ impl SqliteStore {
         migrate::migrate_empty(&connection)?;
         guard::guard(&mut connection)?;
         Self::start(file, connection)
+    }
+
+    /// Brings a store of any earlier schema to the newest one, making an empty one.
+    pub(crate) fn migrate(file: &Path) -> Result<(), OpenError> {
+        migrate::migrate(&open_writable(file)?)
+    }
+
+    /// Tells which schema a store has; where there is no file, none.
+    pub(crate) fn schema(file: &Path) -> Result<SchemaVersion, OpenError> {
+        if matches!(file.try_exists(), Ok(false)) {
+            return Ok(migrate::NO_STORE);
+        }
+        migrate::schema(&open_read_only(file)?)
     }
 
     fn start(file: &Path, connection: Connection) -> Result<Self, OpenError> {
@@ -214,7 +236,7 @@ mod tests {
     use monsys_core::store::conformance::{BlockOn, Fixture, suite};
 
     use super::*;
-    use crate::store::{AccountStore, NewUser, Role};
+    use crate::store::{AccountStore, Author, NewUser, Role};
 
     struct Runtime(tokio::runtime::Runtime);
 
@@ -242,8 +264,9 @@ mod tests {
             tenant: tenants[0],
             email,
             role,
+            password: None,
         };
-        wait.block_on(store.add_user(new)).unwrap();
+        wait.block_on(store.add_user(new, Author::Hub)).unwrap();
         suite(&Fixture {
             store: &store,
             tenants,

@@ -9,7 +9,8 @@ BEGIN
     FOREACH relation IN ARRAY ARRAY[
         'users', 'agents', 'ingest_contents', 'ingest_nonces', 'metrics', 'endpoint_snapshots',
         'signal_streams', 'signal_current', 'integrity_anomalies', 'integrity_events',
-        'ledger_heads', 'integrity_cycles', 'login_links', 'sessions', 'audit_log', 'tenants'
+        'ledger_heads', 'integrity_cycles', 'login_links', 'sessions', 'refresh_families',
+        'refresh_tokens', 'api_tokens', 'audit_log', 'tenants'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', relation);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', relation);
@@ -29,7 +30,7 @@ BEGIN
         'tenants', 'users', 'agents', 'ingest_contents', 'ingest_nonces', 'metrics',
         'endpoint_snapshots', 'signal_streams', 'signal_current', 'integrity_anomalies',
         'integrity_events', 'ledger_heads', 'integrity_cycles', 'login_links', 'sessions',
-        'audit_log'
+        'refresh_families', 'refresh_tokens', 'api_tokens', 'audit_log'
     ] LOOP
         EXECUTE format(
             'CREATE POLICY of_owner ON %I FOR SELECT TO monsys_owner USING (true)', relation
@@ -50,9 +51,10 @@ GRANT SELECT, INSERT, UPDATE (value) ON meta TO monsys_app;
 GRANT SELECT, INSERT, UPDATE (holder, expires_at) ON leases TO monsys_app;
 GRANT SELECT, INSERT, UPDATE (used_at) ON setup_links TO monsys_app;
 GRANT SELECT, INSERT ON tenants, users, ingest_contents, ingest_nonces, metrics,
-    endpoint_snapshots, signal_streams, signal_current, login_links, sessions, audit_log,
-    agents, integrity_anomalies, integrity_events, ledger_heads, integrity_cycles TO monsys_app;
-GRANT UPDATE (public_key, revoked_at, last_seen_at, last_verified_at, version, version_highest,
+    endpoint_snapshots, signal_streams, signal_current, login_links, sessions, refresh_families,
+    refresh_tokens, api_tokens, audit_log, agents, integrity_anomalies, integrity_events, ledger_heads, integrity_cycles TO monsys_app;
+GRANT UPDATE (role, password_phc, disabled_at, credentials_epoch) ON users TO monsys_app;
+GRANT UPDATE (token_digest, public_key, device_key, revoked_at, last_seen_at, last_verified_at, version, version_highest,
     version_highest_key, positions) ON agents TO monsys_app;
 GRANT UPDATE (severity, last_seen_at, occurrences, last_detail, acknowledged_at, acknowledged_by,
     acknowledged_reason, acknowledged_until, snoozed_at, snoozed_by, snoozed_reason, snoozed_until,
@@ -62,7 +64,10 @@ GRANT UPDATE (signal_value, severity, observed_at, ttl_seconds, expires_at, arri
     ON signal_current TO monsys_app;
 GRANT USAGE ON SEQUENCE signal_arrivals TO monsys_app;
 GRANT UPDATE (used_at) ON login_links TO monsys_app;
-GRANT DELETE ON sessions, ingest_contents, integrity_cycles TO monsys_app;
+GRANT UPDATE (n_tokens, revoked_at) ON refresh_families TO monsys_app;
+GRANT UPDATE (rotated_at) ON refresh_tokens TO monsys_app;
+GRANT UPDATE (revoked_at, last_used_at) ON api_tokens TO monsys_app;
+GRANT DELETE ON sessions, refresh_families, refresh_tokens, ingest_contents, integrity_cycles TO monsys_app;
 
 -- What must cross the tenants. Each runs as the owner, finds its tables by their full names and
 -- nothing by a search path that a caller could bend, and answers what one request may know.
@@ -107,6 +112,31 @@ $$;
 CREATE FUNCTION monsys_tenant_of_session(secret bytea) RETURNS uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT s.tenant_id FROM public.sessions s WHERE s.digest = secret
+$$;
+
+CREATE FUNCTION monsys_tenant_of_refresh(secret bytea) RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.tenant_id FROM public.refresh_tokens r WHERE r.digest = secret
+$$;
+
+CREATE FUNCTION monsys_tenant_of_api_token(secret bytea) RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.tenant_id FROM public.api_tokens a WHERE a.digest = secret
+$$;
+
+-- A person who is not there is looked for in an organisation that nobody has, so that an unknown
+-- organisation costs the same look as an unknown person.
+CREATE FUNCTION monsys_credentials(org text, login text)
+RETURNS TABLE (id uuid, tenant_id uuid, tenant_name text, email text, role text,
+    credentials_epoch bigint, password_phc text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT u.id, u.tenant_id, t.name, u.email, u.role, u.credentials_epoch, u.password_phc
+    FROM public.users u JOIN public.tenants t ON t.id = u.tenant_id
+    WHERE u.tenant_id = coalesce(
+        (SELECT o.id FROM public.tenants o WHERE o.name = org),
+        '00000000-0000-0000-0000-000000000000'
+    )
+    AND u.email = login AND u.disabled_at IS NULL AND u.role <> 'service'
 $$;
 
 -- Auditors log in as roles of their own. The role that logged in counts, not a setting and not a
@@ -209,7 +239,9 @@ $$;
 REVOKE EXECUTE ON FUNCTION
     monsys_agent_by_token(bytea), monsys_device_by_name(text, text), monsys_tenants(),
     monsys_user_count(), monsys_tenant_of_user(uuid), monsys_tenant_of_link(bytea),
-    monsys_tenant_of_session(bytea), monsys_is_audited(uuid), monsys_partition_width(text),
+    monsys_tenant_of_session(bytea), monsys_tenant_of_refresh(bytea),
+    monsys_tenant_of_api_token(bytea), monsys_credentials(text, text),
+    monsys_is_audited(uuid), monsys_partition_width(text),
     monsys_make_partitions(text, timestamptz, timestamptz),
     monsys_drop_partitions(text, timestamptz), monsys_refuse_change(), monsys_follow_head(),
     monsys_check_head()
@@ -218,7 +250,8 @@ REVOKE EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     monsys_agent_by_token(bytea), monsys_device_by_name(text, text), monsys_tenants(),
     monsys_user_count(), monsys_tenant_of_user(uuid), monsys_tenant_of_link(bytea),
-    monsys_tenant_of_session(bytea),
+    monsys_tenant_of_session(bytea), monsys_tenant_of_refresh(bytea),
+    monsys_tenant_of_api_token(bytea), monsys_credentials(text, text),
     monsys_make_partitions(text, timestamptz, timestamptz),
     monsys_drop_partitions(text, timestamptz)
     TO monsys_app;
@@ -245,7 +278,8 @@ BEGIN
 END
 $$;
 
-GRANT SELECT ON tenants, users, metrics, signal_streams, integrity_anomalies, integrity_events,
+GRANT SELECT ON tenants, metrics, signal_streams, integrity_anomalies, integrity_events,
     audit_log, endpoint_snapshots TO monsys_auditor;
 GRANT SELECT (id, tenant_id, name, enrolled_at, revoked_at, last_seen_at, last_verified_at, version,
     version_highest) ON agents TO monsys_auditor;
+GRANT SELECT (id, tenant_id, email, role, created_at, disabled_at) ON users TO monsys_auditor;

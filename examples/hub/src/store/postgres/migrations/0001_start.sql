@@ -42,8 +42,15 @@ CREATE TABLE users (
     role text COLLATE "C" NOT NULL
         CONSTRAINT role_word CHECK (role IN ('admin', 'read_only', 'service')),
     created_at timestamptz NOT NULL,
+    -- A hash in the PHC string format; NULL where they log in by links only.
+    password_phc text COLLATE "C" CONSTRAINT password_phc_form CHECK (password_phc ~ '\A\$.'),
+    disabled_at timestamptz,
+    -- How often what the person holds was made void.
+    credentials_epoch bigint NOT NULL DEFAULT 0
+        CONSTRAINT credentials_epoch_positive CHECK (credentials_epoch >= 0),
     PRIMARY KEY (tenant_id, id),
-    UNIQUE (tenant_id, email)
+    UNIQUE (tenant_id, email),
+    CONSTRAINT service_has_no_password CHECK (role <> 'service' OR password_phc IS NULL)
 );
 
 CREATE INDEX users_by_id ON users (id);
@@ -135,6 +142,10 @@ CREATE TABLE metrics (
 
 CREATE INDEX metrics_by_agent ON metrics (tenant_id, agent_id, time);
 
+-- Listings of an organisation, and of nothing else: a plain index by time would be taken for the
+-- readings of one agent too, when the database has no statistics yet, and read those of all.
+CREATE INDEX metrics_by_time ON metrics (tenant_id, (time AT TIME ZONE 'UTC'));
+
 -- Members are JSON arrays with the members of contract §2.
 CREATE TABLE endpoint_snapshots (
     tenant_id uuid NOT NULL,
@@ -152,6 +163,9 @@ CREATE TABLE endpoint_snapshots (
 ) PARTITION BY RANGE (time);
 
 CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent_id, time);
+
+CREATE INDEX endpoint_snapshots_by_time
+    ON endpoint_snapshots (tenant_id, (time AT TIME ZONE 'UTC'));
 
 -- Numbers the signals in the order of arrival, over all organisations: of two signals observed at one
 -- moment the later number stays current, whichever hub they came to. A number that each hub made by
@@ -354,6 +368,8 @@ CREATE TABLE integrity_cycles (
 CREATE TABLE login_links (
     tenant_id uuid NOT NULL,
     digest bytea NOT NULL,
+    purpose text COLLATE "C" NOT NULL
+        CONSTRAINT purpose_word CHECK (purpose IN ('login', 'set_password')),
     user_id uuid NOT NULL,
     expires_at timestamptz NOT NULL,
     used_at timestamptz,
@@ -363,10 +379,14 @@ CREATE TABLE login_links (
 
 CREATE INDEX login_links_by_digest ON login_links (digest);
 
+CREATE INDEX login_links_by_user ON login_links (tenant_id, user_id) WHERE used_at IS NULL;
+
+-- A session holds as long as its epoch is that of its person.
 CREATE TABLE sessions (
     tenant_id uuid NOT NULL,
     digest bytea NOT NULL,
     user_id uuid NOT NULL,
+    credentials_epoch bigint NOT NULL,
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, digest),
@@ -374,6 +394,65 @@ CREATE TABLE sessions (
 );
 
 CREATE INDEX sessions_by_digest ON sessions (digest);
+
+CREATE INDEX sessions_by_user ON sessions (tenant_id, user_id);
+
+-- A login by refresh tokens, named by the digest of its first. It holds as long as its epoch is
+-- that of its person. Who locks the row replaces or ends.
+CREATE TABLE refresh_families (
+    tenant_id uuid NOT NULL,
+    id bytea NOT NULL CONSTRAINT family_id_size CHECK (octet_length(id) = 32),
+    user_id uuid NOT NULL,
+    credentials_epoch bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    n_tokens bigint NOT NULL DEFAULT 1,
+    revoked_at timestamptz,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+);
+
+CREATE INDEX refresh_families_by_user ON refresh_families (tenant_id, user_id, created_at);
+
+-- What was replaced stays as long as its family, so that it is known when it is shown again.
+CREATE TABLE refresh_tokens (
+    tenant_id uuid NOT NULL,
+    digest bytea NOT NULL CONSTRAINT refresh_digest_size CHECK (octet_length(digest) = 32),
+    family_id bytea NOT NULL,
+    expires_at timestamptz NOT NULL,
+    rotated_at timestamptz,
+    PRIMARY KEY (tenant_id, digest),
+    FOREIGN KEY (tenant_id, family_id) REFERENCES refresh_families (tenant_id, id)
+        ON DELETE RESTRICT
+);
+
+CREATE INDEX refresh_tokens_by_digest ON refresh_tokens (digest);
+
+CREATE INDEX refresh_tokens_by_family ON refresh_tokens (tenant_id, family_id);
+
+CREATE UNIQUE INDEX one_refresh_token_per_family
+    ON refresh_tokens (tenant_id, family_id) WHERE rotated_at IS NULL;
+
+CREATE TABLE api_tokens (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    scope text COLLATE "C" NOT NULL
+        CONSTRAINT scope_word CHECK (scope IN ('admin', 'read_only')),
+    digest bytea NOT NULL CONSTRAINT api_digest_size CHECK (octet_length(digest) = 32),
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    revoked_at timestamptz,
+    last_used_at timestamptz,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, digest),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+);
+
+CREATE INDEX api_tokens_by_digest ON api_tokens (digest);
+
+CREATE INDEX api_tokens_listed ON api_tokens (tenant_id, created_at, id);
 
 -- Entries of the hub itself have no tenant.
 CREATE TABLE audit_log (
@@ -420,6 +499,11 @@ CREATE TRIGGER integrity_anomalies_freeze BEFORE UPDATE ON integrity_anomalies F
         OR NEW.last_seen_at < OLD.last_seen_at
         OR NEW.occurrences < OLD.occurrences
     )
+    EXECUTE FUNCTION monsys_refuse_change();
+
+-- What was made void stays void.
+CREATE TRIGGER users_epoch BEFORE UPDATE ON users FOR EACH ROW
+    WHEN (NEW.credentials_epoch < OLD.credentials_epoch)
     EXECUTE FUNCTION monsys_refuse_change();
 
 CREATE TRIGGER audit_log_keep BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_log

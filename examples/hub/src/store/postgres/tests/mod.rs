@@ -18,7 +18,7 @@ mod tenancy;
 use std::io::Write;
 
 use monsys_core::anomaly::{AnomalyKind, Finding};
-use monsys_core::id::{AgentId, TenantId, UserId};
+use monsys_core::id::{AgentId, ApiTokenId, TenantId, UserId};
 use monsys_core::name::{AgentVersion, DisplayName};
 use monsys_core::position::{ContentHash, Position};
 use monsys_core::sample::{CpuPercent, MetricSample};
@@ -35,7 +35,10 @@ use monsys_core::time::{Span, Timestamp};
 use super::cluster::{self, Cluster, Database, Durability, Programs};
 use super::{OpenError, PostgresPlace, PostgresStore};
 use crate::clock::wall_now;
-use crate::store::{AccountStore, LoginLink, NewUser, Role};
+use crate::store::{
+    AccountStore, Author, CredentialStore, CredentialsEpoch, Holder, LoginLink, NewApiToken,
+    NewUser, Role,
+};
 
 struct Runtime(tokio::runtime::Runtime);
 
@@ -71,8 +74,9 @@ impl Scene {
             tenant,
             email,
             role,
+            password: None,
         };
-        wait.block_on(store.add_user(new)).unwrap();
+        wait.block_on(store.add_user(new, Author::Hub)).unwrap();
         let agents = [201, 202].map(|n| AgentId::from_random_bytes([n; 16]));
         Self {
             wait,
@@ -83,6 +87,30 @@ impl Scene {
         }
     }
 
+    /// Gives the person a refresh token and an API token.
+    fn give_tokens(&self) {
+        let (store, now) = (&self.store, wall_now());
+        let holder = Holder {
+            tenant: self.tenants[0],
+            user: self.user,
+            epoch: CredentialsEpoch::from_number(0),
+        };
+        let opened = store.open_family(holder, [10; 32], now);
+        assert_eq!(self.wait.block_on(opened), Ok(Some(())));
+        let token = NewApiToken {
+            token: ApiTokenId::from_random_bytes([11; 16]),
+            tenant: holder.tenant,
+            owner: holder.user,
+            name: DisplayName::parse("script").unwrap(),
+            scope: Role::ReadOnly,
+            digest: [11; 32],
+            created_at: now,
+            expires_at: now.saturating_add(Span::from_secs(3_600)),
+        };
+        let added = store.add_token(token, Author::CommandLine);
+        assert_eq!(self.wait.block_on(added), Ok(()));
+    }
+
     /// Enrols the agents, and leaves a row of each tenant in every table.
     fn fill(&self) {
         let links = [(7, self.user)].map(|(n, user)| ([n; 32], LoginLink::Login(user)));
@@ -90,11 +118,12 @@ impl Scene {
         for (digest, link) in links {
             let store = &self.store;
             self.wait
-                .block_on(store.add_link(digest, link, later))
+                .block_on(store.add_link(digest, link, later, Author::Hub))
                 .unwrap();
             let logged_in = store.log_in(digest, [9; 32], wall_now(), later);
             assert_eq!(self.wait.block_on(logged_in), Ok(Some(())));
         }
+        self.give_tokens();
         for (place, number) in [(0, 1), (1, 2)] {
             self.enrol(place, number);
             assert_eq!(

@@ -2,14 +2,17 @@
 
 use super::tenancy::TENANT_TABLES;
 
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 23] = [
     include_str!("../account.rs"),
     include_str!("../action.rs"),
     include_str!("../agent.rs"),
     include_str!("../anomaly.rs"),
+    include_str!("../api_token.rs"),
     include_str!("../auditor.rs"),
     include_str!("../cycle.rs"),
     include_str!("../cycle_record.rs"),
+    include_str!("../enrolment.rs"),
+    include_str!("../fleet.rs"),
     include_str!("../ingest/agent_state.rs"),
     include_str!("../ingest/content.rs"),
     include_str!("../ingest/live_key.rs"),
@@ -17,6 +20,9 @@ const SOURCES: [&str; 17] = [
     include_str!("../ledger.rs"),
     include_str!("../maintenance.rs"),
     include_str!("../nonce.rs"),
+    include_str!("../person.rs"),
+    include_str!("../refresh.rs"),
+    include_str!("../sample.rs"),
     include_str!("../session.rs"),
     include_str!("../signal.rs"),
     include_str!("../signal_store.rs"),

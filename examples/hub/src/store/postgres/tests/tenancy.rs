@@ -3,7 +3,7 @@
 use super::{Scene, cluster};
 
 /// Every table with rows of organisations, and its column that says whose.
-pub(super) const TENANT_TABLES: [(&str, &str); 16] = [
+pub(super) const TENANT_TABLES: [(&str, &str); 19] = [
     ("tenants", "id"),
     ("users", "tenant_id"),
     ("agents", "tenant_id"),
@@ -19,6 +19,9 @@ pub(super) const TENANT_TABLES: [(&str, &str); 16] = [
     ("integrity_cycles", "tenant_id"),
     ("login_links", "tenant_id"),
     ("sessions", "tenant_id"),
+    ("refresh_families", "tenant_id"),
+    ("refresh_tokens", "tenant_id"),
+    ("api_tokens", "tenant_id"),
     ("audit_log", "tenant_id"),
 ];
 
@@ -71,11 +74,21 @@ fn rows_of_another_tenant_are_refused() {
              '{{\"value\":1}}', NULL, now(), NULL, NULL, 1)"
         ),
         format!(
-            "INSERT INTO sessions VALUES ('{one}', '\\x00', '{}', now(), now())",
+            "INSERT INTO sessions VALUES ('{one}', '\\x00', '{}', 0, now(), now())",
             scene.user
         ),
         format!(
             "INSERT INTO audit_log (tenant_id, at, actor, action, subject) VALUES ('{one}', now(), 'a', 'b', 'c')"
+        ),
+        format!(
+            "INSERT INTO refresh_tokens VALUES ('{one}', '\\x{zeros}', '\\x{zeros}', now(), NULL)",
+            zeros = "0a".repeat(32)
+        ),
+        format!(
+            "INSERT INTO api_tokens SELECT '{one}', '{agent}', '{}', 'a', 'admin', '\\x{}', now(), \
+             now(), NULL, NULL",
+            scene.user,
+            "0c".repeat(32)
         ),
         format!("INSERT INTO tenants VALUES ('{one}', 'again', now())"),
         format!(

@@ -19,9 +19,22 @@ CREATE TABLE users (
     email TEXT NOT NULL,
     role TEXT NOT NULL CONSTRAINT role_word CHECK (role IN ('admin', 'read_only', 'service')),
     created_at TEXT NOT NULL,
+    -- A hash in the PHC string format; NULL where they log in by links only.
+    password_phc TEXT CONSTRAINT password_phc_form CHECK (password_phc GLOB '$?*'),
+    disabled_at TEXT,
+    -- How often what the person holds was made void.
+    credentials_epoch INTEGER NOT NULL DEFAULT 0
+        CONSTRAINT credentials_epoch_positive CHECK (credentials_epoch >= 0),
     UNIQUE (tenant_id, email),
-    UNIQUE (tenant_id, id)
+    UNIQUE (tenant_id, id),
+    CONSTRAINT service_has_no_password CHECK (role <> 'service' OR password_phc IS NULL)
 ) STRICT;
+
+CREATE TRIGGER users_epoch BEFORE UPDATE OF credentials_epoch ON users
+WHEN NEW.credentials_epoch < OLD.credentials_epoch
+BEGIN
+    SELECT RAISE(ABORT, 'what was made void stays void');
+END;
 
 -- Without a rowid the agents lie in the order in which a cycle reads them: a page of them is a few
 -- neighbouring blocks, not one for each.
@@ -115,7 +128,8 @@ CREATE TABLE metrics (
 
 CREATE INDEX metrics_by_agent ON metrics (tenant_id, agent_id, time, id);
 
-CREATE INDEX metrics_by_age ON metrics (time);
+-- Listings of an organisation, and what is old of each.
+CREATE INDEX metrics_by_time ON metrics (tenant_id, time);
 
 -- Members are JSON arrays with the members of contract §2.
 CREATE TABLE endpoint_snapshots (
@@ -134,7 +148,7 @@ CREATE TABLE endpoint_snapshots (
 
 CREATE INDEX endpoint_snapshots_by_agent ON endpoint_snapshots (tenant_id, agent_id, time, id);
 
-CREATE INDEX endpoint_snapshots_by_age ON endpoint_snapshots (time);
+CREATE INDEX endpoint_snapshots_by_time ON endpoint_snapshots (tenant_id, time);
 
 -- The rules of a signal stand in monsys_core::signal; the constraints of these names say the same,
 -- which monsys-core/vectors/signals.json proves. GLOB, length and instr of a text end at U+0000,
@@ -471,21 +485,85 @@ CREATE TABLE leases (
     expires_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- A link that makes the first person belongs to nobody yet.
 CREATE TABLE login_links (
     digest BLOB PRIMARY KEY NOT NULL,
+    purpose TEXT NOT NULL CONSTRAINT purpose_word CHECK (
+        purpose IN ('login', 'set_password', 'set_up')
+    ),
     user_id TEXT REFERENCES users (id) ON DELETE RESTRICT,
     expires_at TEXT NOT NULL,
-    used_at TEXT
+    used_at TEXT,
+    CONSTRAINT set_up_of_nobody CHECK ((purpose = 'set_up') = (user_id IS NULL))
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX login_links_by_user ON login_links (user_id) WHERE used_at IS NULL;
+
+-- A session holds as long as its epoch is that of its person.
 CREATE TABLE sessions (
     digest BLOB PRIMARY KEY NOT NULL,
     tenant_id TEXT NOT NULL,
     user_id TEXT NOT NULL,
+    credentials_epoch INTEGER NOT NULL,
     created_at TEXT NOT NULL,
     expires_at TEXT NOT NULL,
     FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sessions_by_user ON sessions (tenant_id, user_id);
+
+CREATE INDEX sessions_by_age ON sessions (expires_at);
+
+-- A login by refresh tokens, named by the digest of its first. It holds as long as its epoch is
+-- that of its person.
+CREATE TABLE refresh_families (
+    tenant_id TEXT NOT NULL,
+    id BLOB NOT NULL CONSTRAINT family_id_size CHECK (length(id) = 32),
+    user_id TEXT NOT NULL,
+    credentials_epoch INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    n_tokens INTEGER NOT NULL DEFAULT 1,
+    revoked_at TEXT,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX refresh_families_by_user ON refresh_families (tenant_id, user_id, created_at);
+
+-- What was replaced stays as long as its family, so that it is known when it is shown again.
+CREATE TABLE refresh_tokens (
+    tenant_id TEXT NOT NULL,
+    digest BLOB NOT NULL UNIQUE CONSTRAINT refresh_digest_size CHECK (length(digest) = 32),
+    family_id BLOB NOT NULL,
+    expires_at TEXT NOT NULL,
+    rotated_at TEXT,
+    PRIMARY KEY (tenant_id, digest),
+    FOREIGN KEY (tenant_id, family_id) REFERENCES refresh_families (tenant_id, id)
+        ON DELETE RESTRICT
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX one_refresh_token_per_family
+    ON refresh_tokens (tenant_id, family_id) WHERE rotated_at IS NULL;
+
+CREATE INDEX refresh_tokens_by_family ON refresh_tokens (tenant_id, family_id);
+
+CREATE TABLE api_tokens (
+    tenant_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    scope TEXT NOT NULL CONSTRAINT scope_word CHECK (scope IN ('admin', 'read_only')),
+    digest BLOB NOT NULL UNIQUE CONSTRAINT api_digest_size CHECK (length(digest) = 32),
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    revoked_at TEXT,
+    last_used_at TEXT,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE RESTRICT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX api_tokens_listed ON api_tokens (tenant_id, created_at, id);
 
 CREATE TABLE audit_log (
     id INTEGER PRIMARY KEY,

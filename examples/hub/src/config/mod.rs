@@ -1,16 +1,27 @@
 //! What an operator can choose, and where it comes from: flag, environment, file, default.
 
+mod file;
+pub(crate) mod names;
+pub(crate) mod secrets;
+pub(crate) mod serving;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use clap::CommandFactory;
 use monsys_core::time::Span;
 use monsys_wire::envelope::BodyForm;
 use serde::Deserialize;
 
+use self::names::find_secret;
+use self::secrets::Secrets;
+use self::serving::{ServingChoices, ServingConfig};
+use crate::cli::Cli;
+use crate::drain::DrainChoices;
 use crate::error::{Failure, FailureKind};
 use crate::integrity_choice::IntegrityChoices;
-use crate::location::secret_named;
 use crate::scan::{ScanChoices, ScanConfig};
 use crate::security::metrics_token::MetricsToken;
 
@@ -44,6 +55,12 @@ pub(crate) struct HubConfig {
     pub(crate) integrity: monsys_integrity::Config,
     /// Which certificates are watched, and how.
     pub(crate) scan: ScanConfig,
+    /// How the hub faces the network.
+    pub(crate) serving: ServingConfig,
+    /// What signs what people carry.
+    pub(crate) secrets: Secrets,
+    /// How long a hub that ends still accepts connections.
+    pub(crate) drain_delay: Duration,
     /// Whether this is a demonstration.
     pub(crate) is_demo: bool,
 }
@@ -79,6 +96,12 @@ pub(crate) struct Choices {
     #[command(flatten)]
     #[serde(default)]
     pub(crate) scan: ScanChoices,
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) serving: ServingChoices,
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) drain: DrainChoices,
 }
 
 /// The word of a [`BodyForm`].
@@ -106,7 +129,8 @@ impl Choices {
     /// # Errors
     /// Configuration failures: a file that cannot be read or has a key that is not known.
     pub(crate) fn complete(self, file: Option<&Path>) -> Result<HubConfig, Failure> {
-        let file = file.map(read_file).transpose()?.unwrap_or_default();
+        names::refuse_contradictions()?;
+        let file = file.map(file::read).transpose()?.unwrap_or_default();
         Ok(HubConfig {
             addr: self.addr.or(file.addr).unwrap_or(ADDR),
             data: self.data.or(file.data),
@@ -128,9 +152,74 @@ impl Choices {
             metrics_token: metrics_token()?,
             integrity: self.integrity.complete(file.integrity),
             scan: self.scan.complete(file.scan)?,
+            serving: self.serving.complete(file.serving)?,
+            secrets: Secrets::read()?,
+            drain_delay: self.drain.complete(file.drain)?,
             is_demo: false,
         })
     }
+}
+
+/// What is wrong with a configuration that could be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Examination {
+    /// What keeps the hub from serving; each names its setting and never a value.
+    pub(crate) faults: Vec<String>,
+    /// What the operator should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl HubConfig {
+    /// Says what is not safe for what the hub is run for, and what is odd.
+    pub(crate) fn examine(&self) -> Examination {
+        let mut found = Examination::default();
+        if std::env::var_os("REDIS_URL").is_some_and(|url| !url.is_empty()) {
+            let ignored = "REDIS_URL is ignored: this hub needs no Redis";
+            found.warnings.push(ignored.to_owned());
+        }
+        let known = names::known_variables(&Cli::command());
+        found.warnings.extend(names::unknown_variables(&known));
+        self.serving.examine(&mut found);
+        self.secrets.examine(self.serving.environment, &mut found);
+        found
+    }
+}
+
+impl Examination {
+    /// Logs the warnings.
+    ///
+    /// # Errors
+    /// A configuration failure that names each fault.
+    pub(crate) fn admit(&self) -> Result<(), Failure> {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.verdict()
+    }
+
+    /// Whether a hub may serve so.
+    ///
+    /// # Errors
+    /// A configuration failure that names each fault.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        let message = self.faults.join("\nmonsys-hub: ");
+        Err(Failure::new(FailureKind::Configuration, message))
+    }
+}
+
+/// Reads the token of the metrics: a secret, so no flag and no key of the file holds it.
+fn metrics_token() -> Result<Option<MetricsToken>, Failure> {
+    let Some(found) = find_secret("MONSYS_METRICS_TOKEN")? else {
+        return Ok(None);
+    };
+    let source = found.source;
+    let wrong = || format!("{source}: expected printable ASCII without spaces");
+    let token = MetricsToken::parse(&found.text);
+    let token = token.ok_or_else(|| Failure::new(FailureKind::Configuration, wrong()))?;
+    Ok(Some(token))
 }
 
 /// Returns the directory of the store when none is named.
@@ -153,21 +242,6 @@ pub(crate) fn default_data_dir() -> Result<PathBuf, Failure> {
     })
 }
 
-/// Reads the token of the metrics: a secret, so no flag and no key of the file holds it. The name of
-/// the endpoint document is taken too.
-fn metrics_token() -> Result<Option<MetricsToken>, Failure> {
-    for name in ["MONSYS_METRICS_TOKEN", "EM_METRICS_TOKEN"] {
-        let Some(text) = secret_named(name)? else {
-            continue;
-        };
-        let wrong = || format!("{name}: expected printable ASCII without spaces");
-        let token = MetricsToken::parse(&text);
-        let token = token.ok_or_else(|| Failure::new(FailureKind::Configuration, wrong()))?;
-        return Ok(Some(token));
-    }
-    Ok(None)
-}
-
 /// Reads a whole number of seconds, minutes, hours or days.
 pub(crate) fn parse_span(text: &str) -> Option<Span> {
     let (number, unit_s) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
@@ -181,86 +255,9 @@ pub(crate) fn parse_span(text: &str) -> Option<Span> {
     Some(Span::from_secs(i64::from(number) * unit_s))
 }
 
-fn read_file(path: &Path) -> Result<Choices, Failure> {
-    let wrong = |what: String| {
-        Failure::new(
-            FailureKind::Configuration,
-            format!("{}: {what}", path.display()),
-        )
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    toml::from_str(&text).map_err(|error| {
-        let message = error.message().to_owned();
-        let place = error
-            .span()
-            .map_or_else(String::new, |span| place_of(&text, span.start));
-        wrong(match nearest_key(&message) {
-            Some(near) => format!("{place}{message}; did you mean `{near}`?"),
-            None => format!("{place}{message}"),
-        })
-    })
-}
-
-/// Names the line of a byte and the key that stands there, and never its value.
-fn place_of(text: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or(text);
-    let number = before.matches('\n').count();
-    let line = text.lines().nth(number).unwrap_or_default();
-    let key = line.split('=').next().unwrap_or_default().trim();
-    format!("line {}: {key}: ", number + 1)
-}
-
-/// Finds the known key that is nearest to the one a message names as unknown.
-fn nearest_key(message: &str) -> Option<&str> {
-    // serde lists the keys of the very table: unknown field `a`, expected one of `b`, `c`.
-    let mut quoted = message.strip_prefix("unknown field `")?.split('`');
-    let unknown = quoted.next()?;
-    quoted
-        .skip(1)
-        .step_by(2)
-        .map(|key| (edit_distance(unknown, key), key))
-        .filter(|(distance, key)| *distance <= key.len() / 2)
-        .min()
-        .map(|(_, key)| key)
-}
-
-/// Levenshtein distance, by the textbook row method.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
-            let above = *cell;
-            left = (diagonal + usize::from(x != *y))
-                .min(above + 1)
-                .min(left + 1);
-            diagonal = above;
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_unknown_key_is_refused_with_the_nearest_name() {
-        let error = toml::from_str::<Choices>("org_rat = 5").unwrap_err();
-        assert_eq!(nearest_key(error.message()), Some("org_rate"));
-        let error = toml::from_str::<Choices>("zzzzzzzz = 5").unwrap_err();
-        assert_eq!(nearest_key(error.message()), None);
-        let error = toml::from_str::<Choices>("[scan]\nintervall = 5").unwrap_err();
-        assert_eq!(nearest_key(error.message()), Some("interval"));
-        let error = toml::from_str::<Choices>("[[scan.certs]]\nhots = 5").unwrap_err();
-        assert_eq!(nearest_key(error.message()), Some("host"));
-    }
 
     #[test]
     fn spans_are_whole_numbers_with_a_unit() {
@@ -274,18 +271,6 @@ mod tests {
         }
         for text in ["", "h", "24", "-1h", "1.5h", "24 h", "99999999999d"] {
             assert_eq!(parse_span(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn edit_distance_is_levenshtein() {
-        for (a, b, d) in [
-            ("", "", 0),
-            ("a", "", 1),
-            ("kitten", "sitting", 3),
-            ("data", "date", 1),
-        ] {
-            assert_eq!(edit_distance(a, b), d, "{a} {b}");
         }
     }
 }
