@@ -17,6 +17,8 @@ mod manifest;
 mod purity;
 #[path = "tidy/resolved.rs"]
 mod resolved;
+#[path = "tidy/rows.rs"]
+mod rows;
 #[path = "tidy/scan.rs"]
 mod scan;
 #[path = "tidy/size.rs"]
@@ -141,6 +143,24 @@ fn every_pure_crate_says_what_it_does_not_know() {
 #[test]
 fn each_of_the_32_decisions_about_the_integrity_document_has_a_test_named_after_it() {
     tree::none(layout::decision_findings(&tree::rust_files()));
+}
+
+#[test]
+fn each_row_of_the_notes_about_the_endpoint_document_has_a_test_named_after_it() {
+    tree::none(rows::row_findings(&tree::rust_files()));
+}
+
+#[test]
+fn each_topic_that_the_endpoint_document_tests_has_a_file_of_tests() {
+    tree::none(rows::topic_findings(&tree::rust_files()));
+}
+
+#[test]
+fn each_threat_names_the_tests_that_hold_it_off() {
+    tree::none(rows::threat_findings(
+        &file(rows::THREATS),
+        &tree::rust_files(),
+    ));
 }
 
 #[test]
