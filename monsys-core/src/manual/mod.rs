@@ -7,3 +7,6 @@ pub mod architecture {}
 
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
+
+#[doc = include_str!("threat_model.md")]
+pub mod threat_model {}
