@@ -93,7 +93,15 @@ fn say_something(data: &DataDir, org: &str, agent: &TestAgent) {
 fn log_in(browser: &Browser, scene: &Scene) {
     let org = format!("{IMAGE}{BIDI}");
     let email = format!("{SCRIPT}@x{BIDI}");
-    let arguments = ["user", "add", "--org", &org, "--email", &email];
+    let arguments = [
+        "user",
+        "add",
+        "--login-link",
+        "--org",
+        &org,
+        "--email",
+        &email,
+    ];
     let url = scene.hub.url("");
     let added = scene
         .data

@@ -17,7 +17,7 @@ use monsys_wire::header::{AUTHORIZATION, CONTENT_TYPE, JSON_TYPE, SIGNATURE};
 
 use support::device::TestDevice;
 use support::person::Person;
-use support::raw::{Outcome, Wire};
+use support::raw::{self, Outcome, Wire};
 use support::{DataDir, Dice, Hub, PATIENCE, TestAgent};
 
 const SEED: u64 = 0x6669_7265_776f_726b;
@@ -233,6 +233,34 @@ fn seeds(data: &DataDir, hub: &Hub) -> Vec<Seed> {
     let cookie = admin.cookie().unwrap().to_owned();
     let mut seeds = of_agents(&agent, &device);
     seeds.extend(of_people(&cookie, &agent));
+    seeds.extend(of_description(hub, &cookie, &agent));
+    seeds
+}
+
+/// Every route that the hub says it has, but for the stream that does not end.
+fn of_description(hub: &Hub, cookie: &str, agent: &TestAgent) -> Vec<Seed> {
+    let description = raw::get(hub.addr, "/openapi.json").json();
+    let paths = description["paths"].as_object().unwrap();
+    let seed = |path: &str, method: &str| {
+        let target = path.replace("{id}", &agent.id.to_string());
+        let kind = if method == "post" {
+            JSON_TYPE
+        } else {
+            "text/html"
+        };
+        let headers = [("Cookie", cookie), (CONTENT_TYPE, kind)];
+        Seed::new(&method.to_uppercase(), &target, &headers, b"{}")
+    };
+    let paths = paths
+        .iter()
+        .filter(|(path, _)| *path != "/integrity/events");
+    let seeds: Vec<_> = paths
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().keys();
+            methods.map(|method| seed(path, method))
+        })
+        .collect();
+    assert!(seeds.len() > 50, "{}", seeds.len());
     seeds
 }
 

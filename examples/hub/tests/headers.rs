@@ -27,6 +27,7 @@ fn a14_every_answer_carries_the_exact_headers() {
     let bearer = format!("Bearer {}", unpinned.token);
     let json = ("Content-Type", "application/json");
     let with_token = [("Authorization", bearer.as_str()), json];
+    let as_text = [with_token[0], ("Content-Type", "text/plain")];
     let ask = |method, path, headers: &[(&str, &str)], body: &[u8]| {
         send(&hub, &request(method, path, headers, body))
     };
@@ -61,7 +62,7 @@ fn a14_every_answer_carries_the_exact_headers() {
                 .answer()
                 .answer(),
         ),
-        (415, ask("POST", "/api/v1/ingest", &with_token[..1], b"{}")),
+        (415, ask("POST", "/api/v1/ingest", &as_text, b"{}")),
         (422, person.get(&hub, "/api/v1/signals?limit=0")),
     ];
     for (status, answer) in &answers {

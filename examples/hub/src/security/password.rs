@@ -7,13 +7,15 @@
 //! answer does not tell whether there is such a person. What not: who may try, and how often; see
 //! `lockout`. No rules on what a password is made of, but for its length (NIST SP 800-63B §3.1.1.2).
 
-use std::sync::Arc;
-use std::thread::available_parallelism;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, available_parallelism};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 use crate::random::random_bytes;
@@ -65,13 +67,19 @@ pub(crate) enum Compared {
     },
 }
 
-/// Where passwords are hashed.
+/// Where passwords are hashed: on threads of its own, one for each place. On threads that come and
+/// go each would keep the memory of a hash to itself, in the part of the heap that belongs to it.
 pub(crate) struct Hashing {
     /// One for each hash under way or waiting.
     line: Arc<Semaphore>,
     /// One for each hash under way.
     places: Arc<Semaphore>,
+    /// Where the threads find their work; they end with it.
+    work: Sender<Job>,
 }
+
+/// What a thread does.
+type Job = Box<dyn FnOnce() + Send>;
 
 impl From<String> for Password {
     fn from(text: String) -> Self {
@@ -120,9 +128,19 @@ impl Hashing {
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
         // Ingest goes on at half the machine while everybody logs in.
         let n_places = (cores / 2).clamp(1, PLACES_MAX);
+        let (work, jobs) = channel();
+        let jobs = Arc::new(Mutex::new(jobs));
+        for n in 0..n_places {
+            let jobs = Arc::clone(&jobs);
+            let thread = Builder::new().name(format!("password-{n}"));
+            if let Err(error) = thread.spawn(move || do_jobs(&jobs)) {
+                tracing::error!(%error, "a thread for passwords was not started");
+            }
+        }
         Self {
             line: Arc::new(Semaphore::new(n_places + WAITING_MAX)),
             places: Arc::new(Semaphore::new(n_places)),
+            work,
         }
     }
 
@@ -155,12 +173,25 @@ impl Hashing {
         let in_line = in_line.map_err(|_| Busy)?;
         let place = Arc::clone(&self.places).acquire_owned().await;
         let place = place.map_err(|_| Busy)?;
-        let done = tokio::task::spawn_blocking(move || {
+        let (answer, answered) = oneshot::channel();
+        let job = move || {
             // Held by the thread: one that went away leaves its work behind, which still counts.
             let _held = (in_line, place);
-            work()
-        });
-        done.await.map_err(|_| Busy)
+            // Whoever asked may have gone away.
+            let _ = answer.send(work());
+        };
+        self.work.send(Box::new(job)).map_err(|_| Busy)?;
+        answered.await.map_err(|_| Busy)
+    }
+}
+
+/// Does one job after the other until there is nobody left to give any.
+fn do_jobs(jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        // A hash that failed was logged as it failed, and its place goes on.
+        let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }
 

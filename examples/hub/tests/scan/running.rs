@@ -96,11 +96,9 @@ fn an_endpoint_is_looked_at_once_in_an_interval_by_whichever_hub() {
     when_scanned(&again);
     assert_eq!(server.n_connections(), 1);
     for hub in [&beside, &again] {
-        assert!(
-            hub.log().contains("\"looked\":0,\"fresh\":1"),
-            "{}",
-            hub.log()
-        );
+        let log = hub.log();
+        let mut lines = log.lines().filter(|line| line.contains("\"looked\":0"));
+        assert!(lines.any(|line| line.contains("\"fresh\":1")), "{log}");
     }
     // By hand it is looked at again.
     let looked = bench.scan(&["--config", &file]);
