@@ -12,9 +12,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, available_parallelism};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version, password_hash};
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, oneshot};
 use zeroize::Zeroizing;
 
@@ -31,6 +32,8 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 /// Lanes of it.
 const LANES: u32 = 1;
+/// Length of a new hash, in bytes.
+const HASH_BYTES: usize = 32;
 /// Hashes at once at most, on any number of cores.
 const PLACES_MAX: usize = 4;
 /// Passwords that wait for their turn at most: about two seconds on the smallest machine.
@@ -78,8 +81,12 @@ pub(crate) struct Hashing {
     work: Sender<Job>,
 }
 
-/// What a thread does.
-type Job = Box<dyn FnOnce() + Send>;
+/// What a thread does, in the memory that it keeps for it.
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
+
+/// The blocks of a hash, kept from one to the next: taken and given back for each of them, they leave
+/// holes in the heap into which the next ones do not fit.
+type Memory = Vec<Block>;
 
 impl From<String> for Password {
     fn from(text: String) -> Self {
@@ -149,7 +156,7 @@ impl Hashing {
     /// # Errors
     /// When too many are under way.
     pub(crate) async fn hash(&self, password: Password) -> Result<PasswordPhc, Busy> {
-        self.run(move || hash(&password)).await
+        self.run(move |memory| hash_in(memory, &password)).await
     }
 
     /// Compares a password with a stored hash; without one the answer is no, and takes as long.
@@ -161,24 +168,25 @@ impl Hashing {
         password: Password,
         stored: Option<PasswordPhc>,
     ) -> Result<Compared, Busy> {
-        self.run(move || compare(&password, stored.as_ref())).await
+        let work = move |memory: &mut Memory| compare(memory, &password, stored.as_ref());
+        self.run(work).await
     }
 
     /// Does work of one hash when its turn comes. Whoever goes away before has no turn.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, Busy> {
         let in_line = Arc::clone(&self.line).try_acquire_owned();
         let in_line = in_line.map_err(|_| Busy)?;
         let place = Arc::clone(&self.places).acquire_owned().await;
         let place = place.map_err(|_| Busy)?;
         let (answer, answered) = oneshot::channel();
-        let job = move || {
+        let job = move |memory: &mut Memory| {
             // Held by the thread: one that went away leaves its work behind, which still counts.
             let _held = (in_line, place);
             // Whoever asked may have gone away.
-            let _ = answer.send(work());
+            let _ = answer.send(work(memory));
         };
         self.work.send(Box::new(job)).map_err(|_| Busy)?;
         answered.await.map_err(|_| Busy)
@@ -187,23 +195,57 @@ impl Hashing {
 
 /// Does one job after the other until there is nobody left to give any.
 fn do_jobs(jobs: &Mutex<Receiver<Job>>) {
+    let mut memory = Memory::new();
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         // A hash that failed was logged as it failed, and its place goes on.
-        let _ = catch_unwind(AssertUnwindSafe(job));
+        let _ = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
+        // What a hash from elsewhere took beyond ours is given back.
+        memory.truncate(own_parameters().block_count());
+        memory.shrink_to_fit();
     }
 }
 
 /// Hashes a password, here and now.
 pub(crate) fn hash(password: &Password) -> PasswordPhc {
-    let salt: [u8; 16] = random_bytes();
-    let hashed = context().hash_password_with_salt(password.0.as_bytes(), &salt);
+    hash_in(&mut Memory::new(), password)
+}
+
+fn hash_in(memory: &mut Memory, password: &Password) -> PasswordPhc {
+    let (salt, mut out) = (random_bytes::<16>(), [0; HASH_BYTES]);
+    let parameters = own_parameters();
+    let hashed = fill(memory, &parameters, (password, &salt), &mut out).and_then(|()| {
+        Ok(PasswordHash {
+            algorithm: argon2::ARGON2ID_IDENT,
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&parameters)?,
+            salt: Some(Salt::new(&salt)?),
+            hash: Some(Output::new(&out)?),
+        })
+    });
     match hashed {
         Ok(hash) => PasswordPhc::new(hash.to_string()),
         // The parameters are constants that fit, as a test shows; what is left is memory.
         Err(error) => panic!("a password was not hashed: {error}"),
     }
+}
+
+/// Computes a hash of as many bytes as `out` has.
+fn fill(
+    memory: &mut Memory,
+    parameters: &Params,
+    (password, salt): (&Password, &[u8]),
+    out: &mut [u8],
+) -> password_hash::Result<()> {
+    let n_blocks = parameters.block_count();
+    if memory.len() < n_blocks {
+        memory.resize(n_blocks, Block::new());
+    }
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters.clone());
+    let blocks = memory.get_mut(..n_blocks).unwrap_or_default();
+    let password = password.0.as_bytes();
+    Ok(argon2.hash_password_into_with_memory(password, salt, out, blocks)?)
 }
 
 /// Tells whether a text is a hash that this hub can compare with, such as one that an operator
@@ -213,7 +255,7 @@ pub(crate) fn is_usable_phc(text: &str) -> bool {
 }
 
 /// Compares; where there is nothing usable to compare with, computes a hash all the same.
-fn compare(password: &Password, stored: Option<&PasswordPhc>) -> Compared {
+fn compare(memory: &mut Memory, password: &Password, stored: Option<&PasswordPhc>) -> Compared {
     let found = stored.and_then(|stored| usable(stored.expose()));
     if stored.is_some() && found.is_none() {
         tracing::error!("a stored password hash is not usable: it must be set anew");
@@ -222,13 +264,28 @@ fn compare(password: &Password, stored: Option<&PasswordPhc>) -> Compared {
     let Some((parsed, parameters)) = found.or_else(|| usable(NOBODY)) else {
         return Compared::Other;
     };
-    let verified = context().verify_password(password.0.as_bytes(), &parsed);
-    if verified.is_err() || !is_somebody {
+    let is_same = is_hash_of(memory, password, &parsed, &parameters);
+    if !is_same || !is_somebody {
         return Compared::Other;
     }
     Compared::Same {
-        stronger: is_weak(&parameters).then(|| hash(password)),
+        stronger: is_weak(&parameters).then(|| hash_in(memory, password)),
     }
+}
+
+/// Tells in constant time whether a stored hash is that of a password.
+fn is_hash_of(
+    memory: &mut Memory,
+    password: &Password,
+    stored: &PasswordHash,
+    parameters: &Params,
+) -> bool {
+    let (Some(salt), Some(hash)) = (&stored.salt, &stored.hash) else {
+        return false;
+    };
+    let mut out = vec![0; hash.as_bytes().len()];
+    let filled = fill(memory, parameters, (password, salt), &mut out);
+    filled.is_ok() && bool::from(out.ct_eq(hash.as_bytes()))
 }
 
 fn usable(text: &str) -> Option<(PasswordHash, Params)> {
@@ -248,15 +305,16 @@ fn is_weak(parameters: &Params) -> bool {
     parameters.m_cost() < MEMORY_KIB || parameters.t_cost() < PASSES || parameters.p_cost() < LANES
 }
 
-fn context() -> Argon2<'static> {
+fn own_parameters() -> Params {
     // The default can only be the same: these are within the bounds of Argon2, as a test shows.
-    let parameters = Params::new(MEMORY_KIB, PASSES, LANES, None).unwrap_or_default();
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
+    Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use std::task::Poll;
+
+    use argon2::{PasswordHasher, PasswordVerifier};
 
     use super::*;
 
@@ -276,7 +334,7 @@ mod tests {
     }
 
     fn compared(text: &str, stored: &PasswordPhc) -> Compared {
-        compare(&password(text), Some(stored))
+        compare(&mut Memory::new(), &password(text), Some(stored))
     }
 
     #[test]
@@ -378,5 +436,17 @@ mod tests {
             assert_eq!(one.await, Ok(Compared::Other));
         }
         assert!(hashing.hash(password("twelve chars")).await.is_ok());
+    }
+
+    #[test]
+    fn a6_the_library_verifies_what_is_hashed_here_in_memory_that_was_used_before() {
+        let mut memory = Memory::new();
+        for text in ["correct horse battery", "another of twelve", ""] {
+            let phc = hash_in(&mut memory, &password(text));
+            let own = Argon2::default();
+            assert!(own.verify_password(text.as_bytes(), phc.expose()).is_ok());
+            assert!(own.verify_password(b"not this one", phc.expose()).is_err());
+        }
+        assert_eq!(memory.len(), own_parameters().block_count());
     }
 }
