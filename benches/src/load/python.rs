@@ -143,7 +143,7 @@ impl Service {
             .args([
                 "--no-access-log",
                 "--log-level",
-                "warning",
+                "info",
                 "--host",
                 "127.0.0.1",
             ])

@@ -101,12 +101,15 @@ static KEPT: Form = Form::new(
     "",
 );
 
-/// The contents at some positions.
+/// The contents at some positions. Each position is looked up by itself, which OFFSET makes sure of:
+/// as a plain join, and as long as the table was not analysed, all that the organisation sent of late
+/// was read for each group of payloads.
 pub(super) const CONTENTS: &str = "SELECT c.agent_id, c.epoch, c.seq, c.content \
     FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) k (agent_id, epoch, seq) \
-    JOIN ingest_contents c ON c.tenant_id = $1 AND c.agent_id = k.agent_id \
-    AND c.epoch = k.epoch AND c.seq = k.seq \
-    WHERE c.received_at > $5 ORDER BY c.received_at";
+    CROSS JOIN LATERAL (SELECT i.agent_id, i.epoch, i.seq, i.content, i.received_at \
+    FROM ingest_contents i WHERE i.tenant_id = $1 AND i.agent_id = k.agent_id \
+    AND i.epoch = k.epoch AND i.seq = k.seq AND i.received_at > $5 OFFSET 0) c \
+    ORDER BY c.received_at";
 
 fn place(batch: &IngestBatch) -> Place {
     let (epoch, seq) = position_columns(batch);

@@ -128,9 +128,11 @@ impl LiveKeys {
 /// What is current of some agents, as far as it decides: what no payload may still find alive
 /// counts only under a key that one names. Expired keys are kept for half a year, so that an agent
 /// with a new key each time would have all of them read by every payload. Their rows are locked,
-/// and nobody else speaks for them.
+/// and nobody else speaks for them. Each agent is looked up by itself, which OFFSET makes sure of.
 pub(in crate::store::postgres) const KEYS: &str = "SELECT c.subject_id, c.source, c.signal_key, \
     c.observed_at, c.expires_at FROM unnest($2::text[], $3::text[]) k (subject_id, source) \
-    JOIN signal_current c ON c.tenant_id = $1 AND c.subject_type = 'agent' \
-    AND c.subject_id = k.subject_id AND c.source = k.source \
-    AND (c.expires_at IS NULL OR c.expires_at > $4 OR c.signal_key = ANY ($5::text[]))";
+    CROSS JOIN LATERAL (SELECT s.subject_id, s.source, s.signal_key, s.observed_at, s.expires_at \
+    FROM signal_current s WHERE s.tenant_id = $1 AND s.subject_type = 'agent' \
+    AND s.subject_id = k.subject_id AND s.source = k.source \
+    AND (s.expires_at IS NULL OR s.expires_at > $4 OR s.signal_key = ANY ($5::text[])) \
+    OFFSET 0) c";
