@@ -37,7 +37,7 @@ pub(crate) struct ServingChoices {
     #[arg(long, env = "MONSYS_DEV_ENABLE_DOCS", value_name = "BOOL", num_args = 0..=1,
           default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) dev_enable_docs: Option<bool>,
-    /// Where people reach this hub, such as https://monsys.example.org: redirects and links name it
+    /// Where people reach this hub, such as `https://monsys.example.org`: redirects and links name it
     #[arg(long, env = "MONSYS_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<PublicUrl>,
     /// Networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, such as
