@@ -53,16 +53,10 @@ pub(crate) struct ScoreBoard {
     pub(crate) at: Timestamp,
     /// The riskiest first, by falling risk and then by name.
     rows: Vec<Scored>,
-    #[allow(dead_code, reason = "the pages of a fleet ask for it")]
     places: BTreeMap<AgentId, usize>,
     /// All agents together that are not revoked.
     pub(crate) fleet: FleetTrust,
-    /// How many agents that are not revoked have a score below 10, below 20, and so on; 100 points
-    /// count with those from 90 on.
-    #[allow(dead_code, reason = "the overview draws it")]
-    pub(crate) deciles: [u64; 10],
     /// Sources that were seen and are in no category.
-    #[allow(dead_code, reason = "the overview names them")]
     pub(crate) unmapped: Vec<String>,
     /// Whether there are more signals than were read.
     pub(crate) is_cut: bool,
@@ -75,7 +69,6 @@ impl ScoreBoard {
         self.rows.iter().filter(|row| !row.is_revoked)
     }
 
-    #[allow(dead_code, reason = "the pages of a fleet ask for it")]
     /// The score of an agent, revoked or not; `None` for one that was not there yet.
     pub(crate) fn of(&self, agent: AgentId) -> Option<&Scored> {
         self.rows.get(*self.places.get(&agent)?)
@@ -103,13 +96,9 @@ impl ScoreBoard {
         let mut rows: Vec<_> = names.into_iter().map(scored).collect();
         // The names come in order, and a stable sort keeps it among equal risks.
         rows.sort_by_key(|row| Reverse(row.risk()));
-        let (mut fleet, mut deciles) = (FleetTrust::new(), [0; 10]);
+        let mut fleet = FleetTrust::new();
         for row in rows.iter().filter(|row| !row.is_revoked) {
             fleet.add(&row.trust);
-            let place = usize::try_from(row.trust.score().get() / 10_000).unwrap_or(9);
-            if let Some(count) = deciles.get_mut(place.min(9)) {
-                *count += 1;
-            }
         }
         let places = rows.iter().enumerate();
         Self {
@@ -117,7 +106,6 @@ impl ScoreBoard {
             places: places.map(|(place, row)| (row.agent, place)).collect(),
             rows,
             fleet,
-            deciles,
             unmapped: reading.unmapped.into_iter().collect(),
             is_cut: reading.is_cut,
             n_signals: reading.n_signals,

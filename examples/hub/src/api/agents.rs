@@ -71,7 +71,12 @@ pub(crate) async fn pin(
         Ok(agent) => pin_key(&app, &agent, body).await,
         Err(reject) => Err(reject),
     };
-    match pinned {
+    key_answer(pinned, now)
+}
+
+/// Tells an agent which key it is bound to from here on, or why to none other.
+fn key_answer(bound: Result<String, Reject>, now: Timestamp) -> Response {
+    match bound {
         Ok(key) => super::json(&json!({"pinned": key, "server_time": now.to_rfc3339()})),
         Err(reject) => problem::of_reject(&reject, now),
     }
@@ -126,10 +131,7 @@ pub(crate) async fn rotate_key(
         Ok(agent) => change_key(&app, &agent, body).await,
         Err(reject) => Err(reject),
     };
-    match rotated {
-        Ok(key) => super::json(&json!({"pinned": key, "server_time": now.to_rfc3339()})),
-        Err(reject) => problem::of_reject(&reject, now),
-    }
+    key_answer(rotated, now)
 }
 
 async fn change_key(app: &App, agent: &AgentRecord, body: Body) -> Result<String, Reject> {

@@ -5,10 +5,6 @@ use super::counter::Label;
 /// Why somebody was not let in. What outsiders must not tell apart may be told apart here: only
 /// whoever may read the metrics sees it, and nobody's name is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(
-    dead_code,
-    reason = "the closed set of what monitoring may see; each is counted where it is found out"
-)]
 pub(crate) enum AuthFailure {
     /// No such organisation, no such person in it, or one who is disabled.
     UnknownUser,
