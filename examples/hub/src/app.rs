@@ -228,6 +228,21 @@ impl App {
         }
     }
 
+    /// Refuses a payload while the queue before the store is full. To verify a signature costs most of
+    /// what a payload costs: a hub beyond its capacity that verified first would refuse slowly, and
+    /// store less.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`, as for one that finds the queue full later.
+    pub(crate) fn refuse_when_full(&self) -> Result<(), Reject> {
+        if self.group.turns_away() {
+            return Err(Reject::StoreUnavailable {
+                retry_after_s: RETRY_AFTER_S,
+            });
+        }
+        Ok(())
+    }
+
     /// Decodes the pinned key of an agent.
     ///
     /// # Errors

@@ -73,6 +73,7 @@ async fn look_up(
     headers: &HeaderMap,
 ) -> Result<(RequestHeaders, AgentRecord), Reject> {
     let claim = RequestHeaders::parse(pairs(headers))?;
+    app.refuse_when_full()?;
     let agent = app.find_agent(peer, claim.token().digest()).await?;
     Ok((claim, agent))
 }

@@ -102,6 +102,7 @@ async fn look_up<'h>(
     headers: &'h HeaderMap,
 ) -> Result<(DeviceHeaders<'h>, Option<DeviceRecord>), Reject> {
     let parsed = DeviceHeaders::parse(pairs(headers))?;
+    app.refuse_when_full()?;
     let claim = parsed.claim();
     let device = app.find_device(peer, claim.org(), claim.device()).await?;
     Ok((parsed, device))

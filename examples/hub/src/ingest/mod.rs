@@ -2,7 +2,8 @@
 //!
 //! The order of checks is that of contract §3, in both profiles: `ed25519` and `hmac` hold what each
 //! has of its own, `batch` what comes after a payload is known to come from whom it claims. Everything
-//! decided here is decided by the pure crates; these files only read, ask, store and answer.
+//! decided here is decided by the pure crates; these files only read, ask, store and answer. While
+//! the queue before the store is full, a payload is refused as soon as its headers are read.
 
 mod batch;
 mod body;
