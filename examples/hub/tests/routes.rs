@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use support::hub::SECRETS;
-use support::login::{PASSWORD, Pair, api_login, claims_of, disabled, minted};
+use support::login::{PASSWORD, Pair, api_login, api_token, claims_of, disabled, minted};
 use support::person::Person;
 use support::raw::{Wire, request};
 use support::refusal::{assert_refusal, assert_security_headers};
@@ -95,15 +95,6 @@ impl Scene {
         Pair::of(&api_login(&self.hub, org, email, PASSWORD))
     }
 
-    /// Makes an API token of somebody, and returns its identifier and the token.
-    fn api_token(&self, org: &str, email: &str, scope: &str) -> (String, String) {
-        let made = self.data.json(&[
-            "token", "create", "--org", org, "--user", email, "--scope", scope, "--name", "ci",
-        ]);
-        let text = |name: &str| made[name].as_str().unwrap().to_owned();
-        (text("token_id"), text("token"))
-    }
-
     /// Those who show a token that is good, whatever kind it is.
     fn token_holders(&self) -> Vec<(&'static str, Standing, Person)> {
         let [reader, admin, stranger] = [
@@ -112,7 +103,7 @@ impl Scene {
             ("rival", "writer@x.example", "admin"),
         ]
         .map(|(org, email, role)| self.logged_in(org, email, role).access);
-        let of = |org, email, scope| self.api_token(org, email, scope).1;
+        let of = |org, email, scope| api_token(&self.data, org, email, scope).text;
         // Whoever is made less than their token says is let do no more than they are.
         drop(self.logged_in("acme", "demoted@x.example", "admin"));
         let demoted = of("acme", "demoted@x.example", "admin");
@@ -161,21 +152,24 @@ impl Scene {
         (late["exp"], late["iat"], late["nbf"]) = (json!(exp), json!(exp - 900), json!(exp - 900));
         let head = json!({"typ": "JWT", "alg": "HS256"});
         let late = minted(&head, &late, SECRETS[0].1.as_bytes());
-        let (expired_id, expired) = self.api_token("acme", email, "admin");
+        let of = |email: &str| api_token(&self.data, "acme", email, "admin");
+        let (expired, revoked) = (of(email), of(email));
         change(
             &self.data,
-            &format!("UPDATE api_tokens SET expires_at = created_at WHERE id = '{expired_id}'"),
+            &format!(
+                "UPDATE api_tokens SET expires_at = created_at WHERE id = '{}'",
+                expired.id
+            ),
         );
-        let (revoked_id, revoked) = self.api_token("acme", email, "admin");
-        self.data.json(&["token", "revoke", &revoked_id]);
+        self.data.json(&["token", "revoke", &revoked.id]);
         let gone = self.logged_in("acme", "gone@x.example", "admin").access;
-        let (_, of_gone) = self.api_token("acme", "gone@x.example", "admin");
+        let of_gone = of("gone@x.example").text;
         change(&self.data, &disabled("gone@x.example"));
         let holders = [
             ("expired access token", late),
             ("refresh token", pair.refresh),
-            ("expired API token", expired),
-            ("revoked API token", revoked),
+            ("expired API token", expired.text),
+            ("revoked API token", revoked.text),
             ("access token of somebody disabled", gone),
             ("API token of somebody disabled", of_gone),
             ("API token of nobody", format!("mst_{}", "x".repeat(43))),
