@@ -20,6 +20,7 @@ pub mod checks;
 pub mod cpu;
 pub mod disk;
 pub mod health;
+pub mod listener;
 pub mod load;
 pub mod memory;
 pub mod network;

@@ -8,7 +8,7 @@ use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
 
 use super::root::Root;
 use super::users::Users;
-use super::{process, read_text};
+use super::{listener, process, read_text};
 
 /// Takes snapshots of one machine.
 #[derive(Debug)]
@@ -27,10 +27,12 @@ impl EndpointCollector {
         let passwd = read_text(&self.root.path("etc/passwd"));
         let users = passwd.as_deref().map(Users::parse);
         let processes = process::collect(&self.root.path("proc"), users.as_ref());
+        let listeners = listener::collect(&self.root.path("proc"));
         let mut health = others;
-        health.push(processes.health);
+        health.extend([processes.health, listeners.health]);
         EndpointSnapshot {
             processes: processes.items,
+            listeners: listeners.items,
             health,
             ..EndpointSnapshot::default()
         }
