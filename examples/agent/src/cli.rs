@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use monsys_core::time::Timestamp;
 
 use crate::clock::Clock;
+use crate::collect::root::Root;
 use crate::command;
 use crate::config::DataDir;
 use crate::error::{AgentError, Outcome};
@@ -36,6 +37,15 @@ struct Cli {
     /// Print results as JSON
     #[arg(long, global = true, env = "MONSYS_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
+    /// Directory in which the machine's proc, etc and var are, as for a container that measures its host
+    #[arg(
+        long,
+        global = true,
+        env = "MONSYS_ROOT",
+        value_name = "DIR",
+        default_value = "/"
+    )]
+    root: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
@@ -103,6 +113,8 @@ struct InitFlags {
 #[derive(Debug, Args)]
 struct RunOnceFlags {
     /// Print exactly the bytes that would be sent, and send nothing
+    ///
+    /// One body a line: metrics, signals of checks, snapshot of the endpoint.
     #[arg(long, env = "MONSYS_PRINT", value_parser = FalseyValueParser::new())]
     print: bool,
 }
@@ -158,12 +170,15 @@ fn dispatch(cli: Cli) -> Result<Outcome, AgentError> {
         return Ok(command::identity::version(form));
     }
     let data = data_dir(cli.data)?;
+    let root = Root::at(&cli.root);
     match cli.command {
         Command::Keygen => command::identity::keygen(&data, form),
         Command::Init(flags) => command::init::init(&data, flags.into_request()?, form),
-        Command::RunOnce(RunOnceFlags { print: true }) => command::run_once::print(&data),
-        Command::RunOnce(RunOnceFlags { print: false }) => command::run_once::send(&data, form),
-        Command::Daemon(flags) => command::daemon::run(&data, flags.clock()?, form),
+        Command::RunOnce(RunOnceFlags { print: true }) => command::run_once::print(&data, &root),
+        Command::RunOnce(RunOnceFlags { print: false }) => {
+            command::run_once::send(&data, &root, form)
+        }
+        Command::Daemon(flags) => command::daemon::run(&data, root, flags.clock()?, form),
         Command::Spool {
             command: SpoolCommand::Status,
         } => command::spool::status(&data, form),

@@ -96,6 +96,11 @@ impl Ticker {
         }
     }
 
+    /// Returns the tick it is at, from 0 at the start; those that were left out count.
+    pub const fn n_ticks(&self) -> u32 {
+        self.n_ticks
+    }
+
     /// Moves on to the first tick that is still to come and returns its time.
     pub fn advance(&mut self) -> Instant {
         self.n_ticks = following_tick(self.n_ticks, self.start.elapsed(), self.interval);

@@ -14,16 +14,17 @@ use std::time::Duration;
 use monsys_core::time::Span;
 
 use crate::clock::{Clock, Deadline, Ticker};
-use crate::collect::Collector;
+use crate::collect::root::Root;
 use crate::config::DataDir;
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
+use crate::sampling::{Sampler, health_of_spool};
 use crate::send::client::REQUEST_TIMEOUT;
 use crate::sender::{Sender, Step, lock};
 use crate::spool::{Recovery, Spool, SpoolLimits, SpoolStatus, inspect};
 
 /// How a daemon runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DaemonOptions {
     /// What stamps payloads and measures waits.
@@ -32,6 +33,8 @@ pub struct DaemonOptions {
     pub cadence: Span,
     /// How large the spool may grow.
     pub limits: SpoolLimits,
+    /// Where the machine's files are.
+    pub root: Root,
 }
 
 /// An agent that is ready to run: configuration, key and spool are in order.
@@ -62,12 +65,13 @@ pub struct DaemonReport {
 }
 
 impl DaemonOptions {
-    /// A sample every 15 s of `clock`, and the standard spool.
-    pub const fn standard(clock: Clock) -> Self {
+    /// A sample of this machine every 15 s of `clock`, and the standard spool.
+    pub fn standard(clock: Clock) -> Self {
         Self {
             clock,
-            cadence: Span::from_secs(15),
+            cadence: CADENCE,
             limits: SpoolLimits::standard(),
+            root: Root::system(),
         }
     }
 }
@@ -110,7 +114,7 @@ impl Daemon {
             spool,
             switch,
         } = self;
-        log_start(&enrolment, &lock(&spool), options);
+        log_start(&enrolment, &lock(&spool), options.clock);
         let (ended, end) = mpsc::channel::<()>();
         let sending = {
             let (enrolment, spool) = (Arc::clone(&enrolment), Arc::clone(&spool));
@@ -128,7 +132,7 @@ impl Daemon {
                 what: "the sender cannot be started",
                 source,
             })?;
-        let n_samples = sample_until_stopped(options, &enrolment, &spool, &switch);
+        let n_samples = sample_until_stopped(&options, &enrolment, &spool, &switch);
         // A hub that hangs does not hold up the end; what it did not acknowledge stays spooled.
         let _ = end.recv_timeout(FLUSH_MAX);
         let spool = inspect(&data.spool(), options.limits)?;
@@ -144,8 +148,13 @@ impl StopHandle {
         self.inner.1.notify_all();
     }
 
-    fn announce_sample(&self) {
-        self.flags().n_samples += 1;
+    /// Lets the sender look at the spool, in which there are `n_samples` more.
+    fn announce(&self, n_samples: u64) {
+        {
+            let mut flags = self.flags();
+            flags.n_samples += n_samples;
+            flags.n_ticks += 1;
+        }
         self.inner.1.notify_all();
     }
 
@@ -164,10 +173,10 @@ impl StopHandle {
         }
     }
 
-    /// Waits for a sample beyond the `n_seen`th, or the stop.
-    fn wait_for_sample(&self, n_seen: u64) {
+    /// Waits for a tick beyond the `n_seen`th, or the stop.
+    fn wait_for_tick(&self, n_seen: u64) {
         let mut flags = self.flags();
-        while !flags.is_stopping && flags.n_samples == n_seen {
+        while !flags.is_stopping && flags.n_ticks == n_seen {
             flags = self
                 .inner
                 .1
@@ -180,8 +189,8 @@ impl StopHandle {
         self.flags().is_stopping
     }
 
-    fn n_samples(&self) -> u64 {
-        self.flags().n_samples
+    fn n_ticks(&self) -> u64 {
+        self.flags().n_ticks
     }
 
     fn flags(&self) -> MutexGuard<'_, Flags> {
@@ -201,48 +210,40 @@ pub fn first_interval(clock: Clock) -> Duration {
 #[derive(Debug, Default)]
 struct Flags {
     is_stopping: bool,
+    /// Samples that became durable.
     n_samples: u64,
+    /// Ticks at which something may have become durable.
+    n_ticks: u64,
 }
 
 fn sample_until_stopped(
-    options: DaemonOptions,
+    options: &DaemonOptions,
     enrolment: &Enrolment,
     spool: &Mutex<Spool>,
     switch: &StopHandle,
 ) -> u64 {
-    let mut collector = Collector::new();
-    collector.prime();
+    let mut sampler = Sampler::new(&options.root, options.clock, options.cadence);
+    sampler.prime();
     let mut is_stopped = switch.wait_until(Deadline::after(first_interval(options.clock)));
     let mut ticker = Ticker::start(options.clock, options.cadence);
     let mut trouble = Trouble::default();
     while !is_stopped {
-        match spool_sample(&mut collector, options.clock, enrolment, spool) {
-            Ok(()) => {
+        let health = health_of_spool(&lock(spool));
+        let measured = sampler.measure(ticker.n_ticks(), health);
+        // Appended in one go, so that the sender sees metrics as the freshest.
+        match sampler.spool(&measured, enrolment, &mut lock(spool)) {
+            Ok(_) => {
                 trouble.is_over();
-                switch.announce_sample();
+                switch.announce(1);
             }
-            Err(error) => trouble.is(&error),
+            Err(error) => {
+                trouble.is(&error);
+                switch.announce(0);
+            }
         }
         is_stopped = switch.wait_until(Deadline::at(ticker.advance()));
     }
-    switch.n_samples()
-}
-
-fn spool_sample(
-    collector: &mut Collector,
-    clock: Clock,
-    enrolment: &Enrolment,
-    spool: &Mutex<Spool>,
-) -> Result<(), AgentError> {
-    let sample = collector.sample()?;
-    let captured_at = clock.now();
-    lock(spool).append(captured_at, |position| {
-        Ok(enrolment
-            .compose(&sample, position, captured_at)?
-            .as_bytes()
-            .to_vec())
-    })?;
-    Ok(())
+    switch.flags().n_samples
 }
 
 /// Logs a trouble when it begins, changes and ends, and not at every tick.
@@ -275,10 +276,10 @@ fn send_until_stopped(
     switch: &StopHandle,
 ) {
     while !switch.is_stopping() {
-        // Read before the spool is, so that a sample in between ends the wait at once.
-        let n_seen = switch.n_samples();
+        // Read before the spool is, so that a tick in between ends the wait at once.
+        let n_seen = switch.n_ticks();
         match sender.step(enrolment, spool, REQUEST_TIMEOUT) {
-            Step::Idle => switch.wait_for_sample(n_seen),
+            Step::Idle => switch.wait_for_tick(n_seen),
             Step::Tried { wait, .. } | Step::Stalled { wait } => {
                 let _ = switch.wait_until(Deadline::after(wait));
             }
@@ -287,13 +288,13 @@ fn send_until_stopped(
     sender.flush(enrolment, spool, Deadline::after(FLUSH_MAX));
 }
 
-fn log_start(enrolment: &Enrolment, spool: &Spool, options: DaemonOptions) {
+fn log_start(enrolment: &Enrolment, spool: &Spool, clock: Clock) {
     let (ledger, recovery) = (spool.ledger(), spool.recovery());
     tracing::info!(
         agent_id = %enrolment.config().agent_id,
         epoch = ledger.epoch(),
         pending = ledger.n_pending(),
-        clock_rate = options.clock.rate(),
+        clock_rate = clock.rate(),
         "agent started"
     );
     if recovery != Recovery::default() {
@@ -307,6 +308,8 @@ fn log_start(enrolment: &Enrolment, spool: &Spool, options: DaemonOptions) {
     }
 }
 
+/// Time between two samples, in clock time.
+pub const CADENCE: Span = Span::from_secs(15);
 /// How long the end may take.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 /// The first processor figure covers this much of real time; later ones a whole cadence.

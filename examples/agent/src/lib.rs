@@ -6,8 +6,8 @@
 //! can answer with a closed set of words ([`send::answer::Answer`]) and command nothing.
 //!
 //! # What this program does not do
-//! It sends no process lists, command lines, host names or file contents, starts no other program,
-//! and has no port open.
+//! It sends no command lines, host names or file contents, starts no other program, and has no port
+//! open.
 //!
 //! # For programs that run an agent of their own
 //! [`run`] is the whole command line. [`daemon::Daemon`] is the agent at work, with a clock of the
@@ -42,6 +42,8 @@ pub mod hub_url;
 pub mod key;
 mod log;
 pub mod output;
+pub mod sampling;
+pub mod schedule;
 pub mod send;
 pub mod sender;
 pub mod spool;

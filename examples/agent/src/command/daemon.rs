@@ -9,6 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use crate::clock::Clock;
+use crate::collect::root::Root;
 use crate::config::DataDir;
 use crate::daemon::{Daemon, DaemonOptions, StopHandle};
 use crate::error::{AgentError, Outcome};
@@ -25,8 +26,12 @@ struct Ended {
 ///
 /// # Errors
 /// [`AgentError`] of opening and running the daemon.
-pub fn run(data: &DataDir, clock: Clock, form: Form) -> Result<Outcome, AgentError> {
-    let daemon = Daemon::open(data, DaemonOptions::standard(clock))?;
+pub fn run(data: &DataDir, root: Root, clock: Clock, form: Form) -> Result<Outcome, AgentError> {
+    let options = DaemonOptions {
+        root,
+        ..DaemonOptions::standard(clock)
+    };
+    let daemon = Daemon::open(data, options)?;
     stop_on_signals(daemon.stop_handle())?;
     let report = daemon.run()?;
     if form == Form::Json {

@@ -14,6 +14,7 @@ use monsys_agent::{Daemon, DaemonOptions, key};
 use monsys_core::position::{Admission, ContentHash, Position, PositionSet};
 use monsys_core::sample::{CpuPercent, MetricSample};
 use monsys_wire::Reject;
+use monsys_wire::compose::Outbound;
 use monsys_wire::reject::Code;
 
 use crate::hub::{Hub, Reply, TempDir, closed_door};
@@ -50,7 +51,7 @@ impl Bench {
         let body = |position| {
             Ok(self
                 .enrolment
-                .compose(&sample, position, captured_at)?
+                .compose(Outbound::Metrics(&sample), position, captured_at)?
                 .as_bytes()
                 .to_vec())
         };
@@ -371,11 +372,12 @@ fn a_hanging_hub_delays_no_sample_and_the_end_takes_two_seconds() {
     let stop = daemon.stop_handle();
     let running = std::thread::spawn(move || daemon.run().unwrap());
     hub.events().recv().unwrap();
-    // The request hangs; what is sampled meanwhile shows in the spool.
+    // The request hangs; what is sampled meanwhile shows in the spool: four samples and, from the
+    // first tick, a snapshot and signals.
     while monsys_agent::spool::inspect(&data.spool(), SpoolLimits::standard())
         .unwrap()
         .pending
-        < 4
+        < 6
     {
         std::thread::yield_now();
     }
