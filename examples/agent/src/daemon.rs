@@ -228,7 +228,7 @@ fn sample_until_stopped(
     let mut ticker = Ticker::start(options.clock, options.cadence);
     let mut trouble = Trouble::default();
     while !is_stopped {
-        let health = health_of_spool(&lock(spool));
+        let health = health_of_spool(&mut lock(spool));
         let measured = sampler.measure(ticker.n_ticks(), health);
         // Appended in one go, so that the sender sees metrics as the freshest.
         match sampler.spool(&measured, enrolment, &mut lock(spool)) {

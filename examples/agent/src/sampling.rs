@@ -21,7 +21,7 @@ use crate::collect::{CollectError, Collector, health, health_of};
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
 use crate::schedule::Schedule;
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolError};
 
 /// Measures one machine, tick after tick.
 #[derive(Debug)]
@@ -90,8 +90,8 @@ impl Sampler {
     /// Makes what was measured durable and returns the number of the metrics in the spool.
     ///
     /// # Errors
-    /// [`AgentError::Spool`]: what is not durable stays due. [`AgentError::Collect`]: everything but
-    /// metrics is durable.
+    /// [`AgentError::Spool`]: with [`SpoolError::Held`] what was measured waits in memory, otherwise
+    /// it stays due. [`AgentError::Collect`]: everything but metrics is durable.
     pub fn spool(
         &mut self,
         measured: &Measured,
@@ -105,23 +105,38 @@ impl Sampler {
             endpoint,
             metrics,
         } = measured;
-        let mut append = |data: Outbound<'_>| {
-            spool.append(*captured_at, |position| {
+        let mut held = None;
+        let mut append = |spool: &mut Spool, data: Outbound<'_>| {
+            let appended = spool.append(*captured_at, |position| {
                 let body = enrolment.compose(data, position, *captured_at)?;
                 Ok(body.as_bytes().to_vec())
-            })
+            });
+            match appended {
+                Err(error @ SpoolError::Held { .. }) => {
+                    held = Some(error);
+                    Ok(None)
+                }
+                done => done.map(Some),
+            }
         };
         if !signals.is_empty() {
-            append(Outbound::Signals(signals))?;
+            append(spool, Outbound::Signals(signals))?;
             self.schedule.note_signals(*tick);
             self.said.clone_from(signals);
         }
         if let Some(snapshot) = endpoint {
-            append(Outbound::Endpoint(snapshot))?;
+            if let Some(number) = append(spool, Outbound::Endpoint(snapshot))? {
+                spool.tell_loss_in(number);
+            }
             self.schedule.note_endpoint(*tick);
         }
         let sample = metrics.as_ref().map_err(|error| *error)?;
-        Ok(append(Outbound::Metrics(sample))?)
+        let number = append(spool, Outbound::Metrics(sample))?;
+        match (held, number) {
+            (None, Some(number)) => Ok(number),
+            (Some(error), _) => Err(error.into()),
+            (None, None) => Err(SpoolError::NotPending.into()),
+        }
     }
 
     fn signals(&mut self, tick: u32, now: Timestamp) -> Vec<SignalDraft> {
@@ -159,7 +174,17 @@ impl Measured {
     }
 }
 
-/// Tells how the spool fares.
-pub fn health_of_spool(_spool: &Spool) -> CollectorHealth {
-    health::ok("spool")
+/// Tells how the spool fares: whether everything that was measured is on the disk or delivered.
+pub fn health_of_spool(spool: &mut Spool) -> CollectorHealth {
+    let waiting = match spool.n_held() {
+        0 => None,
+        n => Some(format!(
+            "nothing can be written: {n} payloads wait in memory"
+        )),
+    };
+    let troubles: Vec<String> = waiting.into_iter().chain(spool.loss()).collect();
+    if troubles.is_empty() {
+        return health::ok("spool");
+    }
+    health::degraded("spool", &troubles.join("; "))
 }

@@ -73,7 +73,7 @@ pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentErr
     let enrolment = Enrolment::load(data)?;
     let mut sender = Sender::new(&enrolment, data, clock)?;
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
-    let (mut sampler, measured) = measure(root, clock, health_of_spool(&spool));
+    let (mut sampler, measured) = measure(root, clock, health_of_spool(&mut spool));
     let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
     let (answer, n_delivered) = deliver(&mut sender, &enrolment, &spool, number);

@@ -103,6 +103,15 @@ pub enum SpoolError {
     /// The disk did not return what was written.
     #[error("a spooled record is damaged")]
     Damaged,
+    /// Nothing can be written; the payload waits in memory.
+    #[error("a payload waits in memory: expected room at {}", path.display())]
+    Held {
+        /// The directory.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
     /// The file system refused.
     #[error("the spool at {} cannot be used", path.display())]
     Io {
@@ -193,8 +202,8 @@ impl Spool {
     /// `compose` makes the body for the position. Where this fails nothing may be sent.
     ///
     /// # Errors
-    /// [`SpoolError::Io`], such as for a full disk: the payload is held in memory, and the next call
-    /// that can spools it before its own. [`SpoolError::Compose`]; [`SpoolError::Exhausted`].
+    /// [`SpoolError::Held`], such as for a full disk: the next call that can spools the payload before
+    /// its own. [`SpoolError::Compose`]; [`SpoolError::Exhausted`].
     pub fn append(
         &mut self,
         captured_at: Timestamp,
@@ -218,7 +227,10 @@ impl Spool {
             Err(source) => {
                 let n_lost = self.held.push(captured_at, record.body);
                 (0..n_lost).for_each(|_| self.ledger.lose_next());
-                Err(self.io(source))
+                Err(SpoolError::Held {
+                    path: self.dir.clone(),
+                    source,
+                })
             }
         }
     }
@@ -322,13 +334,14 @@ impl Spool {
     ///
     /// The payload that says it is named to [`Self::tell_loss_in`], and the text comes back until
     /// that one is acknowledged.
-    pub fn loss(&self) -> Option<String> {
+    pub fn loss(&mut self) -> Option<String> {
+        self.ledger.say_gaps();
         let gaps = self.ledger.gaps().iter().map(Gap::to_string);
         let text = gaps.collect::<Vec<_>>().join("; ");
         (!text.is_empty()).then_some(text)
     }
 
-    /// Notes that the payload of this number, spooled just before, says what [`Self::loss`] told.
+    /// Notes that the payload of this number, just spooled, says what [`Self::loss`] last told.
     ///
     /// It becomes durable with the next acknowledgement; after a crash before that the loss is
     /// reported twice.

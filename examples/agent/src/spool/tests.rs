@@ -198,11 +198,12 @@ fn damage_in_the_middle_is_a_gap_that_survives_restarts_until_it_was_told() {
         (shown[0].from_seq, shown[0].to_seq, shown[0].lost),
         (3, 3, 1)
     );
+    assert!(spool.loss().is_some());
     spool.tell_loss_in(report);
     spool.acknowledge(report).unwrap();
     spool.settle().unwrap();
     drop(spool);
-    let spool = open(&dir);
+    let mut spool = open(&dir);
     assert_eq!((spool.loss(), spool.ledger().n_dropped()), (None, 1));
 }
 
@@ -230,7 +231,10 @@ fn without_a_place_to_write_payloads_wait_in_memory_and_are_spooled_in_order() {
     let away = dir.path().with_extension("away");
     fs::rename(dir.path(), &away).unwrap();
     for n_held in 1..=4 {
-        assert!(matches!(try_append(&mut spool), Err(SpoolError::Io { .. })));
+        assert!(matches!(
+            try_append(&mut spool),
+            Err(SpoolError::Held { .. })
+        ));
         assert_eq!((spool.n_held(), spool.ledger().n_pending()), (n_held, 1));
     }
     fs::rename(&away, dir.path()).unwrap();
@@ -239,7 +243,7 @@ fn without_a_place_to_write_payloads_wait_in_memory_and_are_spooled_in_order() {
     let expected = [(1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6)];
     assert_eq!(pending(&spool), expected);
     drop(spool);
-    let spool = open(&dir);
+    let mut spool = open(&dir);
     assert_eq!((pending(&spool), spool.loss()), (expected.to_vec(), None));
 }
 
@@ -263,7 +267,7 @@ fn what_memory_has_no_room_for_is_a_gap() {
     let expected = [(1, 1), (1, 5), (1, 6), (1, 7), (1, 8), (1, 9)];
     assert_eq!(pending(&spool), expected);
     drop(spool);
-    let spool = open(&dir);
+    let mut spool = open(&dir);
     assert_eq!(spool.loss().as_deref(), Some("lost seq 2 to 4 of epoch 1"));
 }
 

@@ -201,13 +201,18 @@ fn a_restored_backup_costs_an_epoch_and_no_payload() {
 }
 
 #[test]
-fn a_replay_that_no_epoch_helps_is_set_aside_and_the_rest_goes_on() {
+fn a_replay_that_no_epoch_helps_is_set_aside_once_others_pass() {
     let mut bench = Bench::new();
     bench.spool_one();
-    for _ in 0..3 {
+    for _ in 0..9 {
         bench.hub.answer_next(Reply::Refuse(Reject::Replay));
         assert_eq!(bench.step().0, Answer::Replay);
     }
+    assert_eq!((bench.n_pending(), bench.quarantined().len()), (1, 0));
+    bench.spool_one();
+    assert_eq!(bench.step().0, Answer::Accepted);
+    bench.hub.answer_next(Reply::Refuse(Reject::Replay));
+    assert_eq!(bench.step().0, Answer::Replay);
     assert_eq!((bench.n_pending(), bench.quarantined().len()), (0, 1));
     bench.spool_one();
     assert_eq!(bench.step().0, Answer::Accepted);
