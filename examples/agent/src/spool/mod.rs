@@ -136,6 +136,9 @@ impl SpoolLimits {
 impl Spool {
     /// Opens the spool of a directory, making a new one where there is none.
     ///
+    /// One on a file system that is read-only is opened too: what is in it is delivered, and what is
+    /// appended is held until it can be written.
+    ///
     /// # Errors
     /// [`SpoolError::InUse`] while another process has it, [`SpoolError::Io`] otherwise.
     pub fn open(dir: &Path, limits: SpoolLimits) -> Result<Self, SpoolError> {
@@ -171,12 +174,18 @@ impl Spool {
         }
         recovery.is_state_rebuilt = stored.is_none() && !records.is_empty();
         let ledger = Ledger::restore(stored.as_ref(), &records);
-        let active = match last {
-            Some((name, good_bytes)) => {
+        let active = last.map(|(name, good_bytes)| Segment::reopen(dir, name, good_bytes));
+        let active = match active.transpose() {
+            Ok(active) => {
                 closed.pop();
-                Some(Segment::reopen(dir, name, good_bytes)?)
+                active
             }
-            None => None,
+            // What is in it can be delivered all the same.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                closed.retain(|(name, _)| *name < ledger.next_number());
+                None
+            }
+            Err(error) => return Err(error.into()),
         };
         let spool = Self {
             dir: dir.to_owned(),
@@ -192,7 +201,11 @@ impl Spool {
         spool.keep_reserve();
         let n_known = stored.as_ref().map(|state| state.n_dropped);
         if n_known != Some(spool.ledger.n_dropped()) {
-            spool.write_state()?;
+            let written = spool.write_state();
+            // Where there is something to read, the next start reads the same from it.
+            if stored.is_none() && records.is_empty() {
+                written?;
+            }
         }
         Ok(spool)
     }
@@ -514,12 +527,12 @@ impl From<io::Error> for OpenError {
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join(LOCK);
     let mut options = OpenOptions::new();
-    let file = options
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(dir.join(LOCK))?;
+    let file = match options.create(true).append(true).mode(0o600).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path)?,
+        opened => opened?,
+    };
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse),

@@ -133,9 +133,8 @@ fn torn_bytes_in(log: &str) -> usize {
     let lines = log.lines().filter(|line| line.contains("spool recovered"));
     let torn = lines.map(|line| {
         let line: Value = serde_json::from_str(line).unwrap();
-        let fields = &line["fields"];
-        assert_eq!(fields["n_damaged"], 0, "{line}");
-        usize::try_from(fields["torn_bytes"].as_u64().unwrap()).unwrap()
+        assert_eq!(line["n_damaged"], 0, "{line}");
+        usize::try_from(line["torn_bytes"].as_u64().unwrap()).unwrap()
     });
     torn.sum()
 }

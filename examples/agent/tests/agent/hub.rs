@@ -95,6 +95,11 @@ impl Hub {
         self.state.lock().unwrap().replies.push_back(reply);
     }
 
+    /// Answers the truth from here on.
+    pub(crate) fn take_back_replies(&self) {
+        self.state.lock().unwrap().replies.clear();
+    }
+
     /// Takes over what an agent of the past delivered, or forgets it.
     pub(crate) fn set_positions(&self, positions: PositionSet) {
         self.state.lock().unwrap().positions = positions;
