@@ -75,6 +75,38 @@ impl Clock {
     }
 }
 
+/// What the hub's clock shows, as far as its answers told.
+///
+/// For the header of the hmac profile only (contract §3); what a payload says stays the raw clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubClock {
+    offset: Span,
+}
+
+impl HubClock {
+    /// A clock of which nothing is known, so that it is taken for this machine's.
+    pub const fn unknown() -> Self {
+        Self {
+            offset: Span::from_micros(0),
+        }
+    }
+
+    /// Notes that the hub's clock showed `there` when this machine's showed `here`.
+    pub const fn note(&mut self, here: Timestamp, there: Timestamp) {
+        self.offset = there.since(here);
+    }
+
+    /// Returns what it shows when this machine's shows `here`.
+    pub fn at(&self, here: Timestamp) -> Timestamp {
+        here.saturating_add(self.offset)
+    }
+
+    /// Returns how far it is ahead.
+    pub const fn offset(&self) -> Span {
+        self.offset
+    }
+}
+
 /// Ticks at `start + n × interval` on the monotonic clock, which no change of the date moves.
 ///
 /// Ticks that passed while the machine was stopped or busy are left out: there is never a burst.
@@ -202,6 +234,20 @@ mod tests {
         let before = wall_now();
         let shown = Clock::system().now();
         assert!(before <= shown && shown <= wall_now());
+    }
+
+    #[test]
+    fn the_hubs_clock_is_where_its_last_answer_put_it() {
+        let mut hub = HubClock::unknown();
+        let here = time("1970-01-01T00:00:10Z");
+        assert_eq!(hub.at(here), here);
+        hub.note(here, time("2026-11-21T01:00:00Z"));
+        assert_eq!(
+            hub.at(time("1970-01-01T00:00:25Z")),
+            time("2026-11-21T01:00:15Z")
+        );
+        hub.note(time("2026-11-21T02:00:00Z"), time("2026-11-21T01:00:00Z"));
+        assert_eq!(hub.offset(), Span::from_secs(-3600));
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Daemon {
     /// [`AgentError`] for the configuration, the key, the certificates, or a spool that is in use.
     pub fn open(data: &DataDir, options: DaemonOptions) -> Result<Self, AgentError> {
         let enrolment = Enrolment::load(data)?;
-        let sender = Sender::new(&enrolment, data, options.clock)?;
+        let sender = Sender::new(data, options.clock);
         let spool = Spool::open(&data.spool(), options.limits)?;
         Ok(Self {
             data: data.clone(),
@@ -290,7 +290,7 @@ fn send_until_stopped(
 fn log_start(enrolment: &Enrolment, spool: &Spool, options: DaemonOptions) {
     let (ledger, recovery) = (spool.ledger(), spool.recovery());
     tracing::info!(
-        agent_id = %enrolment.config().agent_id,
+        agent_id = %enrolment.config().profile,
         epoch = ledger.epoch(),
         pending = ledger.n_pending(),
         clock_rate = options.clock.rate(),

@@ -58,7 +58,7 @@ pub fn print(data: &DataDir) -> Result<Outcome, AgentError> {
 pub fn send(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
     let clock = Clock::system();
     let enrolment = Enrolment::load(data)?;
-    let mut sender = Sender::new(&enrolment, data, clock)?;
+    let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
     let sample = measure(clock)?;
     let captured_at = clock.now();
