@@ -51,6 +51,8 @@ enum Command {
     Keygen,
     /// Enrol at a hub: pin the key, write the configuration
     Init(Box<InitFlags>),
+    /// Go to another key: a new one of the agent's own, or one that the hub made for a device
+    RotateKey(KeyFlags),
     /// Measure once, send it and what is spooled, and end
     RunOnce(RunOnceFlags),
     /// Measure every 15 s and send, until told to stop
@@ -212,6 +214,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, AgentError> {
             let enrollee = flags.enrollee()?;
             command::init::init(&data, flags.into_target()?, enrollee, form)
         }
+        Command::RotateKey(flags) => command::rotate_key::run(&data, flags.read()?.as_ref(), form),
         Command::RunOnce(RunOnceFlags { print: true }) => command::run_once::print(&data),
         Command::RunOnce(RunOnceFlags { print: false }) => command::run_once::send(&data, form),
         Command::Daemon(flags) => command::daemon::run(&data, flags.clock()?, form),

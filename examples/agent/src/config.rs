@@ -186,6 +186,16 @@ impl DataDir {
         self.root.join("signing.key")
     }
 
+    /// Returns where the next signing key lies until the hub has pinned it.
+    pub fn next_key(&self) -> PathBuf {
+        self.root.join("signing.key.next")
+    }
+
+    /// Returns what is locked by those who sign and by those who change the key.
+    pub fn key_lock(&self) -> PathBuf {
+        self.root.join("key.lock")
+    }
+
     /// Returns where the key lies that a device of the hmac profile shares with its hub.
     pub fn device_key(&self) -> PathBuf {
         self.root.join("device.key")

@@ -41,11 +41,14 @@ pub mod enrolment;
 pub mod error;
 pub mod hub_url;
 pub mod key;
+pub mod live;
 mod log;
 pub mod output;
+pub mod rotation;
 mod secret;
 pub mod send;
 pub mod sender;
+pub mod service_manager;
 pub mod spool;
 #[cfg(test)]
 mod testing;

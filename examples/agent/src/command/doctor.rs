@@ -19,6 +19,7 @@ use crate::enrolment::{Credential, Enrolment};
 use crate::error::{AgentError, Outcome};
 use crate::key;
 use crate::output::{self, Form};
+use crate::rotation;
 use crate::send::client::CallError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -89,6 +90,14 @@ fn check_spool(data: &DataDir) -> Check {
 
 /// Whether the key of the profile is there and private; without a configuration, a signing key.
 fn check_key(data: &DataDir) -> Check {
+    if rotation::is_unfinished(data) {
+        return Check {
+            check: "key",
+            state: State::Failed,
+            detail: "a change of keys was interrupted: expected rotate-key to be repeated"
+                .to_owned(),
+        };
+    }
     match Config::load(&data.config()).map(|config| config.profile) {
         Ok(Profile::Hmac(_)) => from_result(
             "key",

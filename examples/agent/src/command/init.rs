@@ -23,6 +23,7 @@ use crate::error::{AgentError, Outcome};
 use crate::hub_url::HubUrl;
 use crate::key::{self, KeyFileError};
 use crate::output::{self, Form};
+use crate::rotation;
 use crate::send::client::HubClient;
 use crate::spool::{Spool, SpoolError, SpoolLimits};
 
@@ -161,6 +162,7 @@ fn init_agent(
     refuse_other_agent(former, &known)?;
     match &known.pinned {
         Some(pinned) if *pinned == key.verifying_key() => {}
+        Some(pinned) if rotation::is_finished_by(data, pinned)? => {}
         // Asking for another key opens a finding at the hub, so it is not even tried.
         Some(_) => return Err(AgentError::OtherKey),
         None => {
@@ -185,7 +187,7 @@ fn init_agent(
         name: config.name,
         org: clean(&known.org, NAME_CHARS_MAX),
         aud: config.audience.to_string(),
-        public_key: key.verifying_key().to_string(),
+        public_key: key::load(&data.key())?.verifying_key().to_string(),
         clock_offset_ms,
     }
     .show(form);

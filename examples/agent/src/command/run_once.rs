@@ -13,6 +13,7 @@ use crate::config::DataDir;
 use crate::daemon::first_interval;
 use crate::enrolment::{Enrolment, prepare};
 use crate::error::{AgentError, Outcome};
+use crate::live::LiveEnrolment;
 use crate::output::{self, Form};
 use crate::send::answer::Answer;
 use crate::send::client::REQUEST_TIMEOUT;
@@ -57,7 +58,8 @@ pub fn print(data: &DataDir) -> Result<Outcome, AgentError> {
 /// sample stays in the spool.
 pub fn send(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
     let clock = Clock::system();
-    let enrolment = Enrolment::load(data)?;
+    let live = LiveEnrolment::open(data)?;
+    let enrolment = live.current();
     let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
     let sample = measure(clock)?;
@@ -69,7 +71,12 @@ pub fn send(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
             .to_vec())
     })?;
     let spool = Mutex::new(spool);
-    let (answer, n_delivered) = deliver(&mut sender, &enrolment, &spool, number);
+    // Which key the hub has is asked once the sample is safe; without an answer nothing is sent.
+    let (answer, n_delivered) = match live.hold() {
+        Ok(held) => deliver(&mut sender, held.enrolment(), &spool, number),
+        Err(AgentError::Call(_)) => (None, 0),
+        Err(error) => return Err(error),
+    };
     let spool = lock(&spool);
     let position = spool
         .ledger()

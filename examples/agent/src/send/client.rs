@@ -173,6 +173,19 @@ impl HubClient {
             .header(CONTENT_TYPE, JSON_TYPE);
         finish(request.send(body)).map(|_| ())
     }
+
+    /// Asks the hub to go from the pinned key to another.
+    ///
+    /// # Errors
+    /// [`CallError`]; without an answer it is unknown which of the two is pinned.
+    pub fn rotate_key(&self, token: &BearerToken, body: &str) -> Result<(), CallError> {
+        let request = self
+            .agent
+            .post(self.hub.join("/api/v1/agents/rotate-key"))
+            .header(AUTHORIZATION, token.to_header_value())
+            .header(CONTENT_TYPE, JSON_TYPE);
+        finish(request.send(body)).map(|_| ())
+    }
 }
 
 struct Answered {

@@ -9,4 +9,5 @@ mod commands;
 mod crashes;
 mod hub;
 mod no_response;
+mod operations;
 mod sending;
