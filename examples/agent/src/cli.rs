@@ -18,6 +18,7 @@ use monsys_core::time::Timestamp;
 use monsys_wire::{Audience, BearerToken, DeviceIdentity, DeviceKey};
 
 use crate::clock::Clock;
+use crate::collect::root::Root;
 use crate::command;
 use crate::command::init::{Enrollee, Target};
 use crate::config::DataDir;
@@ -41,6 +42,15 @@ struct Cli {
     /// Print results as JSON
     #[arg(long, global = true, env = "MONSYS_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
+    /// Directory in which the machine's proc, etc and var are, as for a container that measures its host
+    #[arg(
+        long,
+        global = true,
+        env = "MONSYS_ROOT",
+        value_name = "DIR",
+        default_value = "/"
+    )]
+    root: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
@@ -153,6 +163,8 @@ struct KeyFlags {
 #[derive(Debug, Args)]
 struct RunOnceFlags {
     /// Print exactly the bytes that would be sent, and send nothing
+    ///
+    /// One body a line: metrics, signals of checks, snapshot of the endpoint.
     #[arg(long, env = "MONSYS_PRINT", value_parser = FalseyValueParser::new())]
     print: bool,
 }
@@ -208,6 +220,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, AgentError> {
         return Ok(command::identity::version(form));
     }
     let data = data_dir(cli.data)?;
+    let root = Root::at(&cli.root);
     match cli.command {
         Command::Keygen => command::identity::keygen(&data, form),
         Command::Init(flags) => {
@@ -215,9 +228,11 @@ fn dispatch(cli: Cli) -> Result<Outcome, AgentError> {
             command::init::init(&data, flags.into_target()?, enrollee, form)
         }
         Command::RotateKey(flags) => command::rotate_key::run(&data, flags.read()?.as_ref(), form),
-        Command::RunOnce(RunOnceFlags { print: true }) => command::run_once::print(&data),
-        Command::RunOnce(RunOnceFlags { print: false }) => command::run_once::send(&data, form),
-        Command::Daemon(flags) => command::daemon::run(&data, flags.clock()?, form),
+        Command::RunOnce(RunOnceFlags { print: true }) => command::run_once::print(&data, &root),
+        Command::RunOnce(RunOnceFlags { print: false }) => {
+            command::run_once::send(&data, &root, form)
+        }
+        Command::Daemon(flags) => command::daemon::run(&data, root, flags.clock()?, form),
         Command::Spool {
             command: SpoolCommand::Status,
         } => command::spool::status(&data, form),

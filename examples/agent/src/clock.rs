@@ -132,6 +132,11 @@ impl Ticker {
         }
     }
 
+    /// Returns the tick it is at, from 0 at the start; those that were left out count.
+    pub const fn n_ticks(&self) -> u32 {
+        self.grid.n_ticks
+    }
+
     /// Moves on to the first tick that is still to come and returns its time.
     pub fn advance(&mut self) -> Instant {
         self.start + self.grid.advance(self.start.elapsed())

@@ -15,17 +15,18 @@ use std::time::{Duration, Instant};
 use monsys_core::time::Span;
 
 use crate::clock::{Clock, Deadline, Ticker};
-use crate::collect::Collector;
+use crate::collect::root::Root;
 use crate::config::DataDir;
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
 use crate::live::LiveEnrolment;
+use crate::sampling::{Sampler, health_of_spool};
 use crate::send::client::REQUEST_TIMEOUT;
 use crate::sender::{Sender, Step, lock};
 use crate::spool::{Recovery, Spool, SpoolLimits, SpoolStatus, inspect};
 
 /// How a daemon runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DaemonOptions {
     /// What stamps payloads and measures waits.
@@ -34,6 +35,8 @@ pub struct DaemonOptions {
     pub cadence: Span,
     /// How large the spool may grow.
     pub limits: SpoolLimits,
+    /// Where the machine's files are.
+    pub root: Root,
 }
 
 /// An agent that is ready to run: configuration, key and spool are in order.
@@ -71,12 +74,13 @@ pub struct DaemonReport {
 }
 
 impl DaemonOptions {
-    /// A sample every 15 s of `clock`, and the standard spool.
-    pub const fn standard(clock: Clock) -> Self {
+    /// A sample of this machine every 15 s of `clock`, and the standard spool.
+    pub fn standard(clock: Clock) -> Self {
         Self {
             clock,
-            cadence: Span::from_secs(15),
+            cadence: CADENCE,
             limits: SpoolLimits::standard(),
+            root: Root::system(),
         }
     }
 }
@@ -127,7 +131,7 @@ impl Daemon {
             spool,
             switch,
         } = self;
-        log_start(&live.current(), &lock(&spool), options);
+        log_start(&live.current(), &lock(&spool), options.clock);
         let (ended, end) = mpsc::channel::<()>();
         let sending = {
             let (live, spool) = (Arc::clone(&live), Arc::clone(&spool));
@@ -145,7 +149,7 @@ impl Daemon {
                 what: "the sender cannot be started",
                 source,
             })?;
-        let n_samples = sample_until_stopped(options, &live, &spool, &switch);
+        let n_samples = sample_until_stopped(&options, &live, &spool, &switch);
         // A hub that hangs does not hold up the end; what it did not acknowledge stays spooled.
         let _ = end.recv_timeout(FLUSH_MAX);
         let spool = inspect(&data.spool(), options.limits)?;
@@ -174,8 +178,13 @@ impl StopHandle {
         self.inner.1.notify_all();
     }
 
-    fn announce_sample(&self) {
-        self.flags().n_samples += 1;
+    /// Lets the sender look at the spool, in which there are `n_samples` more.
+    fn announce(&self, n_samples: u64) {
+        {
+            let mut flags = self.flags();
+            flags.n_samples += n_samples;
+            flags.n_ticks += 1;
+        }
         self.inner.1.notify_all();
     }
 
@@ -193,7 +202,7 @@ impl StopHandle {
     }
 
     /// Waits for the time of a sample or the stop; returns whether it is the stop.
-    fn wait_for_tick(&self, tick: Instant) -> bool {
+    fn wait_to_sample(&self, tick: Instant) -> bool {
         self.flags().expected_by = Some(tick + SAMPLE_MAX);
         self.wait_until(Deadline::at(tick))
     }
@@ -216,10 +225,10 @@ impl StopHandle {
         }
     }
 
-    /// Waits for a sample beyond the `n_seen`th, or the stop.
-    fn wait_for_sample(&self, n_seen: u64) {
+    /// Waits for a tick beyond the `n_seen`th, or the stop.
+    fn wait_for_tick(&self, n_seen: u64) {
         let mut flags = self.flags();
-        while !flags.is_stopping && flags.n_samples == n_seen {
+        while !flags.is_stopping && flags.n_ticks == n_seen {
             flags = self
                 .inner
                 .1
@@ -232,8 +241,8 @@ impl StopHandle {
         self.flags().is_stopping
     }
 
-    fn n_samples(&self) -> u64 {
-        self.flags().n_samples
+    fn n_ticks(&self) -> u64 {
+        self.flags().n_ticks
     }
 
     fn flags(&self) -> MutexGuard<'_, Flags> {
@@ -253,51 +262,43 @@ pub fn first_interval(clock: Clock) -> Duration {
 #[derive(Debug, Default)]
 struct Flags {
     is_stopping: bool,
+    /// Samples that became durable.
     n_samples: u64,
+    /// Ticks at which something may have become durable.
+    n_ticks: u64,
     n_reloads: u64,
     /// When the sampler will have come back at the latest.
     expected_by: Option<Instant>,
 }
 
 fn sample_until_stopped(
-    options: DaemonOptions,
+    options: &DaemonOptions,
     live: &LiveEnrolment,
     spool: &Mutex<Spool>,
     switch: &StopHandle,
 ) -> u64 {
-    let mut collector = Collector::new();
-    collector.prime();
+    let mut sampler = Sampler::new(&options.root, options.clock, options.cadence);
+    sampler.prime();
     let mut is_stopped = switch.wait_until(Deadline::after(first_interval(options.clock)));
     let mut ticker = Ticker::start(options.clock, options.cadence);
     let mut trouble = Trouble::new("no sample", "samples again");
     while !is_stopped {
-        match spool_sample(&mut collector, options.clock, &live.current(), spool) {
-            Ok(()) => {
+        let health = health_of_spool(&lock(spool));
+        let measured = sampler.measure(ticker.n_ticks(), health);
+        // Appended in one go, so that the sender sees metrics as the freshest.
+        match sampler.spool(&measured, &live.current(), &mut lock(spool)) {
+            Ok(_) => {
                 trouble.is_over();
-                switch.announce_sample();
+                switch.announce(1);
             }
-            Err(error) => trouble.is(&error),
+            Err(error) => {
+                trouble.is(&error);
+                switch.announce(0);
+            }
         }
-        is_stopped = switch.wait_for_tick(ticker.advance());
+        is_stopped = switch.wait_to_sample(ticker.advance());
     }
-    switch.n_samples()
-}
-
-fn spool_sample(
-    collector: &mut Collector,
-    clock: Clock,
-    enrolment: &Enrolment,
-    spool: &Mutex<Spool>,
-) -> Result<(), AgentError> {
-    let sample = collector.sample()?;
-    let captured_at = clock.now();
-    lock(spool).append(captured_at, |position| {
-        Ok(enrolment
-            .compose(&sample, position, captured_at)?
-            .as_bytes()
-            .to_vec())
-    })?;
-    Ok(())
+    switch.flags().n_samples
 }
 
 /// Logs a trouble when it begins, changes and ends, and not at every tick.
@@ -340,8 +341,8 @@ fn send_until_stopped(
 ) {
     let mut trouble = Trouble::new("no payload can be signed", "payloads are signed again");
     while !switch.is_stopping() {
-        // Read before the spool is, so that a sample in between ends the wait at once.
-        let n_seen = switch.n_samples();
+        // Read before the spool is, so that a tick in between ends the wait at once.
+        let n_seen = switch.n_ticks();
         let step = match live.hold() {
             Ok(held) => {
                 trouble.is_over();
@@ -355,7 +356,7 @@ fn send_until_stopped(
             }
         };
         match step {
-            Step::Idle => switch.wait_for_sample(n_seen),
+            Step::Idle => switch.wait_for_tick(n_seen),
             Step::Tried { wait, .. } | Step::Stalled { wait } => {
                 switch.wait_to_send(Deadline::after(wait));
             }
@@ -366,13 +367,13 @@ fn send_until_stopped(
     }
 }
 
-fn log_start(enrolment: &Enrolment, spool: &Spool, options: DaemonOptions) {
+fn log_start(enrolment: &Enrolment, spool: &Spool, clock: Clock) {
     let (ledger, recovery) = (spool.ledger(), spool.recovery());
     tracing::info!(
         agent_id = %enrolment.config().profile,
         epoch = ledger.epoch(),
         pending = ledger.n_pending(),
-        clock_rate = options.clock.rate(),
+        clock_rate = clock.rate(),
         "agent started"
     );
     if recovery != Recovery::default() {
@@ -390,6 +391,8 @@ fn log_start(enrolment: &Enrolment, spool: &Spool, options: DaemonOptions) {
 const SAMPLE_MAX: Duration = Duration::from_secs(15);
 /// How long to wait when it is not known which key the hub has.
 const UNSIGNED_WAIT: Duration = Duration::from_secs(5);
+/// Time between two samples, in clock time.
+pub const CADENCE: Span = Span::from_secs(15);
 /// How long the end may take.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 /// The first processor figure covers this much of real time; later ones a whole cadence.
@@ -407,11 +410,11 @@ mod tests {
         assert!(switch.is_sampling(), "it has not begun");
         let long_ago = Instant::now().checked_sub(SAMPLE_MAX + SAMPLE_MAX).unwrap();
         switch.stop();
-        assert!(switch.wait_for_tick(Instant::now()));
+        assert!(switch.wait_to_sample(Instant::now()));
         assert!(switch.is_sampling(), "its sample may take a while");
-        assert!(switch.wait_for_tick(long_ago));
+        assert!(switch.wait_to_sample(long_ago));
         assert!(!switch.is_sampling());
-        assert!(switch.wait_for_tick(Instant::now()));
+        assert!(switch.wait_to_sample(Instant::now()));
         assert!(switch.is_sampling(), "it came back");
     }
 }

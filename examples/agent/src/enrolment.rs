@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use monsys_core::name::AgentVersion;
 use monsys_core::position::Position;
-use monsys_core::sample::MetricSample;
 use monsys_core::time::Timestamp;
 use monsys_wire::compose::{ComposeError, Outbound, OutgoingBody, OutgoingPayload};
 use monsys_wire::device::Nonce;
@@ -66,13 +65,14 @@ impl Enrolment {
         })
     }
 
-    /// Writes the canonical body of a sample as it is spooled, with `sent_at` still to be set.
+    /// Writes the canonical body of what was measured as it is spooled, with `sent_at` still to be
+    /// set.
     ///
     /// # Errors
-    /// [`ComposeError`]; none for a sample that the collector made, unless it is very large.
+    /// [`ComposeError`]; none for what the collectors made, which keep to the limits of a body.
     pub fn compose(
         &self,
-        sample: &MetricSample,
+        data: Outbound<'_>,
         position: Position,
         captured_at: Timestamp,
     ) -> Result<OutgoingBody, ComposeError> {
@@ -83,7 +83,7 @@ impl Enrolment {
             position,
             captured_at,
             sent_at: captured_at,
-            data: Outbound::Metrics(sample),
+            data,
         })
     }
 

@@ -12,6 +12,7 @@ use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 use crate::clock::Clock;
+use crate::collect::root::Root;
 use crate::config::DataDir;
 use crate::daemon::{Daemon, DaemonOptions, ReloadHandle, StopHandle};
 use crate::error::{AgentError, Outcome};
@@ -29,9 +30,13 @@ struct Ended {
 ///
 /// # Errors
 /// [`AgentError`] of opening and running the daemon.
-pub fn run(data: &DataDir, clock: Clock, form: Form) -> Result<Outcome, AgentError> {
+pub fn run(data: &DataDir, root: Root, clock: Clock, form: Form) -> Result<Outcome, AgentError> {
     let manager = ServiceManager::from_env();
-    let daemon = Daemon::open(data, DaemonOptions::standard(clock))?;
+    let options = DaemonOptions {
+        root,
+        ..DaemonOptions::standard(clock)
+    };
+    let daemon = Daemon::open(data, options)?;
     obey_signals(daemon.stop_handle(), daemon.reload_handle(), manager)?;
     let report = daemon.run()?;
     if form == Form::Json {

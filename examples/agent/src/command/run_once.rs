@@ -3,18 +3,20 @@
 use std::sync::Mutex;
 use std::thread;
 
+use monsys_core::endpoint::CollectorHealth;
 use monsys_core::position::Position;
-use monsys_core::sample::MetricSample;
 use serde::Serialize;
 
 use crate::clock::{Clock, Deadline};
-use crate::collect::Collector;
+use crate::collect::health;
+use crate::collect::root::Root;
 use crate::config::DataDir;
-use crate::daemon::first_interval;
+use crate::daemon::{CADENCE, first_interval};
 use crate::enrolment::{Enrolment, prepare};
 use crate::error::{AgentError, Outcome};
 use crate::live::LiveEnrolment;
 use crate::output::{self, Form};
+use crate::sampling::{Measured, Sampler, health_of_spool};
 use crate::send::answer::Answer;
 use crate::send::client::REQUEST_TIMEOUT;
 use crate::sender::{Sender, Step, lock};
@@ -30,46 +32,51 @@ struct Sent {
     pending: usize,
 }
 
-/// Prints exactly the bytes that would be sent next, without using up a position.
+/// Prints exactly the bytes that would be sent, without using up a position: one body a line.
+///
+/// In the spool metrics come last and are sent first; here they are the first line, so that a
+/// reader of one line has them.
 ///
 /// # Errors
 /// [`AgentError`] when there is no configuration, no key, or no measurement.
-pub fn print(data: &DataDir) -> Result<Outcome, AgentError> {
+pub fn print(data: &DataDir, root: &Root) -> Result<Outcome, AgentError> {
     let enrolment = Enrolment::load(data)?;
     let status = inspect(&data.spool(), SpoolLimits::standard())?;
     let part = |n: u64| i64::try_from(n).map_err(|_| SpoolError::Exhausted);
-    let position = Position::new(part(status.epoch)?, part(status.next_seq)?)
-        .map_err(|_| SpoolError::Exhausted)?;
     let clock = Clock::system();
-    let sample = measure(clock)?;
-    let captured_at = clock.now();
-    let body = enrolment
-        .compose(&sample, position, captured_at)
-        .and_then(|body| prepare(body.as_bytes(), position, clock.now()))
-        .map_err(SpoolError::Compose)?;
-    output::bytes(body.as_bytes());
+    let (_, measured) = measure(root, clock, health::ok("spool"));
+    let captured_at = measured.captured_at();
+    let mut lines = Vec::new();
+    for (seq, payload) in (status.next_seq..).zip(measured.payloads()?) {
+        let position =
+            Position::new(part(status.epoch)?, part(seq)?).map_err(|_| SpoolError::Exhausted)?;
+        let body = enrolment
+            .compose(payload, position, captured_at)
+            .and_then(|body| prepare(body.as_bytes(), position, clock.now()))
+            .map_err(SpoolError::Compose)?;
+        lines.push(body);
+    }
+    lines.rotate_right(1);
+    for body in &lines {
+        output::bytes(body.as_bytes());
+        output::bytes(b"\n");
+    }
     Ok(Outcome::Success)
 }
 
 /// Measures, spools, sends the sample and then the backlog, as far as the hub takes it.
 ///
 /// # Errors
-/// [`AgentError`] when nothing could be measured or spooled. An unreachable hub is an outcome: the
-/// sample stays in the spool.
-pub fn send(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
+/// [`AgentError`] when nothing could be measured or spooled. An unreachable hub is an outcome: what
+/// was measured stays in the spool.
+pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentError> {
     let clock = Clock::system();
     let live = LiveEnrolment::open(data)?;
     let enrolment = live.current();
     let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
-    let sample = measure(clock)?;
-    let captured_at = clock.now();
-    let number = spool.append(captured_at, |position| {
-        Ok(enrolment
-            .compose(&sample, position, captured_at)?
-            .as_bytes()
-            .to_vec())
-    })?;
+    let (mut sampler, measured) = measure(root, clock, health_of_spool(&spool));
+    let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
     // Which key the hub has is asked once the sample is safe; without an answer nothing is sent.
     let (answer, n_delivered) = match live.hold() {
@@ -146,11 +153,13 @@ fn deliver(
     (answer, n_delivered)
 }
 
-fn measure(clock: Clock) -> Result<MetricSample, AgentError> {
-    let mut collector = Collector::new();
-    collector.prime();
+/// The first tick of a process, at which everything is due.
+fn measure(root: &Root, clock: Clock, spool: CollectorHealth) -> (Sampler, Measured) {
+    let mut sampler = Sampler::new(root, clock, CADENCE);
+    sampler.prime();
     thread::sleep(first_interval(clock));
-    Ok(collector.sample()?)
+    let measured = sampler.measure(0, spool);
+    (sampler, measured)
 }
 
 const fn outcome(answer: Option<Answer>) -> Outcome {

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use monsys_core::time::Timestamp;
 use monsys_wire::answer::AgentSelf;
-use monsys_wire::header::{AUTHORIZATION, CONTENT_TYPE, JSON_TYPE, RETRY_AFTER};
+use monsys_wire::header::{AUTHORIZATION, CONTENT_TYPE, DATE, JSON_TYPE, RETRY_AFTER};
 use monsys_wire::reject::Code;
+use monsys_wire::spool::retry_after;
 use monsys_wire::{BearerToken, answer as wire};
 use thiserror::Error;
 use ureq::http::Response;
@@ -190,25 +191,23 @@ impl HubClient {
 
 struct Answered {
     status: u16,
-    retry_after: Option<String>,
+    retry_after: Option<Duration>,
     body: Vec<u8>,
 }
 
 impl Answered {
     fn into_reply(self) -> Reply {
         Reply {
-            answer: Answer::read(self.status, self.retry_after.as_deref(), &self.body),
+            answer: Answer::read(self.status, self.retry_after, &self.body),
             server_time: wire::Answer::read(self.status, &self.body).server_time,
         }
     }
 
     fn read(response: Response<Body>) -> Result<Self, Fault> {
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.map(str::to_owned);
+        let header = |name| response.headers().get(name)?.to_str().ok();
+        let retry_after = header(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|text| retry_after::wait(text, header(DATE)));
         let body = response
             .into_body()
             .into_with_config()

@@ -1,0 +1,45 @@
+//! One snapshot of the machine for an `endpoint` payload.
+//!
+//! What: asks each collector of endpoint data and puts together what they found and how they fared.
+//! What not: when a snapshot is due ([`crate::schedule`]) and how it is written (`monsys-wire`).
+//! Cost: that of the collectors.
+
+use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
+
+use super::root::Root;
+use super::users::Users;
+use super::{fit, listener, persistence, process, read_text};
+
+/// Takes snapshots of one machine.
+#[derive(Debug)]
+pub struct EndpointCollector {
+    root: Root,
+}
+
+impl EndpointCollector {
+    /// Makes a collector of the machine below a root.
+    pub const fn at(root: Root) -> Self {
+        Self { root }
+    }
+
+    /// Takes a snapshot; `others` is how what is no part of it fares.
+    pub fn snapshot(&mut self, others: Vec<CollectorHealth>) -> EndpointSnapshot {
+        let passwd = read_text(&self.root.path("etc/passwd"));
+        let users = passwd.as_deref().map(Users::parse);
+        let processes = process::collect(&self.root.path("proc"), users.as_ref());
+        let listeners = listener::collect(&self.root.path("proc"));
+        let homes = users.as_ref().map_or(&[][..], Users::homes);
+        let places = persistence::collect(&self.root, homes);
+        let mut health = others;
+        health.extend([processes.health, listeners.health, places.health]);
+        let mut snapshot = EndpointSnapshot {
+            processes: processes.items,
+            listeners: listeners.items,
+            persistence: places.items,
+            health,
+            ..EndpointSnapshot::default()
+        };
+        fit::cut(&mut snapshot);
+        snapshot
+    }
+}

@@ -1,0 +1,165 @@
+//! One tick: what is measured, and how it becomes durable.
+//!
+//! What: a [`Sampler`] asks the collectors for what is due at a tick ([`Sampler::measure`]) and
+//! appends it to the spool ([`Sampler::spool`]): signals, then the snapshot of the endpoint, and
+//! metrics always last, so that the freshest payload, which is sent first, is the one whose time the
+//! hub watches. Only without a processor figure there are no metrics; the rest is spooled all the
+//! same. What not: threads, waiting, sending. Cost: that of the collectors, and one `fdatasync` a
+//! payload.
+
+use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
+use monsys_core::sample::MetricSample;
+use monsys_core::signal::SignalDraft;
+use monsys_core::time::{Span, Timestamp};
+use monsys_wire::compose::Outbound;
+
+use crate::clock::Clock;
+use crate::collect::checks::{Checks, says_the_same};
+use crate::collect::root::Root;
+use crate::collect::snapshot::EndpointCollector;
+use crate::collect::{CollectError, Collector, health, health_of};
+use crate::enrolment::Enrolment;
+use crate::error::AgentError;
+use crate::schedule::Schedule;
+use crate::spool::Spool;
+
+/// Measures one machine, tick after tick.
+#[derive(Debug)]
+pub struct Sampler {
+    clock: Clock,
+    metrics: Collector,
+    endpoint: EndpointCollector,
+    checks: Checks,
+    schedule: Schedule,
+    /// What the last signals in the spool say.
+    said: Vec<SignalDraft>,
+    /// How the checks fared when they were last made.
+    checked: Vec<CollectorHealth>,
+}
+
+/// What was measured at one tick.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    tick: u32,
+    captured_at: Timestamp,
+    signals: Vec<SignalDraft>,
+    endpoint: Option<EndpointSnapshot>,
+    metrics: Result<MetricSample, CollectError>,
+}
+
+impl Sampler {
+    /// Makes a sampler that has measured nothing yet.
+    pub fn new(root: &Root, clock: Clock, cadence: Span) -> Self {
+        Self {
+            clock,
+            metrics: Collector::at(&root.path("proc")),
+            endpoint: EndpointCollector::at(root.clone()),
+            checks: Checks::at(root.clone()),
+            schedule: Schedule::new(cadence),
+            said: Vec::new(),
+            checked: Vec::new(),
+        }
+    }
+
+    /// Takes the first reading of processor times, from which the first sample counts.
+    pub fn prime(&mut self) {
+        self.metrics.prime();
+    }
+
+    /// Measures what is due at a tick; `spool` is how the spool fares.
+    pub fn measure(&mut self, tick: u32, spool: CollectorHealth) -> Measured {
+        // First and stamped at once: what follows takes longer and must not shift it.
+        let metrics = self.metrics.sample();
+        let captured_at = self.clock.now();
+        let signals = self.signals(tick, captured_at);
+        let endpoint = self.schedule.is_endpoint_due(tick).then(|| {
+            let mut others = health_of(metrics.as_ref());
+            others.extend_from_slice(&self.checked);
+            others.push(spool);
+            self.endpoint.snapshot(others)
+        });
+        Measured {
+            tick,
+            captured_at,
+            signals,
+            endpoint,
+            metrics,
+        }
+    }
+
+    /// Makes what was measured durable and returns the number of the metrics in the spool.
+    ///
+    /// # Errors
+    /// [`AgentError::Spool`]: what is not durable stays due. [`AgentError::Collect`]: everything but
+    /// metrics is durable.
+    pub fn spool(
+        &mut self,
+        measured: &Measured,
+        enrolment: &Enrolment,
+        spool: &mut Spool,
+    ) -> Result<u64, AgentError> {
+        let Measured {
+            tick,
+            captured_at,
+            signals,
+            endpoint,
+            metrics,
+        } = measured;
+        let mut append = |data: Outbound<'_>| {
+            spool.append(*captured_at, |position| {
+                let body = enrolment.compose(data, position, *captured_at)?;
+                Ok(body.as_bytes().to_vec())
+            })
+        };
+        if !signals.is_empty() {
+            append(Outbound::Signals(signals))?;
+            self.schedule.note_signals(*tick);
+            self.said.clone_from(signals);
+        }
+        if let Some(snapshot) = endpoint {
+            append(Outbound::Endpoint(snapshot))?;
+            self.schedule.note_endpoint(*tick);
+        }
+        let sample = metrics.as_ref().map_err(|error| *error)?;
+        Ok(append(Outbound::Metrics(sample))?)
+    }
+
+    fn signals(&mut self, tick: u32, now: Timestamp) -> Vec<SignalDraft> {
+        if !self.schedule.is_look_due(tick) {
+            return Vec::new();
+        }
+        self.schedule.note_look(tick);
+        let checked = self.checks.look(now);
+        self.checked = checked.health;
+        let is_news = !says_the_same(&checked.signals, &self.said);
+        if is_news || self.schedule.are_signals_due(tick) {
+            checked.signals
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+impl Measured {
+    /// Returns the device clock when it was measured.
+    pub const fn captured_at(&self) -> Timestamp {
+        self.captured_at
+    }
+
+    /// Returns what makes a payload each, in the order of the spool.
+    ///
+    /// # Errors
+    /// [`CollectError`] when there are no metrics.
+    pub fn payloads(&self) -> Result<Vec<Outbound<'_>>, CollectError> {
+        let sample = self.metrics.as_ref().map_err(|error| *error)?;
+        let signals = (!self.signals.is_empty()).then_some(Outbound::Signals(&self.signals));
+        let endpoint = self.endpoint.as_ref().map(Outbound::Endpoint);
+        let all = signals.into_iter().chain(endpoint);
+        Ok(all.chain([Outbound::Metrics(sample)]).collect())
+    }
+}
+
+/// Tells how the spool fares.
+pub fn health_of_spool(_spool: &Spool) -> CollectorHealth {
+    health::ok("spool")
+}
