@@ -8,3 +8,4 @@
 pub mod answer;
 pub mod client;
 pub mod pace;
+mod resolve;
