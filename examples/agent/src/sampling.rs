@@ -8,10 +8,12 @@
 //! payload.
 
 use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
+use monsys_core::limit;
 use monsys_core::sample::MetricSample;
 use monsys_core::signal::SignalDraft;
 use monsys_core::time::{Span, Timestamp};
 use monsys_wire::compose::Outbound;
+use monsys_wire::spool::Gap;
 
 use crate::clock::Clock;
 use crate::collect::checks::{Checks, says_the_same};
@@ -161,6 +163,13 @@ impl Measured {
         self.captured_at
     }
 
+    /// Returns how each collector fared, if a snapshot was due.
+    pub fn health(&self) -> &[CollectorHealth] {
+        self.endpoint
+            .as_ref()
+            .map_or(&[][..], |snapshot| &snapshot.health)
+    }
+
     /// Returns what makes a payload each, in the order of the spool.
     ///
     /// # Errors
@@ -174,17 +183,60 @@ impl Measured {
     }
 }
 
-/// Tells how the spool fares: whether everything that was measured is on the disk or delivered.
+/// Tells how the spool fares: what was lost in it and is not with the hub as a loss yet, and
+/// whether payloads wait for room.
 pub fn health_of_spool(spool: &mut Spool) -> CollectorHealth {
-    let waiting = match spool.n_held() {
-        0 => None,
-        n => Some(format!(
-            "nothing can be written: {n} payloads wait in memory"
-        )),
-    };
-    let troubles: Vec<String> = waiting.into_iter().chain(spool.loss()).collect();
-    if troubles.is_empty() {
-        return health::ok("spool");
+    let n_held = spool.n_held();
+    let lost = health_of_gaps(spool.loss());
+    if n_held == 0 {
+        return lost;
     }
-    health::degraded("spool", &troubles.join("; "))
+    let waiting = format!("{n_held} payloads wait in memory: nothing can be written");
+    let reason = lost.reason.map(|reason| format!("{waiting}; {reason}"));
+    health::degraded(SPOOL, &reason.unwrap_or(waiting))
+}
+
+/// Tells the same of what was lost.
+pub fn health_of_gaps(gaps: &[Gap]) -> CollectorHealth {
+    let (Some(first), Some(last)) = (gaps.first(), gaps.last()) else {
+        return health::ok(SPOOL);
+    };
+    let each = gaps.iter().map(Gap::to_string).collect::<Vec<_>>();
+    let mut reason = each.join("; ");
+    if reason.len() > limit::ENDPOINT_NAME_CHARS_MAX {
+        let n_lost: u64 = gaps.iter().map(|gap| gap.n_lost).sum();
+        reason = format!(
+            "lost {n_lost} payloads in {} gaps, from seq {} of epoch {} to seq {} of epoch {}",
+            gaps.len(),
+            first.from_seq,
+            first.epoch,
+            last.to_seq,
+            last.epoch
+        );
+    }
+    health::degraded(SPOOL, &reason)
+}
+
+/// The name under which the spool is in `health`.
+const SPOOL: &str = "spool";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(gaps: &[Gap]) -> Option<String> {
+        let health = health_of_gaps(gaps);
+        health.reason.map(|reason| reason.to_string())
+    }
+
+    #[test]
+    fn losses_are_told_one_by_one_while_they_fit_and_as_a_sum_beyond() {
+        assert_eq!(reason(&[]), None);
+        let of = |n: u64| Gap::of(1, 10 * n + 1, 10 * n + 2);
+        let two = "lost seq 11 to 12 of epoch 1; lost seq 21 to 22 of epoch 1";
+        assert_eq!(reason(&[of(1), of(2)]).as_deref(), Some(two));
+        let many: Vec<Gap> = (1..=16).map(of).collect();
+        let sum = "lost 32 payloads in 16 gaps, from seq 11 of epoch 1 to seq 162 of epoch 1";
+        assert_eq!(reason(&many).as_deref(), Some(sum));
+    }
 }

@@ -342,16 +342,13 @@ impl Spool {
             .ok_or(SpoolError::Exhausted)
     }
 
-    /// Returns what was lost and not reported yet, as the reason of a health entry; `None` where
-    /// nothing was.
+    /// Returns what was lost and not reported yet, for a report.
     ///
-    /// The payload that says it is named to [`Self::tell_loss_in`], and the text comes back until
-    /// that one is acknowledged.
-    pub fn loss(&mut self) -> Option<String> {
+    /// The payload that holds the report is named to [`Self::tell_loss_in`], and the losses come back
+    /// until that one is acknowledged. What is lost meanwhile is a loss of its own.
+    pub fn loss(&mut self) -> &[Gap] {
         self.ledger.say_gaps();
-        let gaps = self.ledger.gaps().iter().map(Gap::to_string);
-        let text = gaps.collect::<Vec<_>>().join("; ");
-        (!text.is_empty()).then_some(text)
+        self.ledger.gaps()
     }
 
     /// Notes that the payload of this number, just spooled, says what [`Self::loss`] last told.

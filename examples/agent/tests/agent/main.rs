@@ -9,6 +9,8 @@ mod commands;
 mod crashes;
 mod disks;
 mod endpoint;
+mod hostile_hubs;
 mod hub;
 mod no_response;
+mod operations;
 mod sending;
