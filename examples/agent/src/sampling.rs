@@ -54,7 +54,7 @@ impl Sampler {
     pub fn new(root: &Root, clock: Clock, cadence: Span) -> Self {
         Self {
             clock,
-            metrics: Collector::at(&root.path("proc")),
+            metrics: Collector::below(root),
             endpoint: EndpointCollector::at(root.clone()),
             checks: Checks::at(root.clone()),
             schedule: Schedule::new(cadence),
