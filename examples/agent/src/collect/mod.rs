@@ -16,16 +16,20 @@ use monsys_core::sample::{Count, Finite, MetricSample, SampleError};
 use monsys_core::text::{ShortText, clean};
 use thiserror::Error;
 
+pub mod backup;
 pub mod checks;
+pub mod clock_check;
 pub mod cpu;
 pub mod disk;
 pub mod health;
 pub mod load;
 pub mod memory;
 pub mod network;
+pub mod posture;
 pub mod proc_dir;
 pub mod process;
 pub mod root;
+pub(crate) mod small_file;
 pub mod snapshot;
 pub mod users;
 
