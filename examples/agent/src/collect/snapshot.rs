@@ -8,7 +8,7 @@ use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
 
 use super::root::Root;
 use super::users::Users;
-use super::{process, read_text};
+use super::{fit, listener, persistence, process, read_text};
 
 /// Takes snapshots of one machine.
 #[derive(Debug)]
@@ -27,12 +27,19 @@ impl EndpointCollector {
         let passwd = read_text(&self.root.path("etc/passwd"));
         let users = passwd.as_deref().map(Users::parse);
         let processes = process::collect(&self.root.path("proc"), users.as_ref());
+        let listeners = listener::collect(&self.root.path("proc"));
+        let homes = users.as_ref().map_or(&[][..], Users::homes);
+        let places = persistence::collect(&self.root, homes);
         let mut health = others;
-        health.push(processes.health);
-        EndpointSnapshot {
+        health.extend([processes.health, listeners.health, places.health]);
+        let mut snapshot = EndpointSnapshot {
             processes: processes.items,
+            listeners: listeners.items,
+            persistence: places.items,
             health,
             ..EndpointSnapshot::default()
-        }
+        };
+        fit::cut(&mut snapshot);
+        snapshot
     }
 }
