@@ -119,6 +119,7 @@ impl Sampler {
         if let Some(snapshot) = endpoint {
             append(Outbound::Endpoint(snapshot))?;
             self.schedule.note_endpoint(*tick);
+            self.endpoint.note_durable();
         }
         let sample = metrics.as_ref().map_err(|error| *error)?;
         Ok(append(Outbound::Metrics(sample))?)

@@ -16,6 +16,7 @@ use monsys_core::sample::{Count, Finite, MetricSample, SampleError};
 use monsys_core::text::{ShortText, clean};
 use thiserror::Error;
 
+pub mod auth;
 pub mod backup;
 pub mod checks;
 pub mod clock_check;

@@ -95,7 +95,7 @@ fn options() -> OpenOptions {
 /// The largest file read here is the table of mounts.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::TempDir;

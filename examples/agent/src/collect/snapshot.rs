@@ -6,6 +6,7 @@
 
 use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
 
+use super::auth::AuthCollector;
 use super::root::Root;
 use super::users::Users;
 use super::{fit, listener, persistence, process, read_text};
@@ -14,12 +15,16 @@ use super::{fit, listener, persistence, process, read_text};
 #[derive(Debug)]
 pub struct EndpointCollector {
     root: Root,
+    auth: AuthCollector,
 }
 
 impl EndpointCollector {
     /// Makes a collector of the machine below a root.
-    pub const fn at(root: Root) -> Self {
-        Self { root }
+    pub fn at(root: Root) -> Self {
+        Self {
+            auth: AuthCollector::at(root.clone()),
+            root,
+        }
     }
 
     /// Takes a snapshot; `others` is how what is no part of it fares.
@@ -30,16 +35,27 @@ impl EndpointCollector {
         let listeners = listener::collect(&self.root.path("proc"));
         let homes = users.as_ref().map_or(&[][..], Users::homes);
         let places = persistence::collect(&self.root, homes);
+        let logins = self.auth.look();
         let mut health = others;
-        health.extend([processes.health, listeners.health, places.health]);
+        health.extend([
+            processes.health,
+            listeners.health,
+            logins.health,
+            places.health,
+        ]);
         let mut snapshot = EndpointSnapshot {
             processes: processes.items,
             listeners: listeners.items,
+            auth: logins.items,
             persistence: places.items,
             health,
-            ..EndpointSnapshot::default()
         };
         fit::cut(&mut snapshot);
         snapshot
+    }
+
+    /// Notes that the last snapshot is durable: the logins in it are not told again.
+    pub fn note_durable(&mut self) {
+        self.auth.note_told();
     }
 }
