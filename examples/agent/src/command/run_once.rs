@@ -14,6 +14,7 @@ use crate::config::DataDir;
 use crate::daemon::{CADENCE, first_interval};
 use crate::enrolment::{Enrolment, prepare};
 use crate::error::{AgentError, Outcome};
+use crate::live::LiveEnrolment;
 use crate::output::{self, Form};
 use crate::sampling::{Measured, Sampler, health_of_spool};
 use crate::send::answer::Answer;
@@ -70,13 +71,19 @@ pub fn print(data: &DataDir, root: &Root) -> Result<Outcome, AgentError> {
 /// was measured stays in the spool.
 pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentError> {
     let clock = Clock::system();
-    let enrolment = Enrolment::load(data)?;
-    let mut sender = Sender::new(&enrolment, data, clock)?;
+    let live = LiveEnrolment::open(data)?;
+    let enrolment = live.current();
+    let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
     let (mut sampler, measured) = measure(root, clock, health_of_spool(&spool));
     let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
-    let (answer, n_delivered) = deliver(&mut sender, &enrolment, &spool, number);
+    // Which key the hub has is asked once the sample is safe; without an answer nothing is sent.
+    let (answer, n_delivered) = match live.hold() {
+        Ok(held) => deliver(&mut sender, held.enrolment(), &spool, number),
+        Err(AgentError::Call(_)) => (None, 0),
+        Err(error) => return Err(error),
+    };
     let spool = lock(&spool);
     let position = spool
         .ledger()
