@@ -14,6 +14,7 @@ use monsys_core::time::{Span, Timestamp};
 use monsys_wire::compose::Outbound;
 
 use crate::clock::Clock;
+use crate::collect::backup::BackupSetting;
 use crate::collect::checks::{Checks, says_the_same};
 use crate::collect::root::Root;
 use crate::collect::snapshot::EndpointCollector;
@@ -59,6 +60,11 @@ impl Sampler {
             said: Vec::new(),
             checked: Vec::new(),
         }
+    }
+
+    /// Watches these backups from the next look on.
+    pub fn watch(&mut self, backups: &[BackupSetting]) {
+        self.checks.watch(backups);
     }
 
     /// Takes the first reading of processor times, from which the first sample counts.

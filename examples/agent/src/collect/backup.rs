@@ -24,6 +24,20 @@ pub struct BackupSetting {
     age_max: Span,
 }
 
+impl BackupSetting {
+    /// Writes the table of `agent.toml`; `quoted` spells a string of TOML.
+    pub(crate) fn to_toml(&self, quoted: fn(&str) -> String) -> String {
+        let Self {
+            name,
+            path,
+            age_max,
+        } = self;
+        let path = quoted(&path.to_string_lossy());
+        let hours = age_max.micros() / MICROS_PER_HOUR;
+        format!("\n[[backup]]\nname = \"{name}\"\npath = {path}\nmax_age_hours = {hours}\n")
+    }
+}
+
 /// Most entries of a directory that are looked at; a directory with more is unknown.
 pub const ENTRIES_MAX: usize = 10_000;
 /// Most backups of one agent.
@@ -117,6 +131,7 @@ fn setting(table: Table) -> Option<BackupSetting> {
 }
 
 const NAME_BYTES_MAX: usize = 64;
+const MICROS_PER_HOUR: i64 = 3_600_000_000;
 /// Ten years.
 const HOURS_MAX: i64 = 87_600;
 
