@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use monsys_core::time::Timestamp;
 use monsys_wire::{Audience, BearerToken, DeviceIdentity, DeviceKey};
 
@@ -78,6 +78,11 @@ enum Command {
     Doctor,
     /// Print the version
     Version,
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,29 +221,35 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<Outcome, AgentError> {
     let form = if cli.json { Form::Json } else { Form::Text };
-    if let Command::Version = cli.command {
-        return Ok(command::identity::version(form));
-    }
-    let data = data_dir(cli.data)?;
     let root = Root::at(&cli.root);
+    // Asked for by the commands that have one, so that the others work without.
+    let data = || data_dir(cli.data.clone());
     match cli.command {
-        Command::Keygen => command::identity::keygen(&data, form),
+        Command::Keygen => command::identity::keygen(&data()?, form),
         Command::Init(flags) => {
             let enrollee = flags.enrollee()?;
-            command::init::init(&data, flags.into_target()?, enrollee, form)
+            command::init::init(&data()?, flags.into_target()?, enrollee, form)
         }
-        Command::RotateKey(flags) => command::rotate_key::run(&data, flags.read()?.as_ref(), form),
-        Command::RunOnce(RunOnceFlags { print: true }) => command::run_once::print(&data, &root),
+        Command::RotateKey(flags) => {
+            command::rotate_key::run(&data()?, flags.read()?.as_ref(), form)
+        }
+        Command::RunOnce(RunOnceFlags { print: true }) => command::run_once::print(&data()?, &root),
         Command::RunOnce(RunOnceFlags { print: false }) => {
-            command::run_once::send(&data, &root, form)
+            command::run_once::send(&data()?, &root, form)
         }
-        Command::Daemon(flags) => command::daemon::run(&data, root, flags.clock()?, form),
+        Command::Daemon(flags) => command::daemon::run(&data()?, root, flags.clock()?, form),
         Command::Spool {
             command: SpoolCommand::Status,
-        } => command::spool::status(&data, form),
-        Command::Identity => command::identity::show(&data, form),
-        Command::Doctor => command::doctor::run(&data, form),
+        } => command::spool::status(&data()?, form),
+        Command::Identity => command::identity::show(&data()?, form),
+        Command::Doctor => command::doctor::run(&data()?, &root, form),
         Command::Version => Ok(command::identity::version(form)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "monsys-agent", &mut script);
+            output::bytes(&script);
+            Ok(Outcome::Success)
+        }
     }
 }
 
@@ -347,8 +358,6 @@ const DEVICE_KEY: &str = "MONSYS_DEVICE_KEY";
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -153,6 +153,13 @@ impl Measured {
         self.captured_at
     }
 
+    /// Returns how each collector fared, if a snapshot was due.
+    pub fn health(&self) -> &[CollectorHealth] {
+        self.endpoint
+            .as_ref()
+            .map_or(&[][..], |snapshot| &snapshot.health)
+    }
+
     /// Returns what makes a payload each, in the order of the spool.
     ///
     /// # Errors

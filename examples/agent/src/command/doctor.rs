@@ -1,9 +1,12 @@
-//! `doctor`: every condition of sending, checked without sending a payload.
+//! `doctor`: every condition of sending, checked without sending a payload, and what the agent can
+//! see of this machine.
 //!
 //! In the ed25519 profile the signature is checked by asking to pin the key that is pinned already,
 //! which the hub verifies and answers without a change (contract §3); in the hmac profile by a
 //! request without data ([`crate::device_probe`]). A check that could not be made is told apart from
 //! one that failed.
+
+use std::thread;
 
 use monsys_core::time::{Span, Timestamp};
 use monsys_wire::answer::AgentSelf;
@@ -12,7 +15,10 @@ use monsys_wire::{BearerToken, DeviceIdentity, DeviceKey, SigningKey};
 use serde::Serialize;
 
 use crate::clock::Clock;
+use crate::collect::health;
+use crate::collect::root::Root;
 use crate::config::{Config, DataDir, Profile};
+use crate::daemon::{CADENCE, first_interval};
 use crate::device_probe::DeviceProbe;
 use crate::durable;
 use crate::enrolment::{Credential, Enrolment};
@@ -20,7 +26,9 @@ use crate::error::{AgentError, Outcome};
 use crate::key;
 use crate::output::{self, Form};
 use crate::rotation;
+use crate::sampling::Sampler;
 use crate::send::client::CallError;
+use crate::spool::{SpoolLimits, inspect};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,13 +49,22 @@ struct Check {
 struct Report {
     ok: bool,
     checks: Vec<Check>,
+    /// What the agent can see of this machine; less than all is no fault.
+    collectors: Vec<Sight>,
+}
+
+#[derive(Serialize)]
+struct Sight {
+    collector: String,
+    state: &'static str,
+    reason: Option<String>,
 }
 
 /// Makes all checks and shows them.
 ///
 /// # Errors
 /// None at present; what goes wrong is the result of a check.
-pub fn run(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
+pub fn run(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentError> {
     let enrolment = Enrolment::load(data);
     let mut checks = vec![check_key(data)];
     checks.push(from_result(
@@ -68,12 +85,15 @@ pub fn run(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
         (false, true) => Outcome::Unavailable,
         (false, false) => Outcome::Success,
     };
-    let lines: Vec<String> = checks.iter().map(line).collect();
+    let collectors = look(root);
+    let lines = checks.iter().map(line).chain(collectors.iter().map(seen));
+    let lines: Vec<String> = lines.collect();
     output::show(
         form,
         &Report {
             ok: outcome == Outcome::Success,
             checks,
+            collectors,
         },
         &lines,
     );
@@ -85,7 +105,49 @@ fn check_spool(data: &DataDir) -> Check {
     let written = durable::create_private_dir(&data.spool())
         .and_then(|()| durable::replace(&probe, b"probe\n"))
         .and_then(|()| std::fs::remove_file(&probe));
-    from_result("spool", written.map(|()| "writable".to_owned()))
+    if let Err(error) = written {
+        return from_result("spool", Err(error));
+    }
+    let status = match inspect(&data.spool(), SpoolLimits::standard()) {
+        Ok(status) => status,
+        Err(error) => return from_result("spool", Err(AgentError::from(error).chain())),
+    };
+    let detail = format!(
+        "writable, {} pending, {} of {} bytes, {} lost in its life",
+        status.pending, status.bytes, status.bytes_max, status.dropped
+    );
+    let is_filling = status.bytes > status.bytes_max / 10 * 9;
+    Check {
+        check: "spool",
+        state: if is_filling { State::Failed } else { State::Ok },
+        detail,
+    }
+}
+
+/// Measures once and tells how each collector fared.
+fn look(root: &Root) -> Vec<Sight> {
+    let clock = Clock::system();
+    let mut sampler = Sampler::new(root, clock, CADENCE);
+    sampler.prime();
+    thread::sleep(first_interval(clock));
+    let measured = sampler.measure(0, health::ok("spool"));
+    // What becomes of the spool is a check of its own.
+    let seen = measured
+        .health()
+        .iter()
+        .filter(|entry| entry.collector.as_str() != "spool");
+    seen.map(|entry| Sight {
+        collector: entry.collector.as_str().to_owned(),
+        state: entry.state.as_str(),
+        reason: entry.reason.as_ref().map(ToString::to_string),
+    })
+    .collect()
+}
+
+fn seen(sight: &Sight) -> String {
+    let reason = sight.reason.as_deref().unwrap_or_default();
+    let line = format!("{:<12}{:<20}{reason}", sight.state, sight.collector);
+    line.trim_end().to_owned()
 }
 
 /// Whether the key of the profile is there and private; without a configuration, a signing key.
@@ -281,7 +343,7 @@ fn line(check: &Check) -> String {
         State::Failed => "FAILED",
         State::Unknown => "unknown",
     };
-    format!("{state:8}{:10}{}", check.check, check.detail)
+    format!("{state:<12}{:<20}{}", check.check, check.detail)
 }
 
 /// What only a hub can tell.

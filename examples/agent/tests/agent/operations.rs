@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use monsys_agent::Clock;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::commands::{agent, init};
 use crate::hub::{Hub, TempDir, closed_door};
@@ -185,4 +186,58 @@ fn a19_nothing_is_logged_while_all_is_well() {
     wait_for_payloads(&hub, 40);
     let log = end(running);
     assert_eq!(log.lines().count(), 3, "start, hub reached, stop: {log}");
+}
+
+#[test]
+fn doctor_tells_what_the_agent_can_see_and_how_full_the_spool_is() {
+    let (hub, dir) = (Hub::start(), TempDir::new());
+    assert!(init(&hub, dir.path()).status.success());
+    let output = agent(dir.path())
+        .args(["doctor", "--json"])
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], true, "{report}");
+    let collectors = report["collectors"].as_array().unwrap();
+    let names: Vec<_> = collectors
+        .iter()
+        .map(|sight| sight["collector"].as_str().unwrap())
+        .collect();
+    assert!(
+        names.contains(&"processes") && names.contains(&"listeners"),
+        "{names:?}"
+    );
+    assert!(!names.contains(&"spool"), "{names:?}");
+    for sight in collectors {
+        let is_ok = sight["state"] == "ok";
+        assert_eq!(sight["reason"].is_null(), is_ok, "{sight}");
+    }
+    let checks = report["checks"].as_array().unwrap();
+    let spool = checks
+        .iter()
+        .find(|check| check["check"] == "spool")
+        .unwrap();
+    let detail = spool["detail"].as_str().unwrap();
+    assert!(detail.starts_with("writable, 0 pending, "), "{detail}");
+    assert!(hub.arrived().is_empty(), "doctor sends no data");
+}
+
+#[test]
+fn completions_and_version_need_no_directory() {
+    for arguments in [
+        ["completions", "bash"],
+        ["completions", "zsh"],
+        ["completions", "fish"],
+        ["version", "--json"],
+    ] {
+        let mut command = agent(Path::new(""));
+        let output = command
+            .env_remove("MONSYS_AGENT_DATA")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("monsys-agent"), "{arguments:?}");
+    }
 }
