@@ -44,7 +44,7 @@ pub fn print(data: &DataDir, root: &Root) -> Result<Outcome, AgentError> {
     let status = inspect(&data.spool(), SpoolLimits::standard())?;
     let part = |n: u64| i64::try_from(n).map_err(|_| SpoolError::Exhausted);
     let clock = Clock::system();
-    let (_, measured) = measure(root, clock, health::ok("spool"));
+    let (_, measured) = measure(root, clock, &enrolment, health::ok("spool"));
     let captured_at = measured.captured_at();
     let mut lines = Vec::new();
     for (seq, payload) in (status.next_seq..).zip(measured.payloads()?) {
@@ -75,7 +75,7 @@ pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentErr
     let enrolment = live.current();
     let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
-    let (mut sampler, measured) = measure(root, clock, health_of_spool(&spool));
+    let (mut sampler, measured) = measure(root, clock, &enrolment, health_of_spool(&spool));
     let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
     // Which key the hub has is asked once the sample is safe; without an answer nothing is sent.
@@ -154,8 +154,14 @@ fn deliver(
 }
 
 /// The first tick of a process, at which everything is due.
-fn measure(root: &Root, clock: Clock, spool: CollectorHealth) -> (Sampler, Measured) {
+fn measure(
+    root: &Root,
+    clock: Clock,
+    enrolment: &Enrolment,
+    spool: CollectorHealth,
+) -> (Sampler, Measured) {
     let mut sampler = Sampler::new(root, clock, CADENCE);
+    sampler.watch(&enrolment.config().backups);
     sampler.prime();
     thread::sleep(first_interval(clock));
     let measured = sampler.measure(0, spool);
