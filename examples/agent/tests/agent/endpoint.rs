@@ -388,7 +388,7 @@ fn e5_a_loss_in_the_spool_is_in_every_snapshot_until_one_is_with_the_hub() {
     symlink("/proc/stat", root.join("proc/stat")).unwrap();
     let enrolment = Enrolment::load(&DataDir::at(dir.path())).unwrap();
     let mut limits = SpoolLimits::standard();
-    (limits.bytes_max, limits.segment_bytes) = (16_384, 2_048);
+    (limits.bytes_max, limits.segment_bytes) = (131_072, 32_768);
     let mut spool = Spool::open(&dir.path().join("spool"), limits).unwrap();
     let mut sampler = Sampler::new(&Root::at(&root), Clock::system(), Span::from_secs(15));
     sampler.prime();
