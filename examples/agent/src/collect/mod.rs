@@ -30,6 +30,7 @@ pub mod proc_dir;
 pub mod process;
 pub mod root;
 pub mod snapshot;
+pub mod sock_diag;
 pub mod users;
 
 use cpu::CpuTimes;
