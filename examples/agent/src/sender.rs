@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monsys_core::position::is_late;
 
@@ -20,7 +20,7 @@ use crate::enrolment::{Enrolment, prepare};
 use crate::error::AgentError;
 use crate::send::answer::Answer;
 use crate::send::client::{HubClient, REQUEST_TIMEOUT};
-use crate::send::pace::{Fate, Pace, Pause, backoff};
+use crate::send::pace::{Attempt, Fate, Pace, Pause, backoff};
 use crate::spool::{Spool, SpoolError};
 
 /// Sends what a spool holds.
@@ -108,10 +108,10 @@ impl Sender {
         spool: &Mutex<Spool>,
         timeout: Duration,
     ) -> Result<Step, SpoolError> {
+        let now = self.clock.now();
         let (number, position, record) = {
             let mut spool = lock(spool);
-            let ledger = spool.ledger();
-            let Some(number) = self.pace.choose(ledger.oldest(), ledger.newest()) else {
+            let Some(number) = self.pace.choose(spool.ledger(), now) else {
                 return Ok(Step::Idle);
             };
             match spool.read(number) {
@@ -120,7 +120,6 @@ impl Sender {
                 Err(error) => return Err(error),
             }
         };
-        let now = self.clock.now();
         // Sent first after an outage, an old sample would be live to the hub and look like a wrong
         // clock. Behind a fresh one it is what it is: backlog.
         if is_late(record.captured_at, now) && self.pace.is_ahead(number) {
@@ -130,11 +129,18 @@ impl Sender {
             return give_up(&mut lock(spool), number);
         };
         let signature = enrolment.sign(&body);
+        let begin = Instant::now();
         let answer = self
             .client
             .ingest(body.as_bytes(), &signature, timeout.min(REQUEST_TIMEOUT));
         self.note(answer);
-        let (fate, pause) = self.pace.decide(number, position.epoch(), answer, random());
+        let attempt = Attempt {
+            number,
+            epoch: position.epoch(),
+            answer,
+            took: begin.elapsed(),
+        };
+        let (fate, pause) = self.pace.decide(attempt, random());
         self.carry_out(fate, number, body.as_bytes(), &mut lock(spool))?;
         let wait = match pause {
             Pause::None => Duration::ZERO,
@@ -162,7 +168,7 @@ impl Sender {
                 if let Err(error) = set_aside(&self.quarantine, number, reason, body) {
                     tracing::warn!(%error, "quarantine not writable");
                 }
-                spool.acknowledge(number)
+                spool.set_aside(number)
             }
             Fate::Renumber { epoch } => {
                 let n_moved = spool.ledger().n_pending();

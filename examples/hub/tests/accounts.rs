@@ -8,15 +8,14 @@
 
 mod support;
 
-use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use monsys_wire::rotate::RotateRequest;
 use monsys_wire::{BearerToken, SigningKey, VerifyingKey};
 use serde_json::{Value, json};
 use support::agent::{client, read};
 use support::store::{number, rows};
-use support::{Answer, DataDir, Hub, TestAgent};
+use support::{Answer, DataDir, Hub, TestAgent, login};
 
 const USAGE: i32 = 2;
 const PASSWORD: &str = "correct horse battery";
@@ -428,21 +427,7 @@ fn acme() -> DataDir {
 }
 
 fn add_with_password(data: &DataDir, email: &str, role: &str, password: &str) -> Output {
-    let mut child = data
-        .program()
-        .args([
-            "user", "add", "--org", "acme", "--email", email, "--role", role,
-        ])
-        .args(["--password-stdin", "--json", "--data"])
-        .arg(data.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that refuses the name reads no password.
-    let _ = writeln!(child.stdin.take().unwrap(), "{password}");
-    child.wait_with_output().unwrap()
+    login::add_with_password(data, "acme", (email, role), password)
 }
 
 fn log_in(hub: &Hub, email: &str, password: &str) -> Answer {

@@ -12,13 +12,15 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
+use support::login::PASSWORD;
 use support::person::Person;
 use support::store::{is_no_file, number, open};
-use support::{DataDir, Hub, PATIENCE, poll};
+use support::{DataDir, Hub, PATIENCE, login, poll};
 
 /// Every table that an export holds.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "agents",
+    "api_tokens",
     "audit_log",
     "endpoint_snapshots",
     "ingest_contents",
@@ -53,6 +55,10 @@ fn lived_in() -> Option<(DataDir, Hub)> {
         "--profile",
         "hmac",
     ]);
+    let person = ("a@acme.example", "admin");
+    let added = login::add_with_password(&data, org, person, PASSWORD);
+    assert!(added.status.success(), "{added:?}");
+    login::api_token(&data, org, person.0, "read_only");
     let hub = Hub::start(&data);
     for seq in 1..=20 {
         let cpu = 0.1 + f64::from(u8::try_from(seq).unwrap()) / 7.0;
@@ -177,7 +183,9 @@ fn an_export_is_read_back_row_by_row() {
     assert_eq!(again.status.code(), Some(2), "only into an empty store");
     // Sessions and links stay behind, and the hub serves.
     assert_eq!(number(&elsewhere, "SELECT count(*) FROM sessions", []), 0);
-    Hub::start(&elsewhere).assert_alive();
+    let hub = Hub::start(&elsewhere);
+    let known = login::api_login(&hub, "acme", "a@acme.example", PASSWORD);
+    assert_eq!(known.status, 200, "{known:?}");
 }
 
 #[test]

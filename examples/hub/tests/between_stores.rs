@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::params;
 use serde_json::Value;
 use support::hub::program;
+use support::login::{ApiToken, PASSWORD};
 use support::postgres::{Cluster, Database, Durability};
 use support::store::{is_no_file, open_writable};
-use support::{DataDir, Hub, TestAgent, now, pause};
+use support::{DataDir, Hub, TestAgent, login, now, pause};
 
 #[test]
 fn an_export_through_postgres_and_back_is_the_same_file() {
@@ -42,6 +43,7 @@ fn an_export_through_postgres_and_back_is_the_same_file() {
     let third_store = DataDir::new();
     third_store.json(&["import", &path(&second)]);
     assert_same(&first, &export(&third_store, "third"));
+    source.people.assert_known(&Hub::start(&third_store));
     let fourth_store = DataDir::on_postgres().unwrap();
     fourth_store.json(&["import", &path(&second)]);
     assert_same(&first, &export(&fourth_store, "fourth"));
@@ -57,6 +59,7 @@ fn a_hub_goes_on_where_the_store_was_moved_to() {
     };
     server.json(&["import", &path(&export(&source.data, "all"))]);
     let mut hub = Hub::start(&server);
+    source.people.assert_known(&hub);
     let (agent, device) = (&source.agent, &source.device);
     // What was delivered before the move is known after it, and its nonce is spent.
     let again = agent.send(&hub, source.last_body.as_bytes());
@@ -344,8 +347,9 @@ fn a_server_that_is_killed_in_mid_import_holds_nothing_of_it() {
 }
 
 /// Every table that an export holds.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "agents",
+    "api_tokens",
     "audit_log",
     "endpoint_snapshots",
     "ingest_contents",
@@ -365,6 +369,7 @@ const TABLES: [&str; 14] = [
 struct Source {
     data: DataDir,
     counts: Value,
+    people: People,
     agent: TestAgent,
     device: support::device::TestDevice,
     last_body: String,
@@ -403,6 +408,7 @@ impl Source {
         add_old_rows(&data);
         let mut source = Self {
             counts: Value::Null,
+            people: People::new(&data),
             data,
             agent,
             device,
@@ -429,6 +435,40 @@ impl Source {
         line.replace('\n', " ").replace("TIME", at)
     }
 }
+
+/// Somebody with a password, and their API tokens.
+struct People {
+    reads: ApiToken,
+    changes: ApiToken,
+    revoked: ApiToken,
+}
+
+impl People {
+    fn new(data: &DataDir) -> Self {
+        let added = login::add_with_password(data, "acme", (EMAIL, "admin"), PASSWORD);
+        assert!(added.status.success(), "{added:?}");
+        let of = |scope| login::api_token(data, "acme", EMAIL, scope);
+        let people = Self {
+            reads: of("read_only"),
+            changes: of("admin"),
+            revoked: of("admin"),
+        };
+        data.json(&["token", "revoke", &people.revoked.id]);
+        people
+    }
+
+    /// Asserts that each may what they might where they came from, and no more.
+    fn assert_known(&self, hub: &Hub) {
+        let log_in = |password| login::api_login(hub, "acme", EMAIL, password);
+        assert_eq!(log_in(PASSWORD).status, 200, "the hash came along");
+        assert_eq!(log_in("wrong horse battery").status, 401);
+        let users = |token: &ApiToken| login::get_as(hub, "/v1/admin/users", &token.text).status;
+        let found = [&self.changes, &self.reads, &self.revoked].map(users);
+        assert_eq!(found, [200, 403, 401]);
+    }
+}
+
+const EMAIL: &str = "a@acme.example";
 
 /// What takes weeks to come: rows of other days, a finding that somebody resolved, a snapshot with
 /// every kind of text.

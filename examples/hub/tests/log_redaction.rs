@@ -38,7 +38,7 @@ impl Canaries {
         Self {
             bearer: format!("ms_{}", of(1, 43)),
             jwt: format!("eyJhbGciOiJIUzI1NiJ9.{}.{}", of(2, 40), of(2, 43)),
-            api_token: format!("msa_{}", of(3, 43)),
+            api_token: format!("mst_{}", of(3, 43)),
             password_in_json: of(4, 24),
             password_in_form: of(5, 24),
             cookie: of(6, 43),

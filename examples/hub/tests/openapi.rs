@@ -15,7 +15,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use monsys_core::time::{Span, Timestamp};
+use monsys_wire::SigningKey;
+use monsys_wire::rotate::RotateRequest;
 use serde_json::{Value, json};
+use support::login::post_json;
 use support::person::Person;
 use support::raw::{Wire, request};
 use support::routes::{declared, description};
@@ -344,6 +347,18 @@ fn agents_are_answered_what_the_description_says() {
     let own = Wire::open(scene.hub.addr).send(&asked).end().answer();
     description.assert_fits("/api/v1/agents/self", "get", &own);
     description.assert_fits("/api/v1/agents/pin", "post", &scene.agent.pin(&scene.hub));
+    let (agent, next) = (&scene.agent, SigningKey::from_secret_bytes([9; 32]));
+    let body = RotateRequest::compose(&agent.key, &next, &agent.audience, agent.id);
+    let path = "/api/v1/agents/rotate-key";
+    let rotate = |body: &str| {
+        let headers = [("Authorization", &*bearer)];
+        post_json(&scene.hub, path, &headers, body)
+    };
+    let refused = rotate("{");
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let problem = &description.0["components"]["schemas"]["Problem"];
+    assert_eq!(description.fault(problem, &refused.json(), ""), None);
+    description.assert_fits(path, "post", &rotate(&body));
 }
 
 #[test]

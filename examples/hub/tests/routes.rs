@@ -9,10 +9,14 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+use support::hub::SECRETS;
+use support::login::{PASSWORD, Pair, api_login, api_token, claims_of, disabled, minted};
 use support::person::Person;
 use support::raw::{Wire, request};
 use support::refusal::{assert_refusal, assert_security_headers};
 use support::routes::{Declared, declared};
+use support::store::change;
 use support::{Answer, DataDir, Hub, TestAgent};
 
 /// A token that nobody of the matrix shows.
@@ -23,7 +27,15 @@ struct Scene {
     data: DataDir,
     hub: Hub,
     agent: TestAgent,
-    people: Vec<(&'static str, Person)>,
+    people: Vec<(&'static str, Standing, Person)>,
+}
+
+/// What somebody is to the hub, however they show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Nobody,
+    Reader,
+    Admin,
 }
 
 impl Scene {
@@ -41,10 +53,22 @@ impl Scene {
         let body = agent.metrics((1, 1), 12.5);
         assert_eq!(agent.send_with(&hub, body.as_bytes(), None).status, 403);
         let people = vec![
-            ("anonymous", Person::anonymous()),
-            ("read_only", Person::added(&data, &hub, "acme", "read_only")),
-            ("admin", Person::added(&data, &hub, "acme", "admin")),
-            ("stranger", Person::added(&data, &hub, "rival", "admin")),
+            ("anonymous", Standing::Nobody, Person::anonymous()),
+            (
+                "read_only",
+                Standing::Reader,
+                Person::added(&data, &hub, "acme", "read_only"),
+            ),
+            (
+                "admin",
+                Standing::Admin,
+                Person::added(&data, &hub, "acme", "admin"),
+            ),
+            (
+                "stranger",
+                Standing::Admin,
+                Person::added(&data, &hub, "rival", "admin"),
+            ),
         ];
         Self {
             data,
@@ -55,8 +79,114 @@ impl Scene {
     }
 
     fn person(&self, name: &str) -> &Person {
-        let found = self.people.iter().find(|(known, _)| *known == name);
-        &found.unwrap().1
+        let found = self.people.iter().find(|(known, ..)| *known == name);
+        &found.unwrap().2
+    }
+
+    /// Adds somebody who has a password, and logs them in as a program does.
+    fn logged_in(&self, org: &str, email: &str, role: &str) -> Pair {
+        let by = if org == "acme" { "admin" } else { "stranger" };
+        let body = json!({"username": email, "password": PASSWORD, "role": role}).to_string();
+        let kind = [("content-type", "application/json")];
+        let added = self
+            .person(by)
+            .post(&self.hub, "/v1/admin/users", &body, &kind);
+        assert_eq!(added.status, 201, "{added:?}");
+        Pair::of(&api_login(&self.hub, org, email, PASSWORD))
+    }
+
+    /// Those who show a token that is good, whatever kind it is.
+    fn token_holders(&self) -> Vec<(&'static str, Standing, Person)> {
+        let [reader, admin, stranger] = [
+            ("acme", "reader@x.example", "read_only"),
+            ("acme", "writer@x.example", "admin"),
+            ("rival", "writer@x.example", "admin"),
+        ]
+        .map(|(org, email, role)| self.logged_in(org, email, role).access);
+        let of = |org, email, scope| api_token(&self.data, org, email, scope).text;
+        // Whoever is made less than their token says is let do no more than they are.
+        drop(self.logged_in("acme", "demoted@x.example", "admin"));
+        let demoted = of("acme", "demoted@x.example", "admin");
+        let less = ["user", "set-role", "--org", "acme", "--role", "read_only"];
+        self.data
+            .json(&[&less[..], &["--email", "demoted@x.example"]].concat());
+        let (may_read, may_change) = (Standing::Reader, Standing::Admin);
+        let holders = [
+            ("reader's access token", may_read, reader),
+            ("admin's access token", may_change, admin),
+            ("stranger's access token", may_change, stranger),
+            (
+                "reader's API token",
+                may_read,
+                of("acme", "reader@x.example", "read_only"),
+            ),
+            (
+                "admin's API token to read",
+                may_read,
+                of("acme", "writer@x.example", "read_only"),
+            ),
+            (
+                "admin's API token",
+                may_change,
+                of("acme", "writer@x.example", "admin"),
+            ),
+            (
+                "stranger's API token",
+                may_change,
+                of("rival", "writer@x.example", "admin"),
+            ),
+            ("API token of a former admin", may_read, demoted),
+        ];
+        holders
+            .map(|(name, standing, token)| (name, standing, Person::with_bearer(&token)))
+            .into()
+    }
+
+    /// Those whose token was good once, or is good for something else: nobody.
+    fn holders_of_void_tokens(&self) -> Vec<(&'static str, Standing, Person)> {
+        let email = "former@x.example";
+        let pair = self.logged_in("acme", email, "admin");
+        let mut late = claims_of(&pair.access);
+        // A minute more than the leeway.
+        let exp = late["iat"].as_i64().unwrap() - 90;
+        (late["exp"], late["iat"], late["nbf"]) = (json!(exp), json!(exp - 900), json!(exp - 900));
+        let head = json!({"typ": "JWT", "alg": "HS256"});
+        let late = minted(&head, &late, SECRETS[0].1.as_bytes());
+        let of = |email: &str| api_token(&self.data, "acme", email, "admin");
+        let (expired, revoked) = (of(email), of(email));
+        change(
+            &self.data,
+            &format!(
+                "UPDATE api_tokens SET expires_at = created_at WHERE id = '{}'",
+                expired.id
+            ),
+        );
+        self.data.json(&["token", "revoke", &revoked.id]);
+        let gone = self.logged_in("acme", "gone@x.example", "admin").access;
+        let of_gone = of("gone@x.example").text;
+        change(&self.data, &disabled("gone@x.example"));
+        let holders = [
+            ("expired access token", late),
+            ("refresh token", pair.refresh),
+            ("expired API token", expired.text),
+            ("revoked API token", revoked.text),
+            ("access token of somebody disabled", gone),
+            ("API token of somebody disabled", of_gone),
+            ("API token of nobody", format!("mst_{}", "x".repeat(43))),
+            ("token of an agent", self.agent.token.clone()),
+        ];
+        let mut holders: Vec<_> = holders
+            .map(|(name, token)| (name, Standing::Nobody, Person::with_bearer(&token)))
+            .into();
+        // A good cookie does not make up for a bad token.
+        let both = ("both@x.example", "admin");
+        let both = Person::named(&self.data, &self.hub, "acme", both);
+        holders.push((
+            "void token beside a session",
+            Standing::Nobody,
+            both.and_bearer(&self.agent.token),
+        ));
+        holders
     }
 
     fn raw(&self, method: &str, path: &str) -> Answer {
@@ -74,7 +204,9 @@ fn call(hub: &Hub, person: &Person, route: &Declared, name: &str) -> Answer {
         // A stream that cannot be had ends at once.
         (true, _) if path == "/integrity/events" => person.get(hub, &format!("{path}?after=x")),
         (true, _) => person.get(hub, &path),
-        (false, true) => person.post_form(hub, &path, "csrf=none"),
+        // Whoever shows a token needs none of a form: what they send is no form.
+        (false, true) if !person.is_by_bearer() => person.post_form(hub, &path, "csrf=none"),
+        (false, true) => person.post(hub, &path, "[]", &[("content-type", "application/json")]),
         (false, false) => person.post(hub, &path, "[]", &[("content-type", "application/json")]),
     }
 }
@@ -108,13 +240,13 @@ impl Came {
     }
 
     /// How far somebody is to come on a route.
-    fn expected(route: &Declared, person: &str) -> Self {
-        match (route.who.as_str(), person) {
+    fn expected(route: &Declared, standing: Standing) -> Self {
+        match (route.who.as_str(), standing) {
             ("anyone", _) => Self::In,
             ("monitor", _) => Self::Unauthorized,
-            (_, "anonymous") if route.is_page => Self::ToLogin,
-            (_, "anonymous") => Self::Unauthorized,
-            ("admin", "read_only") => Self::NotForRole,
+            (_, Standing::Nobody) if route.is_page => Self::ToLogin,
+            (_, Standing::Nobody) => Self::Unauthorized,
+            ("admin", Standing::Reader) => Self::NotForRole,
             ("read_only" | "admin", _) => Self::In,
             (who, _) => panic!("nobody knows the policy {who}"),
         }
@@ -125,20 +257,29 @@ impl Came {
 fn a4_each_route_lets_in_whom_its_policy_names_and_nobody_else() {
     let scene = Scene::new();
     let routes = declared(&scene.data);
+    let (good, void) = (scene.token_holders(), scene.holders_of_void_tokens());
+    let columns = || scene.people.iter().chain(&good).chain(&void);
     let mut n_cells = BTreeMap::<_, usize>::new();
     for route in &routes {
-        for (name, person) in &scene.people {
+        for (name, standing, person) in columns() {
             let id = scene.agent.id.to_string();
             let answer = call(&scene.hub, person, route, &id);
             let what = format!("{name}: {} {}: {answer:?}", route.method, route.path);
             assert!(answer.status < 500, "{what}");
             assert_security_headers_of(&answer);
             // Whoever shows neither the secret of a link nor a token or MAC is refused by what is
-            // missing: a header, a field of a form, or all of it.
-            if ["link", "agent"].contains(&route.who.as_str()) {
-                assert!([400, 401, 422].contains(&answer.status), "{what}");
+            // missing: a header, a field of a form, or all of it. A token of people is none of agents.
+            let is_agent = route.who == "agent" && person.shows(&scene.agent.token);
+            if is_agent {
+                assert_ne!(answer.status, 401, "{what}");
+            } else if ["link", "agent"].contains(&route.who.as_str()) {
+                assert!([400, 401, 415, 422].contains(&answer.status), "{what}");
             } else {
-                assert_eq!(Came::of(&answer), Came::expected(route, name), "{what}");
+                assert_eq!(
+                    Came::of(&answer),
+                    Came::expected(route, *standing),
+                    "{what}"
+                );
             }
             if answer.status == 401 {
                 assert!(answer.header("www-authenticate").is_some(), "{what}");
@@ -158,10 +299,29 @@ fn a4_each_route_lets_in_whom_its_policy_names_and_nobody_else() {
             *n_cells.entry(route.who.clone()).or_default() += 1;
         }
     }
-    let n_people = scene.people.len();
-    assert_eq!(n_cells.values().sum::<usize>(), routes.len() * n_people);
+    let (n_people, n_all) = (columns().count(), n_cells.values().sum::<usize>());
+    assert_eq!(n_all, routes.len() * n_people);
+    println!("{} routes, {n_people} callers, {n_all} cells", routes.len());
     for who in ["anyone", "link", "agent", "monitor", "read_only", "admin"] {
         assert!(n_cells.contains_key(who), "no route for {who}");
+    }
+}
+
+#[test]
+fn a4_a_token_is_never_made_into_a_session() {
+    let scene = Scene::new();
+    for (name, _, person) in scene.token_holders() {
+        for (path, form) in [
+            ("/account/sessions", ""),
+            (
+                "/account/password",
+                "current=correct+horse+battery&password=another+horse+battery",
+            ),
+        ] {
+            let answer = person.post_form(&scene.hub, path, form);
+            assert_eq!(answer.status, 403, "{name} {path}: {answer:?}");
+            assert_eq!(answer.header("set-cookie"), None, "{name} {path}");
+        }
     }
 }
 

@@ -11,9 +11,11 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
 use support::person::Person;
+use support::routes::{declared, description};
 use support::store::{assert_sound, number, rows};
-use support::{Answer, DataDir, Hub, crowd};
+use support::{Answer, DataDir, Hub, crowd, now};
 
 /// What injections are made of: ends of literals, comments, further statements, unions, always-true
 /// conditions, functions that wait or read files, casts that put a value into an error, parameters
@@ -92,12 +94,24 @@ const ADDRESSES: [&str; 44] = [
 ];
 
 /// Forms and bodies with a place for text.
-const POSTS: [(&str, &str, &str); 9] = [
-    ("/integrity/act", FORM, "csrf={}&id={}&verb={}&reason={}"),
+const POSTS: [(&str, &str, &str); 23] = [
+    ("/integrity/act", FORM, "csrf={}&id={}&do={}&reason={}"),
     ("/integrity/{}/resolve", FORM, "csrf={}&note={}"),
+    ("/integrity/{}/acknowledge", FORM, "csrf={}&reason={}"),
+    ("/integrity/{}/snooze", FORM, "csrf={}&reason={}&for={}"),
     ("/integrity/run", FORM, "csrf={}"),
+    (
+        "/login",
+        FORM,
+        "csrf={}&next={}&org={}&username={}&password={}",
+    ),
     ("/logout", FORM, "csrf={}"),
-    ("/setup/{}", FORM, "organisation={}&email={}"),
+    ("/setup/{}", FORM, "organisation={}&email={}&password={}"),
+    ("/password/{}", FORM, "password={}"),
+    ("/account/password", FORM, "csrf={}&current={}&password={}"),
+    ("/account/sessions", FORM, "csrf={}"),
+    ("/api/v1/ingest", JSON, PAYLOAD),
+    ("/ingest", JSON, PAYLOAD),
     (
         "/api/v1/integrity/anomalies/{}/resolve",
         JSON,
@@ -109,16 +123,40 @@ const POSTS: [(&str, &str, &str); 9] = [
         r#"{"ids":["{}"],"note":"{}"}"#,
     ),
     (
+        "/api/v1/integrity/anomalies/{}/acknowledge",
+        JSON,
+        r#"{"reason":"{}"}"#,
+    ),
+    (
+        "/api/v1/integrity/anomalies/{}/snooze",
+        JSON,
+        r#"{"reason":"{}","until":"{}"}"#,
+    ),
+    (
         "/api/v1/agents/pin",
         JSON,
         r#"{"public_key":"{}","signature":"{}"}"#,
+    ),
+    (
+        "/api/v1/agents/rotate-key",
+        JSON,
+        r#"{"public_key":"{}","signature_old":"{}","signature_new":"{}"}"#,
     ),
     (
         "/auth/api/login",
         JSON,
         r#"{"org":"{}","username":"{}","password":"{}"}"#,
     ),
+    ("/auth/api/refresh", JSON, r#"{"refresh_token":"{}"}"#),
+    ("/auth/api/logout", JSON, r#"{"refresh_token":"{}"}"#),
+    (
+        "/v1/admin/users",
+        JSON,
+        r#"{"username":"{}","password":"{}","role":"{}"}"#,
+    ),
 ];
+
+const PAYLOAD: &str = r#"{"v":1,"type":"{}","aud":"{}","agent_id":"{}","agent_version":"{}","epoch":1,"seq":1,"captured_at":"{}","sent_at":"{}","data":{"{}":"{}"}}"#;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -136,6 +174,44 @@ const HEADERS: [&str; 10] = [
     "x-metrics-token",
     "x-forwarded-for",
 ];
+
+/// The addresses above, and each parameter that the description of the API knows.
+fn addresses(data: &DataDir) -> Vec<String> {
+    let document: Value = serde_json::from_str(&description(data)).unwrap();
+    let mut addresses: Vec<String> = ADDRESSES.map(str::to_owned).into();
+    for route in declared(data).iter().filter(|route| route.is_read()) {
+        let path = route.at("{}");
+        let parameters = route.operation["parameters"].as_array();
+        for parameter in parameters.into_iter().flatten() {
+            let pointer = parameter["$ref"]
+                .as_str()
+                .map(|at| at.trim_start_matches('#'));
+            let parameter = pointer.map_or(parameter, |at| document.pointer(at).unwrap());
+            if parameter["in"] == "query" {
+                addresses.push(format!(
+                    "{path}?{}={{}}",
+                    parameter["name"].as_str().unwrap()
+                ));
+            }
+        }
+        addresses.extend(route.has_name().then_some(path));
+    }
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+#[test]
+fn sql_is_put_into_every_route_that_changes_anything() {
+    let data = DataDir::new();
+    let routes = declared(&data);
+    let changes = routes.iter().filter(|route| !route.is_read());
+    let paths: Vec<String> = changes.map(|route| route.at("{}")).collect();
+    for path in &paths {
+        assert!(POSTS.iter().any(|(known, ..)| known == path), "{path}");
+    }
+    assert_eq!(paths.len(), POSTS.len());
+}
 
 /// What may not change, whatever is asked: how many rows each table has, and who there is.
 fn picture(data: &DataDir) -> BTreeMap<&'static str, String> {
@@ -233,9 +309,11 @@ impl Scene {
 fn sql_in_an_address_is_text_that_finds_nothing() {
     let mut scene = Scene::new();
     let before = picture(&scene.data);
+    let addresses = addresses(&scene.data);
+    assert!(addresses.len() > 70, "{}", addresses.len());
     for injection in INJECTIONS {
         let escaped = in_address(injection);
-        for address in ADDRESSES {
+        for address in &addresses {
             let path = address.replace("{}", &escaped);
             for person in [&scene.admin, &Person::anonymous()] {
                 let answer = person.get(&scene.hub, &path);
@@ -346,4 +424,42 @@ fn a_name_that_is_sql_is_a_name() {
         .collect();
     assert!(names.is_sorted());
     assert_eq!(names.len(), INJECTIONS.len() + 5);
+}
+
+#[test]
+fn sql_that_an_agent_says_of_its_machine_is_text() {
+    let mut scene = Scene::new();
+    let agent = scene.data.enrol("acme", "web-1");
+    let mut n_said = 0;
+    for (injection, seq) in INJECTIONS.iter().zip(1..) {
+        let at = now().to_rfc3339();
+        let body = json!({
+            "v": 1, "type": "endpoint", "aud": agent.audience.as_str(),
+            "agent_id": agent.id.to_string(), "agent_version": "0.1.0", "epoch": 1, "seq": seq,
+            "captured_at": at, "sent_at": at,
+            "data": {
+                "processes": [
+                    {"name": injection, "pid": 1, "exe": injection, "username": injection},
+                ],
+                "listeners": [{"ip": "::1", "port": 22, "process": injection}],
+                "auth": [{"service": injection, "outcome": "failure", "count": 1}],
+                "persistence": [{"kind": injection, "path": injection}],
+                "health": [{"collector": injection, "state": "ok", "reason": injection}],
+            },
+        });
+        agent
+            .send(&scene.hub, body.to_string().as_bytes())
+            .accepted();
+        n_said += 1;
+    }
+    let sql = "SELECT processes FROM endpoint_snapshots ORDER BY time";
+    let stored = rows(&scene.data, sql, [], |row| row.get::<_, String>(0));
+    let names = stored.iter().map(|text| {
+        let processes: Value = serde_json::from_str(text).unwrap();
+        processes[0]["name"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(names.collect::<Vec<_>>(), INJECTIONS);
+    assert_eq!(stored.len(), n_said);
+    assert_sound(&scene.data);
+    scene.hub.assert_alive();
 }

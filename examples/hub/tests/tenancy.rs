@@ -11,9 +11,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use monsys_core::time::Span;
+use monsys_wire::Audience;
 use serde_json::{Value, json};
 use support::person::Person;
 use support::raw::{Wire, request};
@@ -112,9 +114,25 @@ fn filled(data: &DataDir, hub: &Hub, word: &'static str) -> Org {
         marked.report(hub, (1, seq), 20.0, &format!("2.0.{seq}+{word}"));
         device.report(hub, (1, seq), 30.0);
     }
-    let unsigned = agent.metrics((1, 4), 12.5);
+    for reporter in [&agent, &marked] {
+        for (seq, (kind, said)) in (4..).zip(machine_of(word)) {
+            let body = payload(
+                &reporter.audience,
+                (&reporter.id.to_string(), word),
+                seq,
+                kind,
+                &said,
+            );
+            reporter.send(hub, body.as_bytes()).accepted();
+        }
+    }
+    for (seq, (kind, said)) in (4..).zip(machine_of(word)) {
+        let body = payload(&device.audience, (DEVICE, word), seq, kind, &said);
+        device.send(hub, &body).accepted();
+    }
+    let unsigned = agent.metrics((1, 6), 12.5);
     assert_eq!(agent.send_with(hub, unsigned.as_bytes(), None).status, 403);
-    let unsigned = marked.metrics((1, 4), 12.5);
+    let unsigned = marked.metrics((1, 6), 12.5);
     let wrong = "0".repeat(128);
     assert_eq!(
         marked
@@ -137,6 +155,60 @@ fn filled(data: &DataDir, hub: &Hub, word: &'static str) -> Org {
         people,
         cursors: Vec::new(),
     }
+}
+
+/// The texts that a machine says of itself: each planted as `KIND-of-WORD`.
+const TEXTS_OF_A_MACHINE: [&str; 11] = [
+    "mount",
+    "interface",
+    "process",
+    "exe",
+    "username",
+    "listener",
+    "service",
+    "persistence",
+    "path",
+    "collector",
+    "reason",
+];
+
+/// A sample and a snapshot in which every text holds a word.
+fn machine_of(word: &str) -> [(&'static str, Value); 2] {
+    let text = |kind: &str| format!("{kind}-of-{word}");
+    let sample = json!({
+        "cpu_usage_percent": 12.5,
+        "disks": [{"mount": text("mount"), "total_bytes": 10, "used_bytes": 9}],
+        "networks": [{"interface": text("interface"), "rx_bytes": 1, "tx_bytes": 2}],
+    });
+    let snapshot = json!({
+        "processes": [{
+            "name": text("process"), "pid": 1, "exe": text("exe"), "username": text("username"),
+        }],
+        "listeners": [{"ip": "::1", "port": 22, "process": text("listener")}],
+        "auth": [{"service": text("service"), "outcome": "failure", "count": 3}],
+        "persistence": [{"kind": text("persistence"), "path": text("path")}],
+        "health": [{
+            "collector": text("collector"), "state": "degraded", "reason": text("reason"),
+        }],
+    });
+    [("metrics", sample), ("endpoint", snapshot)]
+}
+
+/// A payload of this moment by whoever calls itself so in an organisation.
+fn payload(
+    audience: &Audience,
+    (name, word): (&str, &str),
+    seq: i64,
+    kind: &str,
+    said: &Value,
+) -> String {
+    let at = now().to_rfc3339();
+    json!({
+        "v": 1, "type": kind, "aud": audience.as_str(), "agent_id": name,
+        "agent_version": format!("2.5.0+{word}"), "epoch": 1, "seq": seq, "captured_at": at,
+        "sent_at": at, "data": said,
+    })
+    .to_string()
 }
 
 /// Signals about the agent and about subjects of the same name in each organisation.
@@ -209,6 +281,18 @@ fn learn(hub: &Hub, org: &mut Org) {
         200
     );
     org.ids.extend(ids);
+    let agents = org.admin().get(hub, "/api/v1/agents?limit=200").json();
+    for agent in agents["items"].as_array().unwrap() {
+        let id = agent["agent_id"].as_str().unwrap().to_owned();
+        if !org.ids.contains(&id) {
+            org.ids.push(id);
+        }
+    }
+    assert_eq!(
+        org.ids.len(),
+        3 + anomalies.len(),
+        "two agents and a device"
+    );
     for path in ["/api/v1/signals?limit=1", "/api/v1/agents?limit=1"] {
         let page = org.admin().get(hub, path).json();
         let next = page["next_cursor"].as_str().unwrap().to_owned();
@@ -270,6 +354,7 @@ fn a5_no_word_of_another_organisation_is_in_any_answer() {
     let scene = Scene::new();
     let mut n_asked = 0;
     let mut n_own = 0;
+    let mut shown = BTreeSet::new();
     for route in scene.routes.iter().filter(|route| route.is_read()) {
         for org in &scene.orgs {
             let mut names = vec![AGENT.to_owned(), DEVICE.to_owned(), NOTHING.to_owned()];
@@ -285,13 +370,19 @@ fn a5_no_word_of_another_organisation_is_in_any_answer() {
                 } else {
                     scene.orgs.iter().flat_map(queries).collect()
                 };
-                for query in asked_for {
+                for query in BTreeSet::from_iter(asked_for) {
                     let answer = ask(&scene.hub, person, &path, &query);
                     let asked = format!("{path}?{query}");
                     assert!(answer.status < 500, "{asked}: {answer:?}");
                     scene.assert_nothing_of_others(org.word, &asked, &answer);
                     n_asked += 1;
                     n_own += usize::from(answer.body.contains(org.word));
+                    let planted = TEXTS_OF_A_MACHINE.map(|kind| format!("{kind}-of-{}", org.word));
+                    shown.extend(
+                        planted
+                            .into_iter()
+                            .filter(|text| answer.body.contains(text)),
+                    );
                 }
             }
         }
@@ -299,6 +390,15 @@ fn a5_no_word_of_another_organisation_is_in_any_answer() {
     assert!(n_asked > 3_000, "{n_asked}");
     // Otherwise nothing would be shown to anybody.
     assert!(n_own * 10 > n_asked, "{n_own} of {n_asked}");
+    assert_eq!(
+        shown.len(),
+        ORGS.len() * TEXTS_OF_A_MACHINE.len(),
+        "{shown:?}"
+    );
+    println!(
+        "{n_asked} answers, {n_own} with an own word, {} texts",
+        shown.len()
+    );
 }
 
 #[test]

@@ -87,7 +87,9 @@ fn cut_list<T>(
 
 fn process_bytes(process: &Process) -> usize {
     let texts = [process.exe.as_ref(), process.username.as_ref()];
-    r#"{"exe":,"name":,"pid":4294967295,"username":},"#.len()
+    let n_digits = process.pid.checked_ilog10().map_or(1, |log| log + 1);
+    r#"{"exe":,"name":,"pid":,"username":},"#.len()
+        + usize::try_from(n_digits).unwrap_or(PID_DIGITS_MAX)
         + text_bytes(&process.name)
         + texts.map(optional_bytes).iter().sum::<usize>()
 }
@@ -126,6 +128,8 @@ fn text_bytes(text: &EndpointText) -> usize {
     text.len() + n_escaped + "\"\"".len()
 }
 
+/// Digits of the highest number of 32 bits.
+const PID_DIGITS_MAX: usize = 10;
 /// Room for the head of a body and for what is said in health about the cuts.
 const RESERVED_BYTES: usize = 8_192;
 
@@ -196,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_those_of_json_or_a_little_longer() {
+    fn lengths_are_those_of_json() {
         let texts = ["", "a", "\"", "a\\b\"c", "é/\u{1f600}", "[redacted-email]"];
         let value = |text: &EndpointText| serde_json::Value::from(text.as_str());
         for (name, exe) in texts.iter().flat_map(|name| texts.map(|exe| (name, exe))) {

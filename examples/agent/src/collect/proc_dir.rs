@@ -6,6 +6,7 @@
 //! is an error like any other and is told apart by [`is_gone`]. Cost: three system calls a file,
 //! one a link.
 
+use std::collections::BinaryHeap;
 use std::io::Write;
 #[cfg(target_os = "linux")]
 use std::mem::MaybeUninit;
@@ -38,7 +39,7 @@ pub struct ProcDir {
 }
 
 /// Numbers of processes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pids {
     /// The lowest ones, sorted.
     pub kept: Vec<u32>,
@@ -61,20 +62,25 @@ impl ProcDir {
     /// # Errors
     /// [`Errno`] of the operating system.
     pub fn pids(&self, n_max: usize) -> Result<Pids, Errno> {
-        let mut pids = Pids::default();
+        let (mut lowest, mut n_all) = (BinaryHeap::new(), 0);
         let dir = openat(&self.dir, ".", DIRECTORY, Mode::empty())?;
         for_each_name(&dir, |name| {
             let Some(pid) = parse_pid(name) else {
                 return;
             };
-            pids.n_all += 1;
-            // The kernel lists them in ascending order; a captured directory may not.
-            if pids.kept.len() < n_max {
-                pids.kept.push(pid);
+            n_all += 1;
+            // The kernel lists them in ascending order; a captured directory does not.
+            if lowest.len() < n_max || lowest.peek().is_some_and(|highest| pid < *highest) {
+                lowest.push(pid);
+            }
+            if lowest.len() > n_max {
+                lowest.pop();
             }
         })?;
-        pids.kept.sort_unstable();
-        Ok(pids)
+        Ok(Pids {
+            kept: lowest.into_sorted_vec(),
+            n_all,
+        })
     }
 
     /// Reads the beginning of a file, as much as fits into a page.

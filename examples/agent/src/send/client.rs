@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monsys_wire::answer::AgentSelf;
-use monsys_wire::header::{AUTHORIZATION, CONTENT_TYPE, JSON_TYPE, RETRY_AFTER, SIGNATURE};
+use monsys_wire::header::{AUTHORIZATION, CONTENT_TYPE, DATE, JSON_TYPE, RETRY_AFTER, SIGNATURE};
 use monsys_wire::reject::Code;
+use monsys_wire::spool::retry_after;
 use monsys_wire::{BearerToken, Signature, answer as wire};
 use thiserror::Error;
 use ureq::http::Response;
@@ -132,11 +133,7 @@ impl HubClient {
             .map_err(|error| fault(&error))
             .and_then(Answered::read);
         match answered {
-            Ok(answered) => Answer::read(
-                answered.status,
-                answered.retry_after.as_deref(),
-                &answered.body,
-            ),
+            Ok(answered) => Answer::read(answered.status, answered.retry_after, &answered.body),
             Err(fault) => {
                 self.addresses.forget();
                 Answer::Unreachable(fault)
@@ -174,18 +171,16 @@ impl HubClient {
 
 struct Answered {
     status: u16,
-    retry_after: Option<String>,
+    retry_after: Option<Duration>,
     body: Vec<u8>,
 }
 
 impl Answered {
     fn read(response: Response<Body>) -> Result<Self, Fault> {
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.map(str::to_owned);
+        let header = |name| response.headers().get(name)?.to_str().ok();
+        let retry_after = header(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|text| retry_after::wait(text, header(DATE)));
         let body = response
             .into_body()
             .into_with_config()

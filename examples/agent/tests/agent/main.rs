@@ -7,6 +7,7 @@
 
 mod commands;
 mod crashes;
+mod endpoint;
 mod hub;
 mod no_response;
 mod sending;

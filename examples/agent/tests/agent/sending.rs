@@ -141,15 +141,15 @@ fn a_lost_answer_leads_to_a_duplicate_and_changes_nothing_but_sent_at() {
 }
 
 #[test]
-fn the_freshest_goes_first_and_the_backlog_follows_from_its_oldest_at_a_bounded_rate() {
+fn the_freshest_goes_first_and_the_backlog_follows_from_its_oldest_with_rests() {
     let mut bench = Bench::new();
     for _ in 0..4 {
         bench.spool_one();
     }
     let waits: Vec<Duration> = (0..4).map(|_| bench.step().1).collect();
     assert_eq!(bench.seqs(), [(1, 4), (1, 1), (1, 2), (1, 3)]);
-    let pause = Duration::from_millis(200);
-    assert_eq!(waits, [Duration::ZERO, pause, pause, pause]);
+    assert_eq!(waits[0], Duration::ZERO);
+    assert!(waits[1..].iter().all(|wait| !wait.is_zero()), "{waits:?}");
     let gaps = bench
         .hub
         .arrived()
@@ -272,8 +272,10 @@ fn retry_after_is_honoured() {
         bench
             .hub
             .answer_next(Reply::Raw(status, "Retry-After: 17\r\n", String::new()));
-        let wait = Duration::from_secs(17);
-        assert_eq!(bench.step(), (Answer::RetryAfter(Some(wait)), wait));
+        let asked = Duration::from_secs(17);
+        let (answer, wait) = bench.step();
+        assert_eq!(answer, Answer::RetryAfter(Some(asked)));
+        assert!(wait >= asked && wait <= asked * 2, "{wait:?}");
     }
     assert_eq!(bench.n_pending(), 1);
 }

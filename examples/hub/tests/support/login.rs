@@ -1,6 +1,8 @@
 //! A browser with cookies, and a program with tokens, in front of the login.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Output, Stdio};
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -249,6 +251,48 @@ impl Scene {
     /// Logs a person in as a program does.
     pub(crate) fn pair_of(&self, username: &str) -> Pair {
         Pair::of(&api_login(&self.hub, "acme", username, PASSWORD))
+    }
+}
+
+/// Adds a person with a password on the command line.
+pub(crate) fn add_with_password(
+    data: &DataDir,
+    org: &str,
+    (email, role): (&str, &str),
+    password: &str,
+) -> Output {
+    let mut child = data
+        .program()
+        .args([
+            "user", "add", "--org", org, "--email", email, "--role", role,
+        ])
+        .args(["--password-stdin", "--json", "--data"])
+        .arg(data.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that refuses the name reads no password.
+    let _ = writeln!(child.stdin.take().unwrap(), "{password}");
+    child.wait_with_output().unwrap()
+}
+
+/// An API token as it was printed once.
+pub(crate) struct ApiToken {
+    pub(crate) id: String,
+    pub(crate) text: String,
+}
+
+/// Makes an API token of somebody on the command line.
+pub(crate) fn api_token(data: &DataDir, org: &str, email: &str, scope: &str) -> ApiToken {
+    let made = data.json(&[
+        "token", "create", "--org", org, "--user", email, "--scope", scope, "--name", "ci",
+    ]);
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    ApiToken {
+        id: text("token_id"),
+        text: text("token"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use ureq::http::header::{CONTENT_TYPE, COOKIE};
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 
 use super::agent::{client, read};
 use super::{Answer, DataDir, Hub};
@@ -11,6 +11,8 @@ use super::{Answer, DataDir, Hub};
 pub(crate) struct Person {
     http: ureq::Agent,
     cookie: Option<String>,
+    /// An access token or API token, which is shown beside the cookie.
+    bearer: Option<String>,
     /// The token of the session's forms, which calls by cookie carry as well.
     csrf: OnceLock<Option<String>>,
 }
@@ -20,6 +22,7 @@ impl Person {
         Self {
             http: client(),
             cookie: None,
+            bearer: None,
             csrf: OnceLock::new(),
         }
     }
@@ -30,6 +33,27 @@ impl Person {
             cookie: Some(format!("{name}={value}")),
             ..Self::anonymous()
         }
+    }
+
+    /// A program that shows a token and has no cookie.
+    pub(crate) fn with_bearer(token: &str) -> Self {
+        Self::anonymous().and_bearer(token)
+    }
+
+    /// The same with a token beside what they have.
+    pub(crate) fn and_bearer(mut self, token: &str) -> Self {
+        self.bearer = Some(format!("Bearer {token}"));
+        self
+    }
+
+    /// Tells whether they show a token.
+    pub(crate) const fn is_by_bearer(&self) -> bool {
+        self.bearer.is_some()
+    }
+
+    /// Tells whether they show this token.
+    pub(crate) fn shows(&self, token: &str) -> bool {
+        self.bearer.as_deref() == Some(&format!("Bearer {token}"))
     }
 
     /// Follows the set-up link and becomes the first administrator.
@@ -74,6 +98,9 @@ impl Person {
         if let Some(cookie) = &self.cookie {
             request = request.header(COOKIE, cookie);
         }
+        if let Some(bearer) = &self.bearer {
+            request = request.header(AUTHORIZATION, bearer);
+        }
         read(request.call().unwrap()).unwrap()
     }
 
@@ -87,6 +114,9 @@ impl Person {
         let mut request = self.http.post(hub.url(path));
         if let Some(cookie) = &self.cookie {
             request = request.header(COOKIE, cookie);
+        }
+        if let Some(bearer) = &self.bearer {
+            request = request.header(AUTHORIZATION, bearer);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
