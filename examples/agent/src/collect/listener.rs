@@ -92,8 +92,9 @@ pub fn parse_link(link: &[u8]) -> Option<u64> {
     str::from_utf8(number).ok()?.parse().ok()
 }
 
-/// Lists the listening sockets of a `/proc`.
-pub fn collect(proc: &Path) -> Found<Listener> {
+/// Lists the listening sockets of a `/proc`; `programs` are the processes that may own one, the
+/// lowest first.
+pub fn collect(proc: &Path, programs: &[u32]) -> Found<Listener> {
     let (sockets, absent) = read_tables(proc);
     if absent.len() == TABLES.len() {
         return Found {
@@ -102,7 +103,7 @@ pub fn collect(proc: &Path) -> Found<Listener> {
         };
     }
     let mut owners = Owners::of(&sockets);
-    let walked = owners.search(proc);
+    let walked = owners.search(proc, programs);
     let mut items: Vec<Listener> = sockets
         .iter()
         .map(|socket| Listener {
@@ -201,15 +202,14 @@ impl Owners {
 
     /// Looks through the processes until every socket has an owner; returns how many processes
     /// did not let themselves be looked at.
-    fn search(&mut self, proc: &Path) -> Result<usize, Errno> {
+    fn search(&mut self, proc: &Path, programs: &[u32]) -> Result<usize, Errno> {
         if self.n_missing == 0 {
             return Ok(0);
         }
         let proc = ProcDir::open(proc)?;
-        let pids = proc.pids(PROCESSES_MAX)?;
-        let mut n_hidden = pids.n_all - pids.kept.len();
+        let mut n_hidden = 0;
         let (mut link, mut text) = (Vec::new(), Vec::new());
-        for pid in pids.kept {
+        for &pid in programs {
             // Read only for a process that turns out to own something.
             let mut name = None;
             let walked = proc.for_each_link(pid, ProcessFile::Fd, &mut link, |link| {
@@ -218,7 +218,7 @@ impl Owners {
                 };
                 let name = name.get_or_insert_with(|| {
                     let comm = proc.read(pid, ProcessFile::Comm, &mut text).ok();
-                    comm.map(|comm| name_text(comm.trim_ascii_end()))
+                    comm.map(name_text)
                 });
                 owner.clone_from(name);
             });
@@ -265,8 +265,6 @@ const PRIVILEGES: &str = "CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const SOCKETS_MAX: usize = 7_000;
 const BUFFER_BYTES: usize = 8_192;
-/// Processes that are looked through for owners.
-const PROCESSES_MAX: usize = 32_768;
 
 #[cfg(test)]
 mod tests {
@@ -374,7 +372,7 @@ mod tests {
     #[test]
     fn a_socket_belongs_to_the_lowest_process_that_has_it_open() {
         let dir = captured();
-        let found = collect(dir.path());
+        let found = collect(dir.path(), &[1, 7]);
         let expected = [
             ("127.0.0.1".to_owned(), 22, Some("master")),
             ("::1".to_owned(), 22, None),
@@ -392,13 +390,13 @@ mod tests {
         let dir = captured();
         fs::remove_file(dir.path().join("net/tcp6")).unwrap();
         fs::write(dir.path().join("net/udp"), "garbage\n").unwrap();
-        let found = collect(dir.path());
+        let found = collect(dir.path(), &[1, 7]);
         assert_eq!(
             found.health,
             health::degraded(COLLECTOR, "expected /proc/net/tcp6, udp")
         );
         assert_eq!(found.items.len(), 1);
-        let found = collect(&dir.path().join("absent"));
+        let found = collect(&dir.path().join("absent"), &[]);
         let reason = "expected /proc/net/tcp in a known form";
         assert_eq!(found.health, health::unavailable(COLLECTOR, reason));
     }
@@ -409,7 +407,7 @@ mod tests {
         let line = |port: usize| SSH.replace("0016", &format!("{port:04X}"));
         let lines: String = (1..=limit::ENDPOINT_LISTENERS_MAX + 5).map(line).collect();
         fs::write(dir.path().join("net/tcp"), format!("{HEAD}{lines}")).unwrap();
-        let found = collect(dir.path());
+        let found = collect(dir.path(), &[1, 7]);
         assert_eq!(found.items.len(), limit::ENDPOINT_LISTENERS_MAX);
         assert_eq!(
             found.health,
@@ -421,7 +419,7 @@ mod tests {
     fn sockets_of_this_process_are_found_with_its_name() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let found = collect(Path::new("/proc"));
+        let found = collect(Path::new("/proc"), &[std::process::id()]);
         let own = fs::read_to_string("/proc/self/comm").unwrap();
         for port in [
             tcp.local_addr().unwrap().port(),

@@ -1,10 +1,10 @@
 //! Running processes: name, number, file and user (contract §2).
 //!
-//! From `/proc/PID/status` and the link `/proc/PID/exe`. What not: command lines, environments and
-//! threads; nothing opens them. A process that vanishes while it is read is left out silently. The
+//! From `/proc/PID/comm`, the link `/proc/PID/exe`, and whose `/proc/PID` is. What not: command lines,
+//! environments and threads; nothing opens them. A process that vanishes while it is read is left out silently. The
 //! file is the link as the kernel shows it: ` (deleted)` at its end means that the file was removed
 //! or replaced while it ran, which is worth knowing and is therefore kept. Another user's file is
-//! hidden without `CAP_SYS_PTRACE`; it is `None` then, and health says so. Cost: five system calls
+//! hidden without `CAP_SYS_PTRACE`; it is `None` then, and health says so. Cost: six system calls
 //! and at most three short texts a process.
 
 use std::borrow::Cow;
@@ -18,126 +18,115 @@ use super::health::{self, Found};
 use super::proc_dir::{ProcDir, ProcessFile, is_gone};
 use super::users::Users;
 
-/// What is used of `/proc/PID/status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Status<'a> {
-    /// The name as the kernel writes it: newlines and backslashes are escaped, any other byte is
-    /// as it is.
-    pub name: &'a [u8],
-    /// Whose rights it has (the effective user), as `ps` shows it.
-    pub user: Option<u32>,
-    /// It has memory of its own: it is neither a thread of the kernel nor ended.
-    pub has_memory: bool,
+/// Turns the text of `/proc/PID/comm` into one that may be sent.
+pub fn name_text(comm: &[u8]) -> EndpointText {
+    // A name may itself end with a newline, which is stripped like every control character.
+    EndpointText::name(&String::from_utf8_lossy(comm))
 }
 
-/// Reads `/proc/PID/status`; `None` when it does not begin with a name.
-pub fn parse_status(text: &[u8]) -> Option<Status<'_>> {
-    let mut lines = text.split(|byte| *byte == b'\n');
-    let name = lines.next()?.strip_prefix(b"Name:\t")?;
-    let mut status = Status {
-        name,
-        user: None,
-        has_memory: false,
-    };
-    for line in lines {
-        if let Some(users) = line.strip_prefix(b"Uid:\t") {
-            status.user = str::from_utf8(users)
-                .ok()
-                .and_then(|users| users.split('\t').nth(1)?.parse().ok());
-        } else if line.starts_with(b"VmSize:") {
-            status.has_memory = true;
-            break;
-        }
-    }
-    Some(status)
+/// Tells from `/proc/PID/status` whether a process has memory of its own: it is neither a thread of
+/// the kernel nor ended.
+pub fn has_memory(status: &[u8]) -> bool {
+    let mut lines = status.split(|byte| *byte == b'\n');
+    lines.any(|line| line.starts_with(b"VmSize:"))
 }
 
-/// Turns a name of `/proc/PID/status` or `/proc/PID/comm` into text that may be sent.
-pub fn name_text(name: &[u8]) -> EndpointText {
-    let text = String::from_utf8_lossy(name);
-    if !text.contains('\\') {
-        return EndpointText::name(&text);
-    }
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        match (c, rest.as_str().chars().next()) {
-            // A newline is a control character and would be stripped anyway.
-            ('\\', Some('n')) => drop(rest.next()),
-            ('\\', Some('\\')) => plain.extend(rest.next()),
-            (c, _) => plain.push(c),
-        }
-    }
-    EndpointText::name(&plain)
+/// The processes of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// What is sent.
+    pub found: Found<Process>,
+    /// Those that may have something open: no threads of the kernel, sorted.
+    pub programs: Vec<u32>,
 }
 
 /// Lists the processes of a `/proc`.
 ///
 /// `users` is what is known of users; `None` makes health say that nothing is.
-pub fn collect(proc: &Path, users: Option<&Users<'_>>) -> Found<Process> {
-    match walk(proc, users) {
-        Ok(found) => found,
-        Err(error) => Found {
-            items: Vec::new(),
-            health: health::unavailable(
-                COLLECTOR,
-                &format!("expected /proc: {}", health::fault(&error.into())),
-            ),
-        },
-    }
+pub fn collect(proc: &Path, users: Option<&Users<'_>>) -> Running {
+    walk(proc, users).unwrap_or_else(|error| {
+        let reason = format!("expected /proc: {}", health::fault(&error.into()));
+        Running {
+            found: Found {
+                items: Vec::new(),
+                health: health::unavailable(COLLECTOR, &reason),
+            },
+            programs: Vec::new(),
+        }
+    })
 }
 
-fn walk(proc: &Path, users: Option<&Users<'_>>) -> Result<Found<Process>, Errno> {
+fn walk(proc: &Path, users: Option<&Users<'_>>) -> Result<Running, Errno> {
     let proc = ProcDir::open(proc)?;
     let pids = proc.pids(limit::ENDPOINT_PROCESSES_MAX)?;
+    let mut seen = Seen {
+        n_kept: pids.kept.len(),
+        n_all: pids.n_all,
+        is_first_hidden: pids.kept.first() != Some(&FIRST),
+        are_users_known: users.is_some(),
+        ..Seen::default()
+    };
+    let mut buffers = Buffers::default();
     let mut items = Vec::with_capacity(pids.kept.len());
-    let mut seen = Seen::default();
-    let (mut text, mut link) = (Vec::new(), Vec::new());
+    let mut programs = Vec::new();
     for &pid in &pids.kept {
-        match proc.read(pid, ProcessFile::Status, &mut text) {
-            Ok(status) => {
-                let Some(status) = parse_status(status) else {
-                    continue;
-                };
-                let exe = proc.link(pid, ProcessFile::Exe, &mut link);
-                items.push(process(pid, status, exe, users, &mut seen));
+        match read(&proc, pid, users, &mut seen, &mut buffers) {
+            Ok((process, is_program)) => {
+                items.push(process);
+                programs.extend(is_program.then_some(pid));
             }
             Err(error) if is_gone(error) => {}
             Err(_) => seen.n_unreadable += 1,
         }
     }
-    seen.n_kept = pids.kept.len();
-    seen.n_all = pids.n_all;
-    seen.is_first_hidden = pids.kept.first() != Some(&FIRST);
-    seen.are_users_known = users.is_some();
-    Ok(Found {
-        items,
-        health: seen.health(),
+    Ok(Running {
+        found: Found {
+            items,
+            health: seen.health(),
+        },
+        programs,
     })
 }
 
-fn process(
+/// Kept from one process to the next.
+#[derive(Default)]
+struct Buffers {
+    text: Vec<u8>,
+    link: Vec<u8>,
+}
+
+/// Reads one process, and whether it is a program and no thread of the kernel.
+fn read(
+    proc: &ProcDir,
     pid: u32,
-    status: Status<'_>,
-    exe: Result<&[u8], Errno>,
     users: Option<&Users<'_>>,
     seen: &mut Seen,
-) -> Process {
-    let exe = match exe {
-        Ok(exe) => Some(EndpointText::path(&String::from_utf8_lossy(exe))),
-        Err(error) => {
-            // Neither threads of the kernel nor processes that ended have a file to hide.
-            seen.n_hidden_files += usize::from(status.has_memory && !is_gone(error));
-            None
+    buffers: &mut Buffers,
+) -> Result<(Process, bool), Errno> {
+    let user = proc.user(pid)?;
+    let name = name_text(proc.read(pid, ProcessFile::Comm, &mut buffers.text)?);
+    let (exe, is_program) = match proc.link(pid, ProcessFile::Exe, &mut buffers.link) {
+        Ok(exe) => (
+            Some(EndpointText::path(&String::from_utf8_lossy(exe))),
+            true,
+        ),
+        Err(error) if is_gone(error) => (None, false),
+        Err(_) => {
+            // Also threads of the kernel, which run no file, hide it from others.
+            let status = proc.read(pid, ProcessFile::Status, &mut buffers.text)?;
+            let is_program = has_memory(status);
+            seen.n_hidden_files += usize::from(is_program);
+            (None, is_program)
         }
     };
-    let username = status.user.and_then(|user| users?.name(user));
-    Process {
-        name: name_text(status.name),
+    let username = users.and_then(|users| users.name(user));
+    let process = Process {
+        name,
         pid,
         exe,
         username: username.map(EndpointText::name),
-    }
+    };
+    Ok((process, is_program))
 }
 
 /// What of the processes was not seen.
@@ -190,43 +179,26 @@ const FIRST: u32 = 1;
 mod tests {
     use super::*;
 
-    const STATUS: &[u8] = b"Name:\tsshd\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t812\n\
-        Pid:\t812\nPPid:\t1\nUid:\t1000\t0\t0\t0\nGid:\t0\t0\t0\t0\nGroups:\t \n\
-        VmPeak:\t   15444 kB\nVmSize:\t   15444 kB\nThreads:\t1\n";
-
     #[test]
-    fn a_captured_status_is_read() {
-        let expected = Status {
-            name: b"sshd",
-            user: Some(0),
-            has_memory: true,
-        };
-        assert_eq!(parse_status(STATUS), Some(expected));
-        let kernel = b"Name:\tkworker/0:0-events\nUid:\t0\t0\t0\t0\nThreads:\t1\n";
-        let kernel = parse_status(kernel).unwrap();
-        assert_eq!((kernel.user, kernel.has_memory), (Some(0), false));
-    }
-
-    #[test]
-    fn other_texts_are_no_status_and_cut_ones_are_unknown_in_part() {
-        for text in [&b""[..], b"Uid:\t0", b"name:\tx", b"Name: x"] {
-            assert_eq!(parse_status(text), None);
+    fn programs_have_memory_and_threads_of_the_kernel_have_none() {
+        let program =
+            b"Name:\tsshd\nUid:\t0\t0\t0\t0\nVmPeak:\t   15444 kB\nVmSize:\t   15444 kB\n";
+        assert!(has_memory(program));
+        for other in [
+            &b"Name:\tkworker/0:0-events\nUid:\t0\t0\t0\t0\n"[..],
+            b"Name:\tVmSize:\n",
+            b"\xff",
+        ] {
+            assert!(!has_memory(other));
         }
-        for n_bytes in 0..STATUS.len() {
-            let part = parse_status(&STATUS[..n_bytes]);
-            assert!(part.is_none_or(|status| status.user.is_none_or(|user| user == 0)));
-        }
-        let odd = parse_status(b"Name:\tx\nUid:\t0\nUid:\t\xff\t\xff\n").unwrap();
-        assert_eq!(odd.user, None);
     }
 
     #[test]
     fn p2_names_lose_what_could_mislead_and_keep_the_rest() {
-        let cases: [(&[u8], &str); 8] = [
+        let cases: [(&[u8], &str); 7] = [
             (b"a b)(c", "a b)(c"),
-            (br"two\nlines", "twolines"),
-            (br"back\\slash\\n", r"back\slash\n"),
-            (br"end\", r"end\"),
+            (b"two\nlines\n", "twolines"),
+            (br"back\slash\n", r"back\slash\n"),
             (b"\x1b[31mred\x7f", "[31mred"),
             ("evil\u{202e}txt".as_bytes(), "eviltxt"),
             (b"bob@example.org", "[redacted-email]"),
@@ -241,7 +213,8 @@ mod tests {
     fn this_process_is_found_with_its_file_and_user() {
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
         let users = Users::parse(&passwd);
-        let found = collect(Path::new("/proc"), Some(&users));
+        let Running { found, programs } = collect(Path::new("/proc"), Some(&users));
+        assert!(programs.binary_search(&std::process::id()).is_ok());
         let own = found
             .items
             .iter()
@@ -267,7 +240,7 @@ mod tests {
                 "expected processes in /proc: none there",
             ),
         ] {
-            let found = collect(&path, None);
+            let found = collect(&path, None).found;
             assert_eq!(found.items, []);
             assert_eq!(found.health, health::unavailable(COLLECTOR, reason));
         }

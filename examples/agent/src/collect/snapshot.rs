@@ -6,6 +6,7 @@
 
 use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
 
+use super::process::Running;
 use super::root::Root;
 use super::users::Users;
 use super::{fit, listener, persistence, process, read_text};
@@ -26,14 +27,15 @@ impl EndpointCollector {
     pub fn snapshot(&mut self, others: Vec<CollectorHealth>) -> EndpointSnapshot {
         let passwd = read_text(&self.root.path("etc/passwd"));
         let users = passwd.as_deref().map(Users::parse);
-        let processes = process::collect(&self.root.path("proc"), users.as_ref());
-        let listeners = listener::collect(&self.root.path("proc"));
+        let proc = self.root.path("proc");
+        let Running { found, programs } = process::collect(&proc, users.as_ref());
+        let listeners = listener::collect(&proc, &programs);
         let homes = users.as_ref().map_or(&[][..], Users::homes);
         let places = persistence::collect(&self.root, homes);
         let mut health = others;
-        health.extend([processes.health, listeners.health, places.health]);
+        health.extend([found.health, listeners.health, places.health]);
         let mut snapshot = EndpointSnapshot {
-            processes: processes.items,
+            processes: found.items,
             listeners: listeners.items,
             persistence: places.items,
             health,

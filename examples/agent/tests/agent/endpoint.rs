@@ -235,8 +235,7 @@ fn crowded(dir: &Path, n_processes: usize) {
     for pid in 1..=n_processes {
         let process = dir.join(format!("proc/{pid}"));
         fs::create_dir_all(&process).unwrap();
-        let status = format!("Name:\tprogram-{pid}\nUid:\t0\t0\t0\t0\nVmSize:\t 1 kB\n");
-        fs::write(process.join("status"), status).unwrap();
+        fs::write(process.join("comm"), format!("program-{pid}\n")).unwrap();
         symlink(&exe, process.join("exe")).unwrap();
     }
     // A processor that is never idle: the figures of the machine itself.
