@@ -106,7 +106,7 @@ fn fill(data: &DataDir) {
         let appended = spool.append(captured_at, |position| {
             let payload = OutgoingPayload {
                 audience: &config.audience,
-                agent_id: config.agent_id,
+                agent_id: &config.profile,
                 agent_version: &version,
                 position,
                 captured_at,

@@ -98,7 +98,7 @@ fn daemon(data: &DataDir) {
 
 fn drain(data: &DataDir) {
     let enrolment = Enrolment::load(data).expect("an enrolled agent");
-    let mut sender = Sender::new(&enrolment, data, Clock::system()).expect("a sender");
+    let mut sender = Sender::new(data, Clock::system());
     let spool = Spool::open(&data.spool(), SpoolLimits::standard()).expect("a spool");
     let n_begun = spool.ledger().n_pending() / 10;
     let spool = Mutex::new(spool);

@@ -14,6 +14,7 @@ use monsys_core::time::{Span, Timestamp};
 use monsys_wire::compose::Outbound;
 
 use crate::clock::Clock;
+use crate::collect::backup::BackupSetting;
 use crate::collect::checks::{Checks, says_the_same};
 use crate::collect::root::Root;
 use crate::collect::snapshot::EndpointCollector;
@@ -59,6 +60,11 @@ impl Sampler {
             said: Vec::new(),
             checked: Vec::new(),
         }
+    }
+
+    /// Watches these backups from the next look on.
+    pub fn watch(&mut self, backups: &[BackupSetting]) {
+        self.checks.watch(backups);
     }
 
     /// Takes the first reading of processor times, from which the first sample counts.
@@ -119,6 +125,7 @@ impl Sampler {
         if let Some(snapshot) = endpoint {
             append(Outbound::Endpoint(snapshot))?;
             self.schedule.note_endpoint(*tick);
+            self.endpoint.note_durable();
         }
         let sample = metrics.as_ref().map_err(|error| *error)?;
         Ok(append(Outbound::Metrics(sample))?)
@@ -144,6 +151,13 @@ impl Measured {
     /// Returns the device clock when it was measured.
     pub const fn captured_at(&self) -> Timestamp {
         self.captured_at
+    }
+
+    /// Returns how each collector fared, if a snapshot was due.
+    pub fn health(&self) -> &[CollectorHealth] {
+        self.endpoint
+            .as_ref()
+            .map_or(&[][..], |snapshot| &snapshot.health)
     }
 
     /// Returns what makes a payload each, in the order of the spool.

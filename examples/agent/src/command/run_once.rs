@@ -14,6 +14,7 @@ use crate::config::DataDir;
 use crate::daemon::{CADENCE, first_interval};
 use crate::enrolment::{Enrolment, prepare};
 use crate::error::{AgentError, Outcome};
+use crate::live::LiveEnrolment;
 use crate::output::{self, Form};
 use crate::sampling::{Measured, Sampler, health_of_spool};
 use crate::send::answer::Answer;
@@ -43,7 +44,7 @@ pub fn print(data: &DataDir, root: &Root) -> Result<Outcome, AgentError> {
     let status = inspect(&data.spool(), SpoolLimits::standard())?;
     let part = |n: u64| i64::try_from(n).map_err(|_| SpoolError::Exhausted);
     let clock = Clock::system();
-    let (_, measured) = measure(root, clock, health::ok("spool"));
+    let (_, measured) = measure(root, clock, &enrolment, health::ok("spool"));
     let captured_at = measured.captured_at();
     let mut lines = Vec::new();
     for (seq, payload) in (status.next_seq..).zip(measured.payloads()?) {
@@ -70,13 +71,19 @@ pub fn print(data: &DataDir, root: &Root) -> Result<Outcome, AgentError> {
 /// was measured stays in the spool.
 pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentError> {
     let clock = Clock::system();
-    let enrolment = Enrolment::load(data)?;
-    let mut sender = Sender::new(&enrolment, data, clock)?;
+    let live = LiveEnrolment::open(data)?;
+    let enrolment = live.current();
+    let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
-    let (mut sampler, measured) = measure(root, clock, health_of_spool(&spool));
+    let (mut sampler, measured) = measure(root, clock, &enrolment, health_of_spool(&spool));
     let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
-    let (answer, n_delivered) = deliver(&mut sender, &enrolment, &spool, number);
+    // Which key the hub has is asked once the sample is safe; without an answer nothing is sent.
+    let (answer, n_delivered) = match live.hold() {
+        Ok(held) => deliver(&mut sender, held.enrolment(), &spool, number),
+        Err(AgentError::Call(_)) => (None, 0),
+        Err(error) => return Err(error),
+    };
     let spool = lock(&spool);
     let position = spool
         .ledger()
@@ -147,8 +154,14 @@ fn deliver(
 }
 
 /// The first tick of a process, at which everything is due.
-fn measure(root: &Root, clock: Clock, spool: CollectorHealth) -> (Sampler, Measured) {
+fn measure(
+    root: &Root,
+    clock: Clock,
+    enrolment: &Enrolment,
+    spool: CollectorHealth,
+) -> (Sampler, Measured) {
     let mut sampler = Sampler::new(root, clock, CADENCE);
+    sampler.watch(&enrolment.config().backups);
     sampler.prime();
     thread::sleep(first_interval(clock));
     let measured = sampler.measure(0, spool);

@@ -10,4 +10,5 @@ mod crashes;
 mod endpoint;
 mod hub;
 mod no_response;
+mod operations;
 mod sending;

@@ -108,7 +108,7 @@ fn enrol(hub: &Hub, data: &DataDir) -> (Enrolment, Sender) {
         .save(&data.config())
         .unwrap();
     let enrolment = Enrolment::load(data).unwrap();
-    let sender = Sender::new(&enrolment, data, Clock::system()).unwrap();
+    let sender = Sender::new(data, Clock::system());
     (enrolment, sender)
 }
 
@@ -356,7 +356,7 @@ fn a_hub_that_is_not_there_is_unreachable() {
         .unwrap()
         .save(&bench.data.config())
         .unwrap();
-    bench.sender = Sender::new(&bench.enrolment, &bench.data, Clock::system()).unwrap();
+    bench.enrolment = Enrolment::load(&bench.data).unwrap();
     bench.spool_one();
     assert_eq!(bench.step().0, Answer::Unreachable(Fault::Connection));
 }
