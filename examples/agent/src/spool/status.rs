@@ -57,6 +57,15 @@ impl From<&Gap> for GapStatus {
     }
 }
 
+impl From<&GapStatus> for Gap {
+    fn from(status: &GapStatus) -> Self {
+        Self {
+            n_lost: status.lost,
+            ..Self::of(status.epoch, status.from_seq, status.to_seq)
+        }
+    }
+}
+
 /// Looks at a spool without owning it: works while an agent is running, changes nothing.
 ///
 /// # Errors

@@ -134,8 +134,10 @@ impl Running {
     /// Reads the first line of its log, byte by byte, so that the rest stays where it is.
     fn logs_start(&mut self) -> bool {
         let stderr = self.0.stderr.as_mut().unwrap();
-        let bytes = stderr.bytes().map(Result::unwrap);
-        let line: Vec<u8> = bytes.take_while(|byte| *byte != b'\n').collect();
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while byte != *b"\n" && stderr.read_exact(&mut byte).is_ok() {
+            line.extend(byte);
+        }
         String::from_utf8(line).unwrap().contains("agent started")
     }
 }
