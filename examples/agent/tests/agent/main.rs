@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says so by ending"
 )]
 
+mod backlog;
 mod commands;
 mod crashes;
 mod disks;
