@@ -1,6 +1,7 @@
 //! Sockets that wait for someone: address, port and process (contract §2).
 //!
-//! From `/proc/net/{tcp,tcp6,udp,udp6}`: TCP sockets that listen, and UDP sockets without a peer.
+//! TCP sockets that listen, by [`sock_diag`] or else from `/proc/net/{tcp,tcp6}`, and UDP sockets
+//! without a peer from `/proc/net/{udp,udp6}`.
 //! The process is the one that has the socket open, found by the links of `/proc/PID/fd`; of
 //! several, such as the workers of a server, the one with the lowest number. Another user's links
 //! are hidden without privileges; the process is `None` then, and health says so. What not: peers
@@ -20,6 +21,7 @@ use rustix::io::Errno;
 use super::health::{self, Found};
 use super::proc_dir::{ProcDir, ProcessFile, is_gone};
 use super::process::name_text;
+use super::sock_diag;
 
 /// One socket as the kernel lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,7 +151,14 @@ fn key(listener: &Listener) -> (IpAddr, u16, Option<&EndpointText>) {
 /// Reads every table; also returns the names of those that are not there.
 fn read_tables(proc: &Path) -> (Vec<Socket>, Vec<&'static str>) {
     let (mut sockets, mut absent) = (Vec::new(), Vec::new());
+    let asked = (proc == Path::new("/proc")).then(|| sock_diag::listeners(SOCKETS_MAX));
+    let asked = asked.flatten();
+    let is_asked = asked.is_some();
+    sockets.extend(asked.into_iter().flatten());
     for (name, table) in TABLES {
+        if is_asked && table == Table::Tcp {
+            continue;
+        }
         if read_table(&proc.join("net").join(name), table, &mut sockets).is_none() {
             absent.push(name);
         }
@@ -254,6 +263,7 @@ const PRIVILEGES: &str = "CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE";
 /// The kernel lists sockets that listen before those that are connected, so that some 7,000 of them
 /// are read before the cut.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+const SOCKETS_MAX: usize = 7_000;
 const BUFFER_BYTES: usize = 8_192;
 
 #[cfg(test)]

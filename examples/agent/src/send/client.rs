@@ -20,15 +20,18 @@ use monsys_wire::{BearerToken, answer as wire};
 use thiserror::Error;
 use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Body, Proxy};
 
 use super::answer::{Answer, Fault};
+use super::resolve::Remembering;
 use crate::hub_url::HubUrl;
 
 /// A hub, and how to reach it.
 #[derive(Debug)]
 pub struct HubClient {
     agent: ureq::Agent,
+    addresses: Remembering,
     hub: HubUrl,
 }
 
@@ -111,13 +114,18 @@ impl HubClient {
             .max_redirects_will_error(false)
             .timeout_global(Some(REQUEST_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
+            // Longer than a cadence, which else would make a new connection with every sample.
+            .max_idle_age(IDLE_MAX)
             .max_response_header_size(ANSWER_HEAD_BYTES_MAX)
             .user_agent(concat!("monsys-agent/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .proxy(proxy)
             .build();
+        let addresses = Remembering::default();
+        let connector = DefaultConnector::default();
         Ok(Self {
-            agent: config.new_agent(),
+            agent: ureq::Agent::with_parts(config, connector, addresses.clone()),
+            addresses,
             hub,
         })
     }
@@ -141,10 +149,13 @@ impl HubClient {
             .and_then(Answered::read);
         match answered {
             Ok(answered) => answered.into_reply(),
-            Err(fault) => Reply {
-                answer: Answer::Unreachable(fault),
-                server_time: None,
-            },
+            Err(fault) => {
+                self.addresses.forget();
+                Reply {
+                    answer: Answer::Unreachable(fault),
+                    server_time: None,
+                }
+            }
         }
     }
 
@@ -276,6 +287,7 @@ fn load_roots(path: &Path) -> Result<RootCerts, CaError> {
 /// A request must end within two thirds of a cadence of 15 s.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_MAX: Duration = Duration::from_secs(60);
 /// The longest answer is a refusal with 32 violations, some 8 KiB.
 const ANSWER_BYTES_MAX: u64 = 65_536;
 const ANSWER_HEAD_BYTES_MAX: usize = 16_384;

@@ -7,5 +7,6 @@
 //! is followed.
 
 pub mod client;
+mod resolve;
 
 pub use monsys_wire::spool::{answer, pace};
