@@ -10,7 +10,9 @@ mod commands;
 mod crashes;
 mod endpoint;
 mod hub;
+#[cfg(target_os = "linux")]
 mod no_response;
+#[cfg(target_os = "linux")]
 mod operations;
 mod sending;
 mod windows_degradation;

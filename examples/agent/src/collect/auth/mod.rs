@@ -190,4 +190,5 @@ const DATABASES: [&str; 3] = [
 const COUNT_MAX: i64 = 9_007_199_254_740_991;
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
