@@ -12,3 +12,4 @@ mod hub;
 mod no_response;
 mod operations;
 mod sending;
+mod ticks;
