@@ -193,7 +193,7 @@ impl Deadline {
 /// The fastest clock: at 60, a cadence of 15 s is one of 250 ms, which a busy machine still keeps.
 pub const RATE_MAX: u32 = 60;
 
-fn wall_now() -> Timestamp {
+pub(crate) fn wall_now() -> Timestamp {
     let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |m| -m),

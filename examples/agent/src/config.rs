@@ -15,6 +15,7 @@ use monsys_wire::{Audience, BearerToken, DeviceIdentity, compose};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::collect::backup::{self, BackupSetting};
 use crate::durable::{self, PrivateFileError};
 use crate::hub_url::HubUrl;
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub name: String,
     /// Certificates to trust for this hub in place of the built-in ones.
     pub ca: Option<PathBuf>,
+    /// Backups to watch.
+    pub backups: Vec<BackupSetting>,
 }
 
 /// As who an agent reports: the authentication profiles (contract §3). Closed: there are two.
@@ -255,6 +258,12 @@ impl Config {
             audience: Audience::parse(&file.aud).map_err(|_| wrong("aud", expected("aud")))?,
             name: file.name,
             ca: file.ca,
+            backups: match &file.backup {
+                Some(value) => {
+                    backup::parse(value).ok_or_else(|| wrong("backup", expected("backup")))?
+                }
+                None => Vec::new(),
+            },
         })
     }
 
@@ -276,6 +285,7 @@ impl Config {
             audience,
             name,
             ca,
+            backups,
         } = self;
         let mut text = String::from(match profile {
             Profile::Ed25519 { .. } => "# Written by `monsys-agent init`; holds a secret.\n",
@@ -304,6 +314,8 @@ impl Config {
         if hub.is_plain_and_remote() {
             text.push_str("allow_plain_http = true\n");
         }
+        // Tables come last, because every key behind one belongs to it.
+        text.extend(backups.iter().map(|backup| backup.to_toml(quoted)));
         text
     }
 }
@@ -322,6 +334,7 @@ struct ConfigFile {
     name: String,
     ca: Option<PathBuf>,
     allow_plain_http: Option<bool>,
+    backup: Option<toml::Value>,
 }
 
 impl ConfigFile {
@@ -392,6 +405,7 @@ fn parse_file(path: &Path, text: &str) -> Result<ConfigFile, ConfigError> {
         let is_good = match table.get(key) {
             None => is_optional,
             Some(value) if key == "allow_plain_http" => value.is_bool(),
+            Some(value) if key == "backup" => value.is_array(),
             Some(value) => value.is_str(),
         };
         if !is_good {
@@ -446,7 +460,7 @@ fn expected(key: &str) -> &'static str {
     found.map_or("a known key", |(_, expected)| expected)
 }
 
-const KEYS: [(&str, &str); 10] = [
+const KEYS: [(&str, &str); 11] = [
     ("hub", "an address such as https://hub.example"),
     (
         "token",
@@ -469,6 +483,7 @@ const KEYS: [(&str, &str); 10] = [
     ("name", "a text"),
     ("ca", "the path of a PEM file"),
     ("allow_plain_http", "true or false"),
+    ("backup", backup::EXPECTED),
 ];
 
 /// No key is longer; what follows cannot make a hint better.
@@ -494,6 +509,25 @@ mod tests {
             audience: Audience::parse("hub-1").unwrap(),
             name: "a \"quoted\\ name\u{7f}".to_owned(),
             ca: Some(PathBuf::from("/etc/ssl/hub.pem")),
+            backups: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn backups_are_read_and_written_again_and_a_bad_one_is_not_repeated() {
+        let text = "backup = [{name = 'db', path = '/srv/a\\b', max_age_hours = 26}]";
+        let table: toml::Table = text.parse().unwrap();
+        let watching = Config {
+            backups: backup::parse(&table["backup"]).unwrap(),
+            ..config()
+        };
+        let read = Config::parse(Path::new("agent.toml"), &watching.to_toml()).unwrap();
+        assert_eq!(read.backups, watching.backups);
+        assert_eq!(read.backups.len(), 1);
+        for bad in ["backup = 1", "backup = [{name = 'canary'}]"] {
+            let message = refusal(&format!("{bad}\n{}", config().to_toml()));
+            assert!(message.starts_with("key \"backup\""), "{message}");
+            assert!(!message.contains("canary"), "{message}");
         }
     }
 

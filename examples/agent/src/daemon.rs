@@ -284,6 +284,8 @@ fn sample_until_stopped(
     let mut trouble = Trouble::new("no sample", "samples again");
     while !is_stopped {
         let health = health_of_spool(&lock(spool));
+        // A reload may have named others.
+        sampler.watch(&live.current().config().backups);
         let measured = sampler.measure(ticker.n_ticks(), health);
         // Appended in one go, so that the sender sees metrics as the freshest.
         match sampler.spool(&measured, &live.current(), &mut lock(spool)) {

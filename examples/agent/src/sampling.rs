@@ -16,6 +16,7 @@ use monsys_wire::compose::Outbound;
 use monsys_wire::spool::Gap;
 
 use crate::clock::Clock;
+use crate::collect::backup::BackupSetting;
 use crate::collect::checks::{Checks, says_the_same};
 use crate::collect::root::Root;
 use crate::collect::snapshot::EndpointCollector;
@@ -54,13 +55,18 @@ impl Sampler {
     pub fn new(root: &Root, clock: Clock, cadence: Span) -> Self {
         Self {
             clock,
-            metrics: Collector::at(&root.path("proc")),
+            metrics: Collector::below(root),
             endpoint: EndpointCollector::at(root.clone()),
             checks: Checks::at(root.clone()),
             schedule: Schedule::new(cadence),
             said: Vec::new(),
             checked: Vec::new(),
         }
+    }
+
+    /// Watches these backups from the next look on.
+    pub fn watch(&mut self, backups: &[BackupSetting]) {
+        self.checks.watch(backups);
     }
 
     /// Takes the first reading of processor times, from which the first sample counts.
@@ -121,6 +127,7 @@ impl Sampler {
         if let Some(snapshot) = endpoint {
             let number = append(spool, Outbound::Endpoint(snapshot))?;
             self.schedule.note_endpoint(*tick);
+            self.endpoint.note_durable();
             // Unless something was lost since it was measured, even to make room for it.
             if snapshot.health.contains(&health_of_spool(spool)) {
                 spool.tell_loss_in(number);

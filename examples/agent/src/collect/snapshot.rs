@@ -6,6 +6,7 @@
 
 use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
 
+use super::auth::AuthCollector;
 use super::process::Running;
 use super::root::Root;
 use super::users::Users;
@@ -15,12 +16,16 @@ use super::{fit, listener, persistence, process, read_text};
 #[derive(Debug)]
 pub struct EndpointCollector {
     root: Root,
+    auth: AuthCollector,
 }
 
 impl EndpointCollector {
     /// Makes a collector of the machine below a root.
-    pub const fn at(root: Root) -> Self {
-        Self { root }
+    pub fn at(root: Root) -> Self {
+        Self {
+            auth: AuthCollector::at(root.clone()),
+            root,
+        }
     }
 
     /// Takes a snapshot; `others` is how what is no part of it fares.
@@ -32,16 +37,22 @@ impl EndpointCollector {
         let listeners = listener::collect(&proc, &programs);
         let homes = users.as_ref().map_or(&[][..], Users::homes);
         let places = persistence::collect(&self.root, homes);
+        let logins = self.auth.look();
         let mut health = others;
-        health.extend([found.health, listeners.health, places.health]);
+        health.extend([found.health, listeners.health, logins.health, places.health]);
         let mut snapshot = EndpointSnapshot {
             processes: found.items,
             listeners: listeners.items,
+            auth: logins.items,
             persistence: places.items,
             health,
-            ..EndpointSnapshot::default()
         };
         fit::cut(&mut snapshot);
         snapshot
+    }
+
+    /// Notes that the last snapshot is durable: the logins in it are not told again.
+    pub fn note_durable(&mut self) {
+        self.auth.note_told();
     }
 }

@@ -17,6 +17,7 @@ use monsys_wire::{Audience, BearerToken, DeviceIdentity, DeviceKey};
 use serde::Serialize;
 
 use crate::clock::Clock;
+use crate::collect::backup::BackupSetting;
 use crate::config::{Config, ConfigError, DataDir, Profile};
 use crate::device_probe::DeviceProbe;
 use crate::error::{AgentError, Outcome};
@@ -140,12 +141,18 @@ pub fn init(
                 audience,
                 name: String::new(),
                 ca: target.ca.clone(),
+                backups: backups_of(former.as_ref()),
             };
             refuse_other_device(former.as_ref(), &identity, &config.audience)?;
             init_device(data, &target, &identity, &config, key.map(|key| *key))?.show(form);
             Ok(Outcome::Success)
         }
     }
+}
+
+/// What people wrote into the configuration is kept when it is written again.
+fn backups_of(former: Option<&Config>) -> Vec<BackupSetting> {
+    former.map_or_else(Vec::new, |former| former.backups.clone())
 }
 
 fn init_agent(
@@ -180,6 +187,7 @@ fn init_agent(
         audience: known.audience,
         name: clean(&known.name, NAME_CHARS_MAX),
         ca: target.ca,
+        backups: backups_of(former),
     };
     config.save(&data.config())?;
     EnrolledAgent {
