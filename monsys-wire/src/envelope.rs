@@ -28,7 +28,7 @@ use monsys_core::time::Timestamp;
 use crate::audience::Audience;
 use crate::header::{RequestHeaders, SignatureHeader};
 use crate::reject::{Reject, SignatureFault};
-use crate::schema::{Head, Payload};
+use crate::schema::{CleanedTexts, Head, Payload, Taken};
 use crate::sign::{Message, Verify};
 
 pub mod hmac;
@@ -115,6 +115,8 @@ pub struct Admitted {
     pub agent_version: AgentVersion,
     /// What it holds.
     pub payload: Payload,
+    /// Which of its texts are kept otherwise than they were sent.
+    pub cleaned: CleanedTexts,
 }
 
 impl<'b> Received<'b> {
@@ -359,6 +361,10 @@ impl Fresh<'_> {
         let agent_version = head.agent_version()?;
         let captured_at = head.captured_at()?;
         let sent_at = head.sent_at()?;
+        let Taken { payload, cleaned } = match good {
+            Some(taken) => taken,
+            None => head.payload(kind)?,
+        };
         Ok(Admitted {
             agent_id,
             signature,
@@ -368,10 +374,8 @@ impl Fresh<'_> {
             captured_at,
             sent_at,
             agent_version,
-            payload: match good {
-                Some(payload) => payload,
-                None => head.payload(kind)?,
-            },
+            payload,
+            cleaned,
         })
     }
 }

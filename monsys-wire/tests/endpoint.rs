@@ -14,7 +14,7 @@ use monsys_core::position::Position;
 use monsys_core::sample::Count;
 use monsys_core::time::Timestamp;
 use monsys_wire::compose::{ComposeError, Outbound, OutgoingBody, OutgoingPayload};
-use monsys_wire::schema::Payload;
+use monsys_wire::schema::{CleanedTexts, Payload, TextMember};
 
 const FULL: &str = concat!(
     r#"{"auth":[{"count":3,"outcome":"failure","service":"sshd"}],"#,
@@ -119,6 +119,23 @@ fn what_is_composed_is_admitted_with_the_same_values() {
     let mut long = snapshot();
     long.health = vec![long.health[0].clone(); 65];
     assert_eq!(compose(&long), Err(ComposeError::ListLength));
+}
+
+#[test]
+fn p2_texts_that_were_cleaned_are_counted_by_member() {
+    let agent = Agent::new();
+    let cleaned = |data: &str| {
+        let body = agent.body("endpoint", data);
+        agent.send(&agent.request(&body)).unwrap().cleaned
+    };
+    assert_eq!(cleaned(FULL), CleanedTexts::default());
+    let spoiled = FULL.replace("sshd", "bob@example.org");
+    assert_ne!(spoiled, FULL);
+    let counts: Vec<_> = cleaned(&spoiled).iter().collect();
+    let expected = FULL.matches("sshd").count();
+    let n = |(_, n): &(TextMember, u32)| usize::try_from(*n).unwrap();
+    assert_eq!(counts.iter().map(n).sum::<usize>(), expected, "{counts:?}");
+    assert!(counts.contains(&(TextMember::AuthService, 1)), "{counts:?}");
 }
 
 #[test]

@@ -8,10 +8,12 @@
 //! payload.
 
 use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
+use monsys_core::limit;
 use monsys_core::sample::MetricSample;
 use monsys_core::signal::SignalDraft;
 use monsys_core::time::{Span, Timestamp};
 use monsys_wire::compose::Outbound;
+use monsys_wire::spool::Gap;
 
 use crate::clock::Clock;
 use crate::collect::backup::BackupSetting;
@@ -53,7 +55,7 @@ impl Sampler {
     pub fn new(root: &Root, clock: Clock, cadence: Span) -> Self {
         Self {
             clock,
-            metrics: Collector::at(&root.path("proc")),
+            metrics: Collector::below(root),
             endpoint: EndpointCollector::at(root.clone()),
             checks: Checks::at(root.clone()),
             schedule: Schedule::new(cadence),
@@ -111,24 +113,28 @@ impl Sampler {
             endpoint,
             metrics,
         } = measured;
-        let mut append = |data: Outbound<'_>| {
+        let append = |spool: &mut Spool, data: Outbound<'_>| {
             spool.append(*captured_at, |position| {
                 let body = enrolment.compose(data, position, *captured_at)?;
                 Ok(body.as_bytes().to_vec())
             })
         };
         if !signals.is_empty() {
-            append(Outbound::Signals(signals))?;
+            append(spool, Outbound::Signals(signals))?;
             self.schedule.note_signals(*tick);
             self.said.clone_from(signals);
         }
         if let Some(snapshot) = endpoint {
-            append(Outbound::Endpoint(snapshot))?;
+            let number = append(spool, Outbound::Endpoint(snapshot))?;
             self.schedule.note_endpoint(*tick);
             self.endpoint.note_durable();
+            // Unless something was lost since it was measured, even to make room for it.
+            if snapshot.health.contains(&health_of_spool(spool)) {
+                spool.tell_loss_in(number);
+            }
         }
         let sample = metrics.as_ref().map_err(|error| *error)?;
-        Ok(append(Outbound::Metrics(sample))?)
+        Ok(append(spool, Outbound::Metrics(sample))?)
     }
 
     fn signals(&mut self, tick: u32, now: Timestamp) -> Vec<SignalDraft> {
@@ -173,7 +179,52 @@ impl Measured {
     }
 }
 
-/// Tells how the spool fares.
-pub fn health_of_spool(_spool: &Spool) -> CollectorHealth {
-    health::ok("spool")
+/// Tells how the spool fares: what was lost in it and is not with the hub as a loss yet.
+pub fn health_of_spool(spool: &Spool) -> CollectorHealth {
+    health_of_gaps(spool.ledger().gaps())
+}
+
+/// Tells the same of what was lost.
+pub fn health_of_gaps(gaps: &[Gap]) -> CollectorHealth {
+    let (Some(first), Some(last)) = (gaps.first(), gaps.last()) else {
+        return health::ok(SPOOL);
+    };
+    let each = gaps.iter().map(Gap::to_string).collect::<Vec<_>>();
+    let mut reason = each.join("; ");
+    if reason.len() > limit::ENDPOINT_NAME_CHARS_MAX {
+        let n_lost: u64 = gaps.iter().map(|gap| gap.n_lost).sum();
+        reason = format!(
+            "lost {n_lost} payloads in {} gaps, from seq {} of epoch {} to seq {} of epoch {}",
+            gaps.len(),
+            first.from_seq,
+            first.epoch,
+            last.to_seq,
+            last.epoch
+        );
+    }
+    health::degraded(SPOOL, &reason)
+}
+
+/// The name under which the spool is in `health`.
+const SPOOL: &str = "spool";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(gaps: &[Gap]) -> Option<String> {
+        let health = health_of_gaps(gaps);
+        health.reason.map(|reason| reason.to_string())
+    }
+
+    #[test]
+    fn losses_are_told_one_by_one_while_they_fit_and_as_a_sum_beyond() {
+        assert_eq!(reason(&[]), None);
+        let of = |n: u64| Gap::of(1, 10 * n + 1, 10 * n + 2);
+        let two = "lost seq 11 to 12 of epoch 1; lost seq 21 to 22 of epoch 1";
+        assert_eq!(reason(&[of(1), of(2)]).as_deref(), Some(two));
+        let many: Vec<Gap> = (1..=16).map(of).collect();
+        let sum = "lost 32 payloads in 16 gaps, from seq 11 of epoch 1 to seq 162 of epoch 1";
+        assert_eq!(reason(&many).as_deref(), Some(sum));
+    }
 }

@@ -14,10 +14,12 @@ use std::process::Stdio;
 use monsys_core::anomaly::AnomalyKind;
 use monsys_core::time::Timestamp;
 use monsys_wire::reject::Code;
+use monsys_wire::schema::TextMember;
+use serde_json::json;
 
 use support::person::Person;
 use support::refusal::{assert_refusal, assert_security_headers};
-use support::{Answer, DataDir, Hub, PATIENCE, poll, raw};
+use support::{Answer, DataDir, Hub, PATIENCE, now, poll, raw};
 
 const PATH: &str = "/internal/metrics";
 
@@ -79,8 +81,8 @@ fn assert_labels(labels: &str, is_bucket: bool) {
     for label in labels.split("\",") {
         let (name, value) = label.split_once("=\"").expect(label);
         let known = [
-            "code", "error", "kind", "le", "limit", "outcome", "profile", "reason", "route",
-            "status", "version",
+            "code", "error", "field", "kind", "le", "limit", "outcome", "profile", "reason",
+            "route", "status", "version",
         ];
         assert!(known.contains(&name), "{labels}");
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_/{}.-+".contains(&b);
@@ -282,6 +284,10 @@ fn a13_every_family_is_there_at_zero_before_anything_happened() {
         let open = labelled("monsys_integrity_open_anomalies", "kind", kind.as_str());
         assert_eq!(first[&open], 0.0, "{kind}");
     }
+    for member in TextMember::ALL.map(TextMember::as_str) {
+        let cleaned = labelled("monsys_sanitised_texts_total", "field", member);
+        assert_eq!(first[&cleaned], 0.0, "{member}");
+    }
     for limit in ["organisation", "address"] {
         let limited = labelled("monsys_rate_limited_total", "limit", limit);
         assert_eq!(first[&limited], 0.0, "{limit}");
@@ -359,6 +365,64 @@ fn a13_what_becomes_of_payloads_is_counted_by_profile_and_code() {
     assert_eq!(open("unsigned_payload"), 1.0);
     assert_eq!(open("signature_invalid"), 1.0);
     assert_eq!(open("clock_drift"), 0.0);
+}
+
+#[test]
+fn p2_texts_that_were_sanitised_are_counted_by_member_once_accepted() {
+    let data = DataDir::new();
+    data.add_org("acme");
+    let agent = data.enrol("acme", "alpha");
+    let device = data.enrol_device("acme", "web-1");
+    let hub = Hub::start(&data);
+    let snapshot = json!({
+        "processes": [
+            {"name": "a\u{1b}[1mb", "pid": 1, "exe": "/home/bob@example.org/x", "username": "root"},
+            {"name": "plain \u{e9}", "pid": 2, "exe": null, "username": "x".repeat(300)},
+        ],
+        "listeners": [{"ip": "::1", "port": 22, "process": "s\u{202e}shd"}],
+        "auth": [{"service": "sshd", "outcome": "failure", "count": 3}],
+        "persistence": [{"kind": "cron", "path": "/etc/a\nb"}],
+        "health": [{"collector": "auth", "state": "degraded", "reason": "ask root@example.org"}],
+    });
+    let sample = json!({
+        "cpu_usage_percent": 1.5,
+        "disks": [{"mount": "/mnt/\u{202e}a", "total_bytes": 2, "used_bytes": 1}],
+        "networks": [{"interface": "eth0", "rx_bytes": 1, "tx_bytes": 2}],
+    });
+    let (id, at) = (agent.id.to_string(), now().to_rfc3339());
+    let body = |name: &str, kind: &str, said: &serde_json::Value| {
+        json!({
+            "v": 1, "type": kind, "aud": agent.audience.as_str(), "agent_id": name,
+            "agent_version": "0.1.0", "epoch": 1, "seq": 1, "captured_at": at, "sent_at": at,
+            "data": said,
+        })
+        .to_string()
+    };
+    let by_agent = body(&id, "endpoint", &snapshot);
+    let refused = agent.send_with(&hub, by_agent.as_bytes(), None);
+    assert_eq!(refused.status, 403, "what is refused is not counted");
+    agent.send(&hub, by_agent.as_bytes()).accepted();
+    let again = agent.send(&hub, by_agent.as_bytes());
+    assert_eq!(again.status, 200, "nor is what was there already");
+    device
+        .send(&hub, &body("web-1", "metrics", &sample))
+        .accepted();
+    let after = read(&hub);
+    let expected = [
+        ("processes/name", 1.0),
+        ("processes/exe", 1.0),
+        ("processes/username", 1.0),
+        ("listeners/process", 1.0),
+        ("persistence/path", 1.0),
+        ("health/reason", 1.0),
+        ("disks/mount", 1.0),
+    ];
+    for member in TextMember::ALL.map(TextMember::as_str) {
+        let cleaned = labelled("monsys_sanitised_texts_total", "field", member);
+        let found = expected.iter().find(|(known, _)| *known == member);
+        let n = found.map_or(0.0, |(_, n)| *n);
+        assert_eq!(after[&cleaned], n, "{member}");
+    }
 }
 
 #[test]

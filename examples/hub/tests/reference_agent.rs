@@ -322,6 +322,16 @@ fn identity_shows_the_key_as_the_hub_shows_it() {
     assert_eq!(identity["agent_id"], known.agent_id.to_string());
     assert_eq!(identity["aud"], known.audience.as_str());
     assert_eq!(identity["public_key"], pinned(&machine, &hub));
+    let listed = data.json(&["agent", "list"]);
+    assert_eq!(listed["items"][0]["public_key"], identity["public_key"]);
+    let (_, shown, _) = machine.run(&["identity"]);
+    let listed = data.run(&["agent", "list"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let key = identity["public_key"].as_str().unwrap();
+    assert!(
+        shown.contains(key) && listed.contains(key),
+        "{shown}{listed}"
+    );
     // Where the hub changes the key, it prints the same text.
     let other = SigningKey::from_secret_bytes([9; 32]);
     let (agent, key) = (

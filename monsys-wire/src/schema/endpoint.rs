@@ -14,17 +14,27 @@ use monsys_core::endpoint::{
 use monsys_core::json::Cursor;
 use monsys_core::limit;
 
+use super::cleaned::{CleanedTexts, TextMember};
 use super::field::{self, array, member, optional, required, within};
 use crate::reject::Reject;
 
 /// Reads the data of an `endpoint` payload.
-pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<EndpointSnapshot, Reject> {
+pub(super) fn read(
+    cursor: &mut Cursor<'_>,
+    cleaned: &mut CleanedTexts,
+) -> Result<EndpointSnapshot, Reject> {
     field::enter_object(cursor)?;
-    let auth = member(cursor, "auth", read_auth)?;
-    let health = member(cursor, "health", read_health)?;
-    let listeners = member(cursor, "listeners", read_listeners)?;
-    let persistence = member(cursor, "persistence", read_persistence)?;
-    let processes = member(cursor, "processes", read_processes)?;
+    let auth = member(cursor, "auth", |cursor| read_auth(cursor, cleaned))?;
+    let health = member(cursor, "health", |cursor| read_health(cursor, cleaned))?;
+    let listeners = member(cursor, "listeners", |cursor| {
+        read_listeners(cursor, cleaned)
+    })?;
+    let persistence = member(cursor, "persistence", |cursor| {
+        read_persistence(cursor, cleaned)
+    })?;
+    let processes = member(cursor, "processes", |cursor| {
+        read_processes(cursor, cleaned)
+    })?;
     field::leave_object(cursor)?;
     Ok(EndpointSnapshot {
         processes: required(cursor, processes, "processes")?,
@@ -35,37 +45,72 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<EndpointSnapshot, Reject> 
     })
 }
 
-fn read_processes(cursor: &mut Cursor<'_>) -> Result<Vec<Process>, Reject> {
+fn read_processes(
+    cursor: &mut Cursor<'_>,
+    cleaned: &mut CleanedTexts,
+) -> Result<Vec<Process>, Reject> {
     let n_max = limit::ENDPOINT_PROCESSES_MAX;
-    array(cursor, n_max, "at most 4096 processes", process)
+    array(cursor, n_max, "at most 4096 processes", |cursor| {
+        process(cursor, cleaned)
+    })
 }
 
-fn read_listeners(cursor: &mut Cursor<'_>) -> Result<Vec<Listener>, Reject> {
+fn read_listeners(
+    cursor: &mut Cursor<'_>,
+    cleaned: &mut CleanedTexts,
+) -> Result<Vec<Listener>, Reject> {
     let n_max = limit::ENDPOINT_LISTENERS_MAX;
-    array(cursor, n_max, "at most 1024 listeners", listener)
+    array(cursor, n_max, "at most 1024 listeners", |cursor| {
+        listener(cursor, cleaned)
+    })
 }
 
-fn read_auth(cursor: &mut Cursor<'_>) -> Result<Vec<AuthCount>, Reject> {
+fn read_auth(
+    cursor: &mut Cursor<'_>,
+    cleaned: &mut CleanedTexts,
+) -> Result<Vec<AuthCount>, Reject> {
     let n_max = limit::ENDPOINT_AUTH_MAX;
-    array(cursor, n_max, "at most 256 counters of logins", auth_count)
+    array(cursor, n_max, "at most 256 counters of logins", |cursor| {
+        auth_count(cursor, cleaned)
+    })
 }
 
-fn read_persistence(cursor: &mut Cursor<'_>) -> Result<Vec<Persistence>, Reject> {
+fn read_persistence(
+    cursor: &mut Cursor<'_>,
+    cleaned: &mut CleanedTexts,
+) -> Result<Vec<Persistence>, Reject> {
     let n_max = limit::ENDPOINT_PERSISTENCE_MAX;
-    array(cursor, n_max, "at most 4096 places", place)
+    array(cursor, n_max, "at most 4096 places", |cursor| {
+        place(cursor, cleaned)
+    })
 }
 
-fn read_health(cursor: &mut Cursor<'_>) -> Result<Vec<CollectorHealth>, Reject> {
+fn read_health(
+    cursor: &mut Cursor<'_>,
+    cleaned: &mut CleanedTexts,
+) -> Result<Vec<CollectorHealth>, Reject> {
     let n_max = limit::ENDPOINT_HEALTH_MAX;
-    array(cursor, n_max, "at most 64 collectors", collector_health)
+    array(cursor, n_max, "at most 64 collectors", |cursor| {
+        collector_health(cursor, cleaned)
+    })
 }
 
-fn process(cursor: &mut Cursor<'_>) -> Result<Process, Reject> {
+fn process(cursor: &mut Cursor<'_>, cleaned: &mut CleanedTexts) -> Result<Process, Reject> {
     field::enter_object(cursor)?;
-    let exe = member(cursor, "exe", |cursor| optional(cursor, clean_path))?;
-    let name = member(cursor, "name", clean_name)?;
+    let exe = member(cursor, "exe", |cursor| {
+        optional(cursor, |cursor| {
+            clean_path(cursor, TextMember::ProcessExe, cleaned)
+        })
+    })?;
+    let name = member(cursor, "name", |cursor| {
+        clean_name(cursor, TextMember::ProcessName, cleaned)
+    })?;
     let pid = member(cursor, "pid", read_pid)?;
-    let username = member(cursor, "username", |cursor| optional(cursor, clean_name))?;
+    let username = member(cursor, "username", |cursor| {
+        optional(cursor, |cursor| {
+            clean_name(cursor, TextMember::ProcessUsername, cleaned)
+        })
+    })?;
     field::leave_object(cursor)?;
     Ok(Process {
         name: required(cursor, name, "name")?,
@@ -75,11 +120,15 @@ fn process(cursor: &mut Cursor<'_>) -> Result<Process, Reject> {
     })
 }
 
-fn listener(cursor: &mut Cursor<'_>) -> Result<Listener, Reject> {
+fn listener(cursor: &mut Cursor<'_>, cleaned: &mut CleanedTexts) -> Result<Listener, Reject> {
     field::enter_object(cursor)?;
     let ip = member(cursor, "ip", read_ip)?;
     let port = member(cursor, "port", read_port)?;
-    let process = member(cursor, "process", |cursor| optional(cursor, clean_name))?;
+    let process = member(cursor, "process", |cursor| {
+        optional(cursor, |cursor| {
+            clean_name(cursor, TextMember::ListenerProcess, cleaned)
+        })
+    })?;
     field::leave_object(cursor)?;
     Ok(Listener {
         ip: required(cursor, ip, "ip")?,
@@ -88,7 +137,7 @@ fn listener(cursor: &mut Cursor<'_>) -> Result<Listener, Reject> {
     })
 }
 
-fn auth_count(cursor: &mut Cursor<'_>) -> Result<AuthCount, Reject> {
+fn auth_count(cursor: &mut Cursor<'_>, cleaned: &mut CleanedTexts) -> Result<AuthCount, Reject> {
     field::enter_object(cursor)?;
     let count = member(cursor, "count", field::count)?;
     let outcome = member(cursor, "outcome", |cursor| {
@@ -96,7 +145,9 @@ fn auth_count(cursor: &mut Cursor<'_>) -> Result<AuthCount, Reject> {
         let known = AuthOutcome::from_word(&word).ok_or(());
         within(cursor, known, "success or failure")
     })?;
-    let service = member(cursor, "service", clean_name)?;
+    let service = member(cursor, "service", |cursor| {
+        clean_name(cursor, TextMember::AuthService, cleaned)
+    })?;
     field::leave_object(cursor)?;
     Ok(AuthCount {
         service: required(cursor, service, "service")?,
@@ -105,10 +156,14 @@ fn auth_count(cursor: &mut Cursor<'_>) -> Result<AuthCount, Reject> {
     })
 }
 
-fn place(cursor: &mut Cursor<'_>) -> Result<Persistence, Reject> {
+fn place(cursor: &mut Cursor<'_>, cleaned: &mut CleanedTexts) -> Result<Persistence, Reject> {
     field::enter_object(cursor)?;
-    let kind = member(cursor, "kind", clean_name)?;
-    let path = member(cursor, "path", clean_path)?;
+    let kind = member(cursor, "kind", |cursor| {
+        clean_name(cursor, TextMember::PersistenceKind, cleaned)
+    })?;
+    let path = member(cursor, "path", |cursor| {
+        clean_path(cursor, TextMember::PersistencePath, cleaned)
+    })?;
     field::leave_object(cursor)?;
     Ok(Persistence {
         kind: required(cursor, kind, "kind")?,
@@ -116,10 +171,19 @@ fn place(cursor: &mut Cursor<'_>) -> Result<Persistence, Reject> {
     })
 }
 
-fn collector_health(cursor: &mut Cursor<'_>) -> Result<CollectorHealth, Reject> {
+fn collector_health(
+    cursor: &mut Cursor<'_>,
+    cleaned: &mut CleanedTexts,
+) -> Result<CollectorHealth, Reject> {
     field::enter_object(cursor)?;
-    let collector = member(cursor, "collector", clean_name)?;
-    let reason = member(cursor, "reason", |cursor| optional(cursor, clean_name))?;
+    let collector = member(cursor, "collector", |cursor| {
+        clean_name(cursor, TextMember::HealthCollector, cleaned)
+    })?;
+    let reason = member(cursor, "reason", |cursor| {
+        optional(cursor, |cursor| {
+            clean_name(cursor, TextMember::HealthReason, cleaned)
+        })
+    })?;
     let state = member(cursor, "state", |cursor| {
         let word = field::text(cursor)?;
         let known = CollectorState::from_word(&word).ok_or(());
@@ -135,12 +199,26 @@ fn collector_health(cursor: &mut Cursor<'_>) -> Result<CollectorHealth, Reject> 
 
 /// A text that is cut where it is too long and may be empty: a process chooses its own name, and
 /// must not make its machine invisible by it.
-fn clean_name(cursor: &mut Cursor<'_>) -> Result<EndpointText, Reject> {
-    field::text(cursor).map(|text| EndpointText::name(&text))
+fn clean_name(
+    cursor: &mut Cursor<'_>,
+    of: TextMember,
+    cleaned: &mut CleanedTexts,
+) -> Result<EndpointText, Reject> {
+    let text = field::text(cursor)?;
+    let kept = EndpointText::name(&text);
+    cleaned.compare(of, &text, kept.as_str());
+    Ok(kept)
 }
 
-fn clean_path(cursor: &mut Cursor<'_>) -> Result<EndpointText, Reject> {
-    field::text(cursor).map(|text| EndpointText::path(&text))
+fn clean_path(
+    cursor: &mut Cursor<'_>,
+    of: TextMember,
+    cleaned: &mut CleanedTexts,
+) -> Result<EndpointText, Reject> {
+    let text = field::text(cursor)?;
+    let kept = EndpointText::path(&text);
+    cleaned.compare(of, &text, kept.as_str());
+    Ok(kept)
 }
 
 fn read_pid(cursor: &mut Cursor<'_>) -> Result<u32, Reject> {

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::field::bad_time;
 use super::tail::Tail;
-use super::{LAYOUT_VERSION, Payload, PayloadKind};
+use super::{LAYOUT_VERSION, PayloadKind, Taken};
 use crate::audience::Audience;
 use crate::reject::Reject;
 
@@ -199,7 +199,7 @@ impl<'a> Head<'a> {
 
     /// Reads good data that end where they must. None otherwise, and what is wrong with the body is
     /// then found in its order, after a walk over all of it.
-    pub(crate) fn good_payload(&mut self, kind: PayloadKind) -> Result<Option<Payload>, Reject> {
+    pub(crate) fn good_payload(&mut self, kind: PayloadKind) -> Result<Option<Taken>, Reject> {
         let Some(data_end) = self.data_end else {
             return Ok(None);
         };
@@ -213,7 +213,7 @@ impl<'a> Head<'a> {
         Ok(None)
     }
 
-    pub(crate) fn payload(&mut self, kind: PayloadKind) -> Result<Payload, Reject> {
+    pub(crate) fn payload(&mut self, kind: PayloadKind) -> Result<Taken, Reject> {
         let Some(mut cursor) = self.data.take() else {
             return Err(Reject::MissingField {
                 pointer: String::from("/data"),
@@ -333,7 +333,7 @@ mod tests {
     const UNKNOWN: [&str; 7] = ["", "aa", "d", "data0", "e", "sep", "w"];
 
     /// All that the envelope finds out by a head, in its order.
-    fn judge(head: Result<Head<'_>, Reject>) -> Result<(ContentHash, Payload), Reject> {
+    fn judge(head: Result<Head<'_>, Reject>) -> Result<(ContentHash, Taken), Reject> {
         let mut head = head?;
         head.check_audience(&Audience::parse("hub-1").unwrap())?;
         head.check_agent(|agent| agent == "a-1")?;

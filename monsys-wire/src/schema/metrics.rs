@@ -7,21 +7,25 @@ use monsys_core::limit;
 use monsys_core::sample::{Cores, CpuPercent, Disk, Finite, MetricSample, Network};
 use monsys_core::text::{self, ShortText};
 
+use super::cleaned::{CleanedTexts, TextMember};
 use super::field::{self, array, member, optional_member, required, within};
 use crate::reject::Reject;
 
 /// Reads the data of a `metrics` payload.
-pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<MetricSample, Reject> {
+pub(super) fn read(
+    cursor: &mut Cursor<'_>,
+    cleaned: &mut CleanedTexts,
+) -> Result<MetricSample, Reject> {
     field::enter_object(cursor)?;
     let cpu_cores = optional_member(cursor, "cpu_cores", cores)?;
     let cpu_usage_percent = member(cursor, "cpu_usage_percent", percent)?;
-    let disks = optional_member(cursor, "disks", disks)?;
+    let disks = optional_member(cursor, "disks", |cursor| disks(cursor, cleaned))?;
     let load1 = optional_member(cursor, "load1", non_negative)?;
     let load15 = optional_member(cursor, "load15", non_negative)?;
     let load5 = optional_member(cursor, "load5", non_negative)?;
     let mem_total_bytes = optional_member(cursor, "mem_total_bytes", field::count)?;
     let mem_used_bytes = optional_member(cursor, "mem_used_bytes", field::count)?;
-    let networks = optional_member(cursor, "networks", networks)?;
+    let networks = optional_member(cursor, "networks", |cursor| networks(cursor, cleaned))?;
     let swap_total_bytes = optional_member(cursor, "swap_total_bytes", field::count)?;
     let swap_used_bytes = optional_member(cursor, "swap_used_bytes", field::count)?;
     let uptime_seconds = optional_member(cursor, "uptime_seconds", non_negative)?;
@@ -65,29 +69,30 @@ fn non_negative(cursor: &mut Cursor<'_>) -> Result<Finite, Reject> {
     )
 }
 
-fn disks(cursor: &mut Cursor<'_>) -> Result<Vec<Disk>, Reject> {
+fn disks(cursor: &mut Cursor<'_>, cleaned: &mut CleanedTexts) -> Result<Vec<Disk>, Reject> {
     array(
         cursor,
         limit::DEVICES_PER_SAMPLE_MAX,
         "at most 256 disks",
-        disk,
+        |cursor| disk(cursor, cleaned),
     )
 }
 
-fn networks(cursor: &mut Cursor<'_>) -> Result<Vec<Network>, Reject> {
+fn networks(cursor: &mut Cursor<'_>, cleaned: &mut CleanedTexts) -> Result<Vec<Network>, Reject> {
     array(
         cursor,
         limit::DEVICES_PER_SAMPLE_MAX,
         "at most 256 networks",
-        network,
+        |cursor| network(cursor, cleaned),
     )
 }
 
-fn disk(cursor: &mut Cursor<'_>) -> Result<Disk, Reject> {
+fn disk(cursor: &mut Cursor<'_>, cleaned: &mut CleanedTexts) -> Result<Disk, Reject> {
     field::enter_object(cursor)?;
     let mount = member(cursor, "mount", |cursor| {
         let expected = "a mount point of 1 to 1024 bytes";
-        clean_name(cursor, limit::MOUNT_BYTES_MAX, expected)
+        let of = (TextMember::DiskMount, limit::MOUNT_BYTES_MAX);
+        clean_name(cursor, of, expected, cleaned)
     })?;
     let total_bytes = member(cursor, "total_bytes", field::count)?;
     let used_bytes = member(cursor, "used_bytes", field::count)?;
@@ -99,11 +104,12 @@ fn disk(cursor: &mut Cursor<'_>) -> Result<Disk, Reject> {
     })
 }
 
-fn network(cursor: &mut Cursor<'_>) -> Result<Network, Reject> {
+fn network(cursor: &mut Cursor<'_>, cleaned: &mut CleanedTexts) -> Result<Network, Reject> {
     field::enter_object(cursor)?;
     let interface = member(cursor, "interface", |cursor| {
         let expected = "an interface name of 1 to 256 bytes";
-        clean_name(cursor, limit::INTERFACE_BYTES_MAX, expected)
+        let of = (TextMember::NetworkInterface, limit::INTERFACE_BYTES_MAX);
+        clean_name(cursor, of, expected, cleaned)
     })?;
     let rx_bytes = member(cursor, "rx_bytes", field::count)?;
     let tx_bytes = member(cursor, "tx_bytes", field::count)?;
@@ -118,12 +124,15 @@ fn network(cursor: &mut Cursor<'_>) -> Result<Network, Reject> {
 /// A name of bounded length, without what would be unsafe to show.
 fn clean_name(
     cursor: &mut Cursor<'_>,
-    bytes_max: usize,
+    (of, bytes_max): (TextMember, usize),
     expected: &'static str,
+    cleaned: &mut CleanedTexts,
 ) -> Result<ShortText, Reject> {
     let name = field::text(cursor)?;
     if name.is_empty() || name.len() > bytes_max {
         return Err(field::out_of_range(cursor, expected));
     }
-    Ok(text::clean_short(&name, bytes_max))
+    let kept = text::clean_short(&name, bytes_max);
+    cleaned.compare(of, &name, &kept);
+    Ok(kept)
 }

@@ -7,6 +7,7 @@
 //! What it does not do: judge a signal. Its members have the right JSON types here; whether they
 //! make a valid signal is the validator's question, which reports all broken rules at once.
 
+mod cleaned;
 mod endpoint;
 pub(crate) mod field;
 mod head;
@@ -21,6 +22,7 @@ use monsys_core::json::Cursor;
 use monsys_core::sample::MetricSample;
 use monsys_core::signal::SignalDraft;
 
+pub use cleaned::{CleanedTexts, TextMember};
 pub(crate) use head::Head;
 pub use signals::read_signal;
 
@@ -62,13 +64,22 @@ impl PayloadKind {
     }
 
     /// Reads the data of a payload.
-    fn read(self, cursor: &mut Cursor<'_>) -> Result<Payload, Reject> {
-        match self {
-            Self::Metrics => metrics::read(cursor).map(Payload::Metrics),
+    fn read(self, cursor: &mut Cursor<'_>) -> Result<Taken, Reject> {
+        let mut cleaned = CleanedTexts::default();
+        let payload = match self {
+            Self::Metrics => metrics::read(cursor, &mut cleaned).map(Payload::Metrics),
             Self::AgentSignals => signals::read(cursor).map(Payload::Signals),
-            Self::Endpoint => endpoint::read(cursor).map(Payload::Endpoint),
-        }
+            Self::Endpoint => endpoint::read(cursor, &mut cleaned).map(Payload::Endpoint),
+        };
+        payload.map(|payload| Taken { payload, cleaned })
     }
+}
+
+/// The data of a payload as they are kept.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Taken {
+    pub(crate) payload: Payload,
+    pub(crate) cleaned: CleanedTexts,
 }
 
 /// The only version of the layout.

@@ -27,6 +27,7 @@ pub mod health;
 pub mod listener;
 pub mod load;
 pub mod memory;
+pub mod mounts;
 pub mod network;
 pub mod persistence;
 pub mod posture;
@@ -39,11 +40,14 @@ pub mod sock_diag;
 pub mod users;
 
 use cpu::CpuTimes;
+use root::Root;
 
 /// Reads samples; it keeps the last processor times, because a share needs two readings.
 #[derive(Debug)]
 pub struct Collector {
     proc: PathBuf,
+    /// Below it are the mount points that `/proc` tells.
+    root: Root,
     last: Option<CpuTimes>,
 }
 
@@ -69,7 +73,16 @@ impl Collector {
     pub fn at(proc: &Path) -> Self {
         Self {
             proc: proc.to_owned(),
+            root: Root::system(),
             last: None,
+        }
+    }
+
+    /// Makes a collector of the machine below a root.
+    pub fn below(root: &Root) -> Self {
+        Self {
+            root: root.clone(),
+            ..Self::at(&root.path("proc"))
         }
     }
 
@@ -104,7 +117,7 @@ impl Collector {
         self.add_memory(&mut sample);
         sample.disks = self
             .read("mounts")
-            .map(|text| disk::measure(&disk::parse(&text)));
+            .map(|text| disk::measure(&self.root, &disk::parse(&text)));
         sample.networks = self.read("net/dev").and_then(|text| network::parse(&text));
         Ok(sample)
     }
@@ -140,8 +153,14 @@ pub fn health_of(sample: Result<&MetricSample, &CollectError>) -> Vec<CollectorH
         Err(error) => health::unavailable("cpu", &error.to_string()),
     };
     let Ok(sample) = sample else {
-        // The others are read after it, so nothing is known of them.
-        return vec![cpu];
+        let others = ["memory", "load", "disks", "networks"];
+        let unread = |name| {
+            health::unavailable(
+                name,
+                "expected a processor figure, without which nothing is sampled",
+            )
+        };
+        return [cpu].into_iter().chain(others.map(unread)).collect();
     };
     let memory = [
         sample.mem_total_bytes,
@@ -259,6 +278,21 @@ mod tests {
         let mut collector = fixture("absent");
         collector.prime();
         assert_eq!(collector.sample(), Err(CollectError::CpuUnknown));
+    }
+
+    #[test]
+    fn e5_without_a_processor_figure_every_collector_of_metrics_is_unavailable() {
+        let health = health_of(Err(&CollectError::CpuUnknown));
+        let names: Vec<&str> = health
+            .iter()
+            .map(|entry| entry.collector.as_str())
+            .collect();
+        assert_eq!(names, ["cpu", "memory", "load", "disks", "networks"]);
+        assert!(
+            health
+                .iter()
+                .all(|entry| entry.state.as_str() == "unavailable")
+        );
     }
 
     #[test]

@@ -3,17 +3,21 @@
 //! What: systemd units and timers that are enabled or made on this machine, cron in all its
 //! directories, crontabs and jobs of users, init scripts, and what starts with a desktop. Nothing
 //! is opened but directories, so that no content can be sent; a link is an entry and is not
-//! followed. What not: units that a package brought and nobody enabled; shell profiles. Paths are
+//! followed, and one to `/dev/null` is a unit that must not start. What not: units that a package
+//! brought and nobody enabled; shell profiles; homes on network file systems, which can hang. Paths are
 //! those below the root, sorted, each once. What cannot be listed is said in health; a directory
 //! that is not there is no fault, for few machines have them all. Cost: some dozens of directories.
 
 use std::fs::{self, DirEntry};
 use std::io;
+use std::path::Path;
 
 use monsys_core::endpoint::{EndpointText, Persistence};
 use monsys_core::limit;
 
 use super::health::{self, Found};
+use super::mounts::Mounts;
+use super::read_text;
 use super::root::Root;
 
 /// What kind of place a program starts from. Closed: pages and baselines count by these words.
@@ -82,10 +86,13 @@ pub fn collect(root: &Root, homes: &[&str]) -> Found<Persistence> {
     for (path, kind) in FILES {
         search.file(path, kind);
     }
+    let mounts = read_text(&root.path("proc/mounts")).unwrap_or_default();
+    let mounts = Mounts::parse(&mounts);
     for home in homes.iter().take(HOMES_MAX) {
         let home = home.trim_end_matches('/');
-        // Homes of services, such as `/` and `/bin`, are no one's.
-        if home.len() > 1 {
+        if !mounts.is_local(home) {
+            search.n_remote += 1;
+        } else if !home.is_empty() {
             search.units(&format!("{home}/.config/systemd/user"), Units::All);
             search.files(&format!("{home}/.config/autostart"), Kind::Autostart);
         }
@@ -107,6 +114,8 @@ struct Search<'a> {
     found: Vec<(Kind, String)>,
     /// Entries beyond what a snapshot holds.
     n_over: usize,
+    /// Homes on file systems that can hang.
+    n_remote: usize,
     /// The first directory that could not be listed, why, and how many there are.
     denied: Option<(String, &'static str)>,
     n_denied: usize,
@@ -118,6 +127,7 @@ impl<'a> Search<'a> {
             root,
             found: Vec::new(),
             n_over: 0,
+            n_remote: 0,
             denied: None,
             n_denied: 0,
         }
@@ -179,8 +189,9 @@ impl<'a> Search<'a> {
     fn list(&mut self, dir: &str) -> Vec<(String, bool)> {
         let entries = fs::read_dir(self.root.path(dir))
             .and_then(|entries| entries.take(ENTRIES_MAX).map(entry).collect());
+        let entries: io::Result<Vec<Option<(String, bool)>>> = entries;
         let mut entries: Vec<(String, bool)> = match entries {
-            Ok(entries) => entries,
+            Ok(entries) => entries.into_iter().flatten().collect(),
             Err(error) => {
                 let is_absent = matches!(
                     error.kind(),
@@ -218,6 +229,12 @@ impl<'a> Search<'a> {
             let n = self.n_denied;
             reasons.push(format!("{n} directories not listed, first {dir}: {fault}"));
         }
+        if self.n_remote > 0 {
+            reasons.push(format!(
+                "{} homes on network file systems not looked at",
+                self.n_remote
+            ));
+        }
         let reason = reasons.join("; ");
         let health = match (reasons.is_empty(), items.is_empty()) {
             (true, _) => health::ok(COLLECTOR),
@@ -228,10 +245,15 @@ impl<'a> Search<'a> {
     }
 }
 
-fn entry(entry: io::Result<DirEntry>) -> io::Result<(String, bool)> {
+/// Name and whether it is a directory; `None` for what is masked.
+fn entry(entry: io::Result<DirEntry>) -> io::Result<Option<(String, bool)>> {
     let entry = entry?;
+    let kind = entry.file_type()?;
+    if kind.is_symlink() && fs::read_link(entry.path()).is_ok_and(|to| to == Path::new(MASK)) {
+        return Ok(None);
+    }
     let name = entry.file_name().to_string_lossy().into_owned();
-    Ok((name, entry.file_type()?.is_dir()))
+    Ok(Some((name, kind.is_dir())))
 }
 
 /// The name of this collector in `health`.
@@ -277,6 +299,8 @@ const UNIT_SUFFIXES: [&str; 9] = [
     "device",
     "slice",
 ];
+/// Where a unit leads that must not start.
+const MASK: &str = "/dev/null";
 /// Homes that are searched; a machine with more local users is no endpoint.
 const HOMES_MAX: usize = 256;
 /// Entries of one directory that are looked at.
@@ -335,6 +359,7 @@ mod tests {
             wants.join("ssh.service"),
         )
         .unwrap();
+        symlink(MASK, wants.join("masked.service")).unwrap();
         let homes = ["/", "/absent", "/home/alice", "/home/alice/"];
         let found = collect(&Root::at(dir.path()), &homes);
         let expected = [
@@ -412,5 +437,17 @@ mod tests {
         let found = collect(&Root::at(dir.path()), &["/root"]);
         let reason = "expected /etc: not there";
         assert_eq!(found.health, health::unavailable(COLLECTOR, reason));
+    }
+
+    #[test]
+    fn homes_of_another_machine_are_not_looked_at_and_counted() {
+        let dir = machine(&["/home/bob/.config/autostart/chat.desktop", "/etc/crontab"]);
+        fs::create_dir(dir.path().join("proc")).unwrap();
+        let mounts = "/dev/vda / ext4 rw 0 0\nserver:/ /home nfs4 rw 0 0\n";
+        fs::write(dir.path().join("proc/mounts"), mounts).unwrap();
+        let found = collect(&Root::at(dir.path()), &["/home/bob", "/root"]);
+        assert_eq!(plain(&found), [("cron", "/etc/crontab")]);
+        let reason = "1 homes on network file systems not looked at";
+        assert_eq!(found.health, health::degraded(COLLECTOR, reason));
     }
 }

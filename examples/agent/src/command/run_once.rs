@@ -5,10 +5,10 @@ use std::thread;
 
 use monsys_core::endpoint::CollectorHealth;
 use monsys_core::position::Position;
+use monsys_wire::spool::Gap;
 use serde::Serialize;
 
 use crate::clock::{Clock, Deadline};
-use crate::collect::health;
 use crate::collect::root::Root;
 use crate::config::DataDir;
 use crate::daemon::{CADENCE, first_interval};
@@ -16,7 +16,7 @@ use crate::enrolment::{Enrolment, prepare};
 use crate::error::{AgentError, Outcome};
 use crate::live::LiveEnrolment;
 use crate::output::{self, Form};
-use crate::sampling::{Measured, Sampler, health_of_spool};
+use crate::sampling::{Measured, Sampler, health_of_gaps, health_of_spool};
 use crate::send::answer::Answer;
 use crate::send::client::REQUEST_TIMEOUT;
 use crate::sender::{Sender, Step, lock};
@@ -29,7 +29,18 @@ struct Sent {
     answer: &'static str,
     reason: Option<&'static str>,
     delivered: u64,
+    refused: u64,
     pending: usize,
+}
+
+/// What came of sending.
+#[derive(Default)]
+struct Delivery {
+    /// The last answer to the metrics that were measured.
+    answer: Option<Answer>,
+    n_delivered: u64,
+    /// Payloads that the hub will never take.
+    n_refused: u64,
 }
 
 /// Prints exactly the bytes that would be sent, without using up a position: one body a line.
@@ -44,7 +55,8 @@ pub fn print(data: &DataDir, root: &Root) -> Result<Outcome, AgentError> {
     let status = inspect(&data.spool(), SpoolLimits::standard())?;
     let part = |n: u64| i64::try_from(n).map_err(|_| SpoolError::Exhausted);
     let clock = Clock::system();
-    let (_, measured) = measure(root, clock, &enrolment, health::ok("spool"));
+    let gaps: Vec<Gap> = status.gaps.iter().map(Gap::from).collect();
+    let (_, measured) = measure(root, clock, &enrolment, health_of_gaps(&gaps));
     let captured_at = measured.captured_at();
     let mut lines = Vec::new();
     for (seq, payload) in (status.next_seq..).zip(measured.payloads()?) {
@@ -79,9 +91,9 @@ pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentErr
     let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
     // Which key the hub has is asked once the sample is safe; without an answer nothing is sent.
-    let (answer, n_delivered) = match live.hold() {
+    let delivery = match live.hold() {
         Ok(held) => deliver(&mut sender, held.enrolment(), &spool, number),
-        Err(AgentError::Call(_)) => (None, 0),
+        Err(AgentError::Call(_)) => Delivery::default(),
         Err(error) => return Err(error),
     };
     let spool = lock(&spool);
@@ -92,9 +104,10 @@ pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentErr
     let sent = Sent {
         epoch: position.epoch(),
         seq: position.seq(),
-        answer: answer.map_or("not_sent", Answer::as_str),
-        reason: answer.and_then(Answer::reason),
-        delivered: n_delivered,
+        answer: delivery.answer.map_or("not_sent", Answer::as_str),
+        reason: delivery.answer.and_then(Answer::reason),
+        delivered: delivery.n_delivered,
+        refused: delivery.n_refused,
         pending: spool.ledger().n_pending(),
     };
     let reason = sent
@@ -106,22 +119,25 @@ pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentErr
             "payload {}.{} {}{reason}",
             sent.epoch, sent.seq, sent.answer
         ),
-        format!("{} delivered, {} pending", sent.delivered, sent.pending),
+        format!(
+            "{} delivered, {} refused, {} pending",
+            sent.delivered, sent.refused, sent.pending
+        ),
     ];
     output::show(form, &sent, &lines);
-    Ok(outcome(answer))
+    Ok(outcome(&delivery))
 }
 
-/// Sends until nothing is pending or the hub does not take a payload; returns the last answer to
-/// payload `number` and how many were delivered.
+/// Sends until nothing is pending or the hub does not take a payload; `number` is that of the
+/// metrics that were measured.
 fn deliver(
     sender: &mut Sender,
     enrolment: &Enrolment,
     spool: &Mutex<Spool>,
     number: u64,
-) -> (Option<Answer>, u64) {
+) -> Delivery {
     let deadline = Deadline::after(REQUEST_TIMEOUT * 6);
-    let (mut answer, mut n_delivered, mut n_moved) = (None, 0, 0);
+    let (mut delivery, mut n_moved) = (Delivery::default(), 0);
     while deadline.remaining().is_some() {
         let Step::Tried {
             number: tried,
@@ -132,11 +148,11 @@ fn deliver(
             break;
         };
         if tried == number {
-            answer = Some(latest);
+            delivery.answer = Some(latest);
         }
         match latest {
-            Answer::Accepted | Answer::Duplicate => n_delivered += 1,
-            Answer::Refused(_) => {}
+            Answer::Accepted | Answer::Duplicate => delivery.n_delivered += 1,
+            Answer::Refused(_) => delivery.n_refused += 1,
             // Renumbered: one more attempt tells whether the hub takes it where it is.
             Answer::StaleEpoch { .. } | Answer::Replay if n_moved < RENUMBERINGS_MAX => {
                 n_moved += 1
@@ -150,7 +166,7 @@ fn deliver(
         }
         thread::sleep(wait);
     }
-    (answer, n_delivered)
+    delivery
 }
 
 /// The first tick of a process, at which everything is due.
@@ -168,8 +184,9 @@ fn measure(
     (sampler, measured)
 }
 
-const fn outcome(answer: Option<Answer>) -> Outcome {
-    match answer {
+const fn outcome(delivery: &Delivery) -> Outcome {
+    match delivery.answer {
+        Some(Answer::Accepted | Answer::Duplicate) if delivery.n_refused > 0 => Outcome::Finding,
         Some(Answer::Accepted | Answer::Duplicate) => Outcome::Success,
         Some(Answer::Refused(_) | Answer::Replay | Answer::StaleEpoch { .. }) => Outcome::Finding,
         Some(Answer::Denied(_)) => Outcome::Configuration,

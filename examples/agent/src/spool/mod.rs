@@ -116,6 +116,15 @@ impl From<&Gap> for GapStatus {
     }
 }
 
+impl From<&GapStatus> for Gap {
+    fn from(status: &GapStatus) -> Self {
+        Self {
+            n_lost: status.lost,
+            ..Self::of(status.epoch, status.from_seq, status.to_seq)
+        }
+    }
+}
+
 /// Says why the spool cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]

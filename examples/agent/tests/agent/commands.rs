@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use monsys_agent::Clock;
+use monsys_wire::answer::Acknowledgement;
 use monsys_wire::canonical;
 use monsys_wire::{BearerToken, Reject, SigningKey};
 use serde_json::Value;
@@ -258,6 +260,15 @@ fn run_once_delivers_and_an_absent_hub_keeps_the_sample() {
     assert!(hub.arrived()[1].body.contains("\"type\":\"metrics\""));
     hub.answer_next(Reply::Refuse(Reject::TooLarge { body_bytes_max: 1 }));
     assert_eq!(json(dir.path(), &["run-once", "--json"]).0, 1);
+    // Metrics go first and are taken; what is refused is the next one.
+    let accepted = Acknowledgement::Accepted.to_json(Clock::system().now());
+    hub.answer_next(Reply::Raw(202, "", accepted));
+    hub.answer_next(Reply::Refuse(Reject::TooLarge { body_bytes_max: 1 }));
+    let (code, sent) = json(dir.path(), &["run-once", "--json"]);
+    assert_eq!(
+        (code, &sent["answer"], &sent["refused"]),
+        (1, &"accepted".into(), &1.into())
+    );
     hub.answer_next(Reply::Refuse(Reject::Revoked));
     assert_eq!(json(dir.path(), &["run-once", "--json"]).0, 78);
 }

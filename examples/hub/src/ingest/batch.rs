@@ -11,6 +11,7 @@ use monsys_core::time::Timestamp;
 use monsys_integrity::detect::{agent_cloned, sequence_regress, unsigned_payload};
 use monsys_integrity::{finding_signal, version};
 use monsys_wire::answer::Acknowledgement;
+use monsys_wire::schema::CleanedTexts;
 use monsys_wire::{Admitted, Reject, schema};
 
 use crate::app::App;
@@ -22,6 +23,12 @@ pub(super) struct Sender {
     pub(super) agent: AgentId,
 }
 
+/// A payload that can be stored.
+pub(super) struct Ready {
+    batch: IngestBatch,
+    cleaned: CleanedTexts,
+}
+
 /// Checks what is left of the schema, then the limit of the organisation; what passes both can be
 /// stored.
 pub(super) fn build(
@@ -29,7 +36,8 @@ pub(super) fn build(
     admitted: Admitted,
     sender: Sender,
     received_at: Timestamp,
-) -> Result<IngestBatch, Reject> {
+) -> Result<Ready, Reject> {
+    let cleaned = admitted.cleaned;
     let payload = match admitted.payload {
         schema::Payload::Metrics(sample) => Payload::Metrics(sample),
         schema::Payload::Signals(drafts) => {
@@ -47,7 +55,7 @@ pub(super) fn build(
         (finding, signal)
     });
     let triple = version::triple(admitted.agent_version.as_str());
-    Ok(IngestBatch {
+    let batch = IngestBatch {
         tenant: sender.tenant,
         agent: sender.agent,
         received_at,
@@ -63,15 +71,20 @@ pub(super) fn build(
         },
         payload,
         finding,
-    })
+    };
+    Ok(Ready { batch, cleaned })
 }
 
 /// Stores a payload, unless its nonce or position says no, and records what a refused position
 /// reveals.
-pub(super) async fn commit(app: &App, batch: IngestBatch) -> Result<IngestOutcome, Reject> {
+pub(super) async fn commit(app: &App, ready: Ready) -> Result<IngestOutcome, Reject> {
+    let Ready { batch, cleaned } = ready;
     let sent = Sent::of(&batch);
     let outcome = app.group.commit(batch).await;
     let outcome = outcome.map_err(|error| app.store_reject(&error))?;
+    if outcome == IngestOutcome::Accepted {
+        app.telemetry.count_cleaned(&cleaned);
+    }
     heed_position(app, sent, outcome).await;
     Ok(outcome)
 }

@@ -63,8 +63,8 @@ async fn accept(
         tenant: agent.tenant,
         agent: agent.agent,
     };
-    let batch = batch::build(app, admitted, sender, received_at)?;
-    batch::acknowledge(batch::commit(app, batch).await?)
+    let ready = batch::build(app, admitted, sender, received_at)?;
+    batch::acknowledge(batch::commit(app, ready).await?)
 }
 
 async fn look_up(

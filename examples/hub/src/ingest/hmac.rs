@@ -70,8 +70,8 @@ async fn accept(
     let checked = timely
         .admitted
         .and_then(|admitted| batch::build(app, admitted, timely.sender, received_at));
-    let batch = match checked {
-        Ok(batch) => batch,
+    let ready = match checked {
+        Ok(ready) => ready,
         Err(reject) => {
             let spent = spend_nonce(app, timely.sender, timely.nonce, received_at).await;
             if let Err(Reject::Replay | Reject::ReplayCapacity { .. }) = spent {
@@ -80,7 +80,7 @@ async fn accept(
             return Err(spent.err().unwrap_or(reject));
         }
     };
-    let outcome = batch::commit(app, batch).await?;
+    let outcome = batch::commit(app, ready).await?;
     let is_captured = matches!(
         outcome,
         IngestOutcome::NonceUsed | IngestOutcome::NoncesFull { .. }

@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use monsys_wire::schema::TextMember;
+
 /// A label whose values are a closed set.
 pub(crate) trait Label: Copy + PartialEq + 'static {
     /// Every value, once.
@@ -10,6 +12,14 @@ pub(crate) trait Label: Copy + PartialEq + 'static {
 
     /// The value as it is shown.
     fn as_str(self) -> &'static str;
+}
+
+impl Label for TextMember {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
 }
 
 /// A counter for each value of a label, all of them from zero.
@@ -30,9 +40,14 @@ impl<L: Label> Default for Counters<L> {
 impl<L: Label> Counters<L> {
     /// Counts one more.
     pub(crate) fn add(&self, label: L) {
+        self.add_several(label, 1);
+    }
+
+    /// Counts several more.
+    pub(crate) fn add_several(&self, label: L, n: u32) {
         let index = L::ALL.iter().position(|known| *known == label);
         if let Some(cell) = index.and_then(|index| self.cells.get(index)) {
-            cell.fetch_add(1, Ordering::Relaxed);
+            cell.fetch_add(u64::from(n), Ordering::Relaxed);
         }
     }
 

@@ -25,6 +25,7 @@ mod store_fault;
 use std::sync::Arc;
 
 use monsys_core::store::StoreError;
+use monsys_wire::schema::{CleanedTexts, TextMember};
 
 // The interface of the telemetry is
 pub(crate) use self::authentication::AuthFailure;
@@ -41,6 +42,8 @@ use self::store_fault::StoreFault;
 pub(crate) struct Telemetry {
     /// What became of payloads.
     pub(crate) ingest: IngestCounters,
+    /// Texts of accepted payloads that are kept otherwise than they were sent.
+    sanitised_texts: Counters<TextMember>,
     /// Who did not prove to be who they claim, and why not. Agents stand in [`Self::ingest`].
     pub(crate) auth_failures: Counters<AuthFailure>,
     /// Requests by route.
@@ -58,12 +61,25 @@ impl Telemetry {
     pub(crate) fn new() -> Self {
         Self {
             ingest: IngestCounters::default(),
+            sanitised_texts: Counters::default(),
             auth_failures: Counters::default(),
             requests: RequestCounters::new(),
             connections: Arc::default(),
             store_faults: Counters::default(),
             open_anomalies: OpenAnomalies::default(),
         }
+    }
+
+    /// Counts the texts of a payload that had to be cleaned.
+    pub(crate) fn count_cleaned(&self, cleaned: &CleanedTexts) {
+        for (member, n) in cleaned.iter() {
+            self.sanitised_texts.add_several(member, n);
+        }
+    }
+
+    /// Every member whose text is cleaned, and how often that changed one.
+    pub(crate) fn sanitised_texts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.sanitised_texts.read()
     }
 
     /// Counts an error of the store, if it is one.

@@ -30,6 +30,10 @@ pub(super) fn of_payloads(page: &mut Page, app: &App) {
             "{name}{{profile=\"{profile}\",outcome=\"{outcome}\"}} {n}"
         ));
     }
+    let name = "monsys_sanitised_texts_total";
+    let help = "Texts of accepted payloads that lost controls, addresses or length, by member.";
+    let cleaned = app.telemetry.sanitised_texts();
+    page.labelled((name, help, "counter"), "field", cleaned);
     let name = "monsys_ingest_body_bytes";
     let help = "Bytes of bodies in flight beyond the first 4096 of each, of 67108864 at most.";
     page.head(name, help, "gauge");
