@@ -6,6 +6,7 @@
 mod cluster;
 pub mod cycle;
 mod device;
+pub mod footprint;
 pub mod integrity;
 pub mod load;
 pub mod payload;

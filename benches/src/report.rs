@@ -1,7 +1,7 @@
 //! One line per figure: `name value baseline ratio target ok`, and what else was seen.
 
-/// A measured figure beside what it is measured against, both in nanoseconds or both in events a
-/// second.
+/// A measured figure beside what it is measured against, both in nanoseconds, both in bytes, or both
+/// in events a second.
 pub struct Figure {
     name: String,
     value: f64,
@@ -19,6 +19,8 @@ pub enum Target {
     TimesFaster(f64),
     /// The value is at most this many nanoseconds; the ratio is value by baseline.
     AtMostNanos(f64),
+    /// The value is at most this many bytes; the ratio is value by baseline.
+    AtMostBytes(f64),
     /// The value is at least this part of the baseline, both events a second; the ratio is value by
     /// baseline.
     AtLeast(f64),
@@ -59,7 +61,7 @@ impl Figure {
         match self.target {
             Target::AtMost(part) => self.ratio() <= part,
             Target::TimesFaster(times) => self.ratio() >= times,
-            Target::AtMostNanos(nanos) => self.value <= nanos,
+            Target::AtMostNanos(most) | Target::AtMostBytes(most) => self.value <= most,
             Target::AtLeast(part) => self.ratio() >= part,
             Target::Part => true,
         }
@@ -79,6 +81,7 @@ impl Figure {
             Target::AtMost(part) => format!("<={part}"),
             Target::TimesFaster(times) => format!(">={times}"),
             Target::AtMostNanos(nanos) => format!("<={nanos}ns"),
+            Target::AtMostBytes(bytes) => format!("<={bytes}B"),
             Target::AtLeast(part) => format!(">={part}"),
             Target::Part => "-".to_owned(),
         };
@@ -97,9 +100,11 @@ impl Figure {
 
     fn ratio(&self) -> f64 {
         match self.target {
-            Target::AtMost(_) | Target::AtMostNanos(_) | Target::AtLeast(_) | Target::Part => {
-                self.value / self.baseline
-            }
+            Target::AtMost(_)
+            | Target::AtMostNanos(_)
+            | Target::AtMostBytes(_)
+            | Target::AtLeast(_)
+            | Target::Part => self.value / self.baseline,
             Target::TimesFaster(_) => self.baseline / self.value,
         }
     }

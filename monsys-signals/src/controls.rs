@@ -76,7 +76,7 @@ pub const NIST_CSF_2: &[ControlEntry] = &[
         "PR.DS-11",
         "Backups are made and kept",
         2,
-        &["backup.age_hours"],
+        &["backup.age_hours", "backup.present"],
     ),
     control(
         "PR.IR-01",
@@ -98,6 +98,7 @@ pub const NIST_CSF_2: &[ControlEntry] = &[
             "integrity.version_downgrade",
             "posture.reboot_required",
             "posture.updates",
+            "posture.updates_checked",
         ],
     ),
     control(

@@ -2,7 +2,8 @@
 //!
 //! A signal is one row about a subject; its form is checked in `monsys_core` and checked only once.
 //! This crate adds what an agent may claim ([`agent::admit`]), to which category of the trust score
-//! a source belongs ([`catalog`]), and the readers of the one table of signals: [`trust`] scores a
+//! a source belongs ([`catalog`]), what the looks of agents and of scanners mean ([`check`],
+//! [`scan`]), and the readers of the one table of signals: [`trust`] scores a
 //! subject and explains every point, [`correlate`] joins what hangs together, [`pareto`] orders
 //! controls by what they bring. It is pure and builds without `std`.
 //!
@@ -39,6 +40,7 @@ extern crate std;
 
 pub mod agent;
 pub mod catalog;
+pub mod check;
 pub mod controls;
 pub mod correlate;
 mod current;

@@ -100,6 +100,8 @@ pub struct Answer {
     pub min_epoch: Option<u64>,
     /// The hub's clock.
     pub server_time: Option<Timestamp>,
+    /// The hub says that it has the payload.
+    pub is_acknowledged: bool,
 }
 
 impl Answer {
@@ -111,8 +113,13 @@ impl Answer {
             code: None,
             min_epoch: None,
             server_time: None,
+            is_acknowledged: false,
         };
         walk(body, |cursor, name| match name {
+            "status" => {
+                let word = cursor.text();
+                answer.is_acknowledged = matches!(word.as_deref(), Some("accepted" | "duplicate"));
+            }
             "code" => answer.code = cursor.text().as_deref().and_then(Code::from_name),
             "min_epoch" => {
                 answer.min_epoch = cursor.integer().and_then(|epoch| u64::try_from(epoch).ok());
@@ -123,10 +130,11 @@ impl Answer {
         answer
     }
 
-    /// Whether the payload is with the hub, by this attempt or an earlier one.
+    /// Whether the payload is with the hub, by this attempt or an earlier one: a status of success
+    /// and the word of a hub, for proxies and sign-in pages have such a status as well.
     #[must_use]
     pub const fn is_delivered(&self) -> bool {
-        matches!(self.status, 200 | 202)
+        self.is_acknowledged && matches!(self.status, 200 | 202)
     }
 
     /// Whether the same payload may be taken later: the hub was busy or broken.

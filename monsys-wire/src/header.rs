@@ -38,6 +38,8 @@ pub const CONTENT_TYPE: &str = "content-type";
 pub const CONTENT_ENCODING: &str = "content-encoding";
 /// The header that says when to try again.
 pub const RETRY_AFTER: &str = "retry-after";
+/// The header that tells the hub's clock, against which a date in the former is read.
+pub const DATE: &str = "date";
 /// The type of a body.
 pub const JSON_TYPE: &str = "application/json";
 /// The type of a refusal.

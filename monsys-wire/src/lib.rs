@@ -6,8 +6,8 @@
 //! [`Fresh`](envelope::Fresh) → [`Admitted`]. Devices without a key pair go the same way by
 //! [`envelope::hmac`], with one state more. Whatever fails is a [`Reject`], which knows its stable
 //! code, its HTTP status and its place, so that every hub answers alike. [`compose`] is the other
-//! direction: an agent writes bodies that are canonical as they are written. [`manual::wire`] says
-//! the same to people who do not read Rust.
+//! direction: an agent writes bodies that are canonical as they are written, and [`spool`] decides
+//! which of them it keeps and sends. [`manual::wire`] says the same to people who do not read Rust.
 //!
 //! # What this crate does not know
 //! Storage, and whether a token or position is known: the caller looks an agent up between two
@@ -106,6 +106,7 @@ pub mod replay;
 pub mod rotate;
 pub mod schema;
 pub mod sign;
+pub mod spool;
 
 // The public interface is
 pub use audience::Audience;

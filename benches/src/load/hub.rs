@@ -22,32 +22,36 @@ impl Program {
 
     /// Builds it in release mode, as `cargo build --release -p monsys-hub` does.
     pub fn build() -> Self {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args([
-                "build",
-                "--release",
-                "--locked",
-                "-p",
-                "monsys-hub",
-                "--manifest-path",
-            ])
-            .arg(manifest)
-            .arg("--message-format=json-render-diagnostics")
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("cargo");
-        assert!(output.status.success(), "the hub was not built");
-        let text = String::from_utf8(output.stdout).expect("JSON");
-        let messages = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let made = messages.filter(|message| message["target"]["name"] == "monsys-hub");
-        let path = made
-            .filter_map(|message| Some(message["executable"].as_str()?.into()))
-            .next_back();
-        Self(path.expect("a program"))
+        Self(build("monsys-hub"))
     }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Builds the program of a package in release mode and returns where it lies.
+pub(crate) fn build(package: &str) -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--locked", "-p", package])
+        .arg("--manifest-path")
+        .arg(manifest)
+        .arg("--message-format=json-render-diagnostics")
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo");
+    assert!(output.status.success(), "{package} was not built");
+    let text = String::from_utf8(output.stdout).expect("JSON");
+    let messages = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let made = messages.filter(|message| message["target"]["name"] == package);
+    let path = made
+        .filter_map(|message| Some(message["executable"].as_str()?.into()))
+        .next_back();
+    path.expect("a program")
 }
 
 /// Where a hub stores.

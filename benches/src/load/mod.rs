@@ -10,7 +10,7 @@ mod answer;
 mod body;
 mod client;
 mod crowd;
-mod hub;
+pub(crate) mod hub;
 mod login;
 mod memory;
 mod overload;

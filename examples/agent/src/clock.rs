@@ -75,31 +75,96 @@ impl Clock {
     }
 }
 
+/// What the hub's clock shows, as far as its answers told.
+///
+/// For the header of the hmac profile only (contract §3); what a payload says stays the raw clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubClock {
+    offset: Span,
+}
+
+impl HubClock {
+    /// A clock of which nothing is known, so that it is taken for this machine's.
+    pub const fn unknown() -> Self {
+        Self {
+            offset: Span::from_micros(0),
+        }
+    }
+
+    /// Notes that the hub's clock showed `there` when this machine's showed `here`.
+    pub const fn note(&mut self, here: Timestamp, there: Timestamp) {
+        self.offset = there.since(here);
+    }
+
+    /// Returns what it shows when this machine's shows `here`.
+    pub fn at(&self, here: Timestamp) -> Timestamp {
+        here.saturating_add(self.offset)
+    }
+
+    /// Returns how far it is ahead.
+    pub const fn offset(&self) -> Span {
+        self.offset
+    }
+}
+
 /// Ticks at `start + n × interval` on the monotonic clock, which no change of the date moves.
 ///
-/// Ticks that passed while the machine was stopped or busy are left out: there is never a burst.
+/// Each tick is counted from the start and not from the one before, so nothing adds up over days.
+/// Ticks that passed while the machine was busy are left out: there is never a burst.
+///
+/// The clock is `CLOCK_MONOTONIC`, which stands still while the machine sleeps, and not
+/// `CLOCK_BOOTTIME`. After a sleep the next sample comes when what was left of the interval is over,
+/// at most one interval after waking, and the grid moves by the length of the sleep. With
+/// `CLOCK_BOOTTIME` it would come at the moment of waking, when the processor is busiest and the
+/// network is not there yet; and waits of the standard library run on the other clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Ticker {
     start: Instant,
-    interval: Duration,
-    n_ticks: u32,
+    grid: Grid,
 }
 
 impl Ticker {
     /// Starts ticking; the first tick is at once.
     pub fn start(clock: Clock, interval: Span) -> Self {
-        let interval = clock.wall_duration(interval).max(Duration::from_millis(1));
         Self {
             start: Instant::now(),
-            interval,
-            n_ticks: 0,
+            grid: Grid::new(clock.wall_duration(interval)),
         }
+    }
+
+    /// Returns the tick it is at, from 0 at the start; those that were left out count.
+    pub const fn n_ticks(&self) -> u32 {
+        self.grid.n_ticks
     }
 
     /// Moves on to the first tick that is still to come and returns its time.
     pub fn advance(&mut self) -> Instant {
-        self.n_ticks = following_tick(self.n_ticks, self.start.elapsed(), self.interval);
-        self.start + self.interval.saturating_mul(self.n_ticks)
+        self.start + self.grid.advance(self.start.elapsed())
+    }
+}
+
+/// The ticks of a cadence as times since its start, without a clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Grid {
+    interval: Duration,
+    n_ticks: u32,
+}
+
+impl Grid {
+    /// Starts at the tick 0, which is at the start.
+    pub fn new(interval: Duration) -> Self {
+        Self {
+            interval: interval.max(Duration::from_millis(1)),
+            n_ticks: 0,
+        }
+    }
+
+    /// Moves on to the first tick after `elapsed`, never to the same one twice, and returns its time.
+    pub fn advance(&mut self, elapsed: Duration) -> Duration {
+        let passed = elapsed.as_micros() / self.interval.as_micros().max(1);
+        let upcoming = u32::try_from(passed).unwrap_or(u32::MAX).saturating_add(1);
+        self.n_ticks = upcoming.max(self.n_ticks.saturating_add(1));
+        self.interval.saturating_mul(self.n_ticks)
     }
 }
 
@@ -128,7 +193,7 @@ impl Deadline {
 /// The fastest clock: at 60, a cadence of 15 s is one of 250 ms, which a busy machine still keeps.
 pub const RATE_MAX: u32 = 60;
 
-fn wall_now() -> Timestamp {
+pub(crate) fn wall_now() -> Timestamp {
     let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |m| -m),
@@ -138,12 +203,6 @@ fn wall_now() -> Timestamp {
     } else {
         Timestamp::MAX
     })
-}
-
-fn following_tick(last: u32, elapsed: Duration, interval: Duration) -> u32 {
-    let passed = elapsed.as_micros() / interval.as_micros().max(1);
-    let upcoming = u32::try_from(passed).unwrap_or(u32::MAX).saturating_add(1);
-    upcoming.max(last.saturating_add(1))
 }
 
 #[cfg(test)]
@@ -205,13 +264,82 @@ mod tests {
     }
 
     #[test]
+    fn the_hubs_clock_is_where_its_last_answer_put_it() {
+        let mut hub = HubClock::unknown();
+        let here = time("1970-01-01T00:00:10Z");
+        assert_eq!(hub.at(here), here);
+        hub.note(here, time("2026-11-21T01:00:00Z"));
+        assert_eq!(
+            hub.at(time("1970-01-01T00:00:25Z")),
+            time("2026-11-21T01:00:15Z")
+        );
+        hub.note(time("2026-11-21T02:00:00Z"), time("2026-11-21T01:00:00Z"));
+        assert_eq!(hub.offset(), Span::from_secs(-3600));
+    }
+
+    #[test]
     fn late_ticks_are_left_out_and_the_grid_stays() {
-        let interval = Duration::from_secs(15);
-        let tick =
-            |last, elapsed_ms| following_tick(last, Duration::from_millis(elapsed_ms), interval);
+        let tick = |last, elapsed_ms| {
+            let mut grid = Grid::new(INTERVAL);
+            grid.n_ticks = last;
+            grid.advance(Duration::from_millis(elapsed_ms)).as_secs() / 15
+        };
         assert_eq!(tick(0, 900), 1);
         assert_eq!(tick(1, 14_999), 2, "never the same tick twice");
         assert_eq!(tick(1, 15_001), 2);
         assert_eq!(tick(2, 100_000), 7, "five ticks were slept through");
     }
+
+    /// A clock that tests wind: waking up takes a while, and so does sampling.
+    struct Simulated {
+        elapsed: Duration,
+        dice: u64,
+    }
+
+    impl Simulated {
+        fn pass(&mut self, longest: Duration) {
+            // The generator of Knuth's MMIX; the upper bits are the good ones.
+            self.dice = self
+                .dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let share = u32::try_from(self.dice >> 44).unwrap();
+            self.elapsed += longest * share / (1 << 20);
+        }
+    }
+
+    #[test]
+    fn thirty_days_of_late_wakings_leave_no_drift_and_no_tick_out() {
+        let days = Duration::from_secs(30 * 86_400);
+        let mut clock = Simulated {
+            elapsed: Duration::ZERO,
+            dice: 7,
+        };
+        let mut grid = Grid::new(INTERVAL);
+        let mut n_ticks = 0;
+        while clock.elapsed < days {
+            clock.pass(Duration::from_millis(400));
+            let tick = grid.advance(clock.elapsed);
+            n_ticks += 1;
+            assert_eq!(tick, INTERVAL * n_ticks, "the {n_ticks}th tick");
+            assert!(tick > clock.elapsed, "it is still to come");
+            clock.elapsed = tick;
+            clock.pass(Duration::from_millis(50));
+        }
+        assert_eq!(n_ticks, 172_800);
+    }
+
+    #[test]
+    fn after_a_standstill_of_any_length_there_is_one_tick_and_no_burst() {
+        for hours in [1, 24, 24 * 365] {
+            let mut grid = Grid::new(INTERVAL);
+            let before = grid.advance(Duration::ZERO);
+            let woken = before + Duration::from_secs(hours * 3_600) + Duration::from_millis(70);
+            let next = grid.advance(woken);
+            assert!(next > woken && next <= woken + INTERVAL);
+            assert_eq!(grid.advance(next), next + INTERVAL);
+        }
+    }
+
+    const INTERVAL: Duration = Duration::from_secs(15);
 }

@@ -1,19 +1,21 @@
 //! Where the agent keeps its things, and whom it reports to.
 //!
 //! What: the layout of the data directory and `agent.toml` in it, which `init` writes and people may
-//! edit. It holds the token, so only its owner may read it, and no message of this module repeats a
-//! value from it. An unknown key is refused with the nearest known one. What not: flags and
+//! edit. In the ed25519 profile it holds the token, so only its owner may read it, and no message of
+//! this module repeats a value from it. An unknown key is refused with the nearest known one. What not: flags and
 //! environment; the command line reads those. Cost: one small file.
 
-use std::fs;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use monsys_core::id::AgentId;
-use monsys_wire::{Audience, BearerToken};
+use monsys_wire::{Audience, BearerToken, DeviceIdentity, compose};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::collect::backup::{self, BackupSetting};
 use crate::durable::{self, PrivateFileError};
 use crate::hub_url::HubUrl;
 
@@ -29,16 +31,30 @@ pub struct DataDir {
 pub struct Config {
     /// The hub.
     pub hub: HubUrl,
-    /// The secret that says who is calling.
-    pub token: BearerToken,
-    /// The agent's identifier.
-    pub agent_id: AgentId,
+    /// As who it reports.
+    pub profile: Profile,
     /// The hub's identifier.
     pub audience: Audience,
     /// The name under which people know the agent.
     pub name: String,
     /// Certificates to trust for this hub in place of the built-in ones.
     pub ca: Option<PathBuf>,
+    /// Backups to watch.
+    pub backups: Vec<BackupSetting>,
+}
+
+/// As who an agent reports: the authentication profiles (contract §3). Closed: there are two.
+#[derive(Debug, Clone)]
+pub enum Profile {
+    /// A key pair of its own, of which the hub has pinned the public half, and a token.
+    Ed25519 {
+        /// The agent's identifier.
+        agent_id: AgentId,
+        /// The secret that says who is calling.
+        token: Arc<BearerToken>,
+    },
+    /// A key that it shares with the hub.
+    Hmac(DeviceIdentity),
 }
 
 /// Says why there is no usable configuration.
@@ -101,6 +117,32 @@ pub enum ConfigError {
     },
 }
 
+impl Profile {
+    /// The word of the configuration and of the command line.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ed25519 { .. } => "ed25519",
+            Self::Hmac(_) => "hmac",
+        }
+    }
+}
+
+/// What the agent calls itself in `agent_id`.
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ed25519 { agent_id, .. } => agent_id.fmt(f),
+            Self::Hmac(identity) => f.write_str(identity.device()),
+        }
+    }
+}
+
+impl compose::Sender for &Profile {
+    fn name(&self) -> impl fmt::Display {
+        self
+    }
+}
+
 impl DataDir {
     /// Takes a directory, which need not exist.
     pub fn at(root: &Path) -> Self {
@@ -145,6 +187,21 @@ impl DataDir {
     /// Returns where the signing key lies.
     pub fn key(&self) -> PathBuf {
         self.root.join("signing.key")
+    }
+
+    /// Returns where the next signing key lies until the hub has pinned it.
+    pub fn next_key(&self) -> PathBuf {
+        self.root.join("signing.key.next")
+    }
+
+    /// Returns what is locked by those who sign and by those who change the key.
+    pub fn key_lock(&self) -> PathBuf {
+        self.root.join("key.lock")
+    }
+
+    /// Returns where the key lies that a device of the hmac profile shares with its hub.
+    pub fn device_key(&self) -> PathBuf {
+        self.root.join("device.key")
     }
 
     /// Returns where the configuration lies.
@@ -197,14 +254,16 @@ impl Config {
         };
         Ok(Self {
             hub: hub.map_err(|error| wrong("hub", error.expected()))?,
-            token: BearerToken::parse(file.token.as_bytes())
-                .ok_or_else(|| wrong("token", "ms_ and 43 base64url characters"))?,
-            agent_id: AgentId::parse(&file.agent_id)
-                .map_err(|_| wrong("agent_id", "the identifier that the hub gave"))?,
-            audience: Audience::parse(&file.aud)
-                .map_err(|_| wrong("aud", "the identifier of the hub"))?,
+            profile: file.profile().map_err(|key| wrong(key, expected(key)))?,
+            audience: Audience::parse(&file.aud).map_err(|_| wrong("aud", expected("aud")))?,
             name: file.name,
             ca: file.ca,
+            backups: match &file.backup {
+                Some(value) => {
+                    backup::parse(value).ok_or_else(|| wrong("backup", expected("backup")))?
+                }
+                None => Vec::new(),
+            },
         })
     }
 
@@ -222,19 +281,31 @@ impl Config {
     fn to_toml(&self) -> String {
         let Self {
             hub,
-            token,
-            agent_id,
+            profile,
             audience,
             name,
             ca,
+            backups,
         } = self;
-        let mut text = String::from("# Written by `monsys-agent init`; holds a secret.\n");
+        let mut text = String::from(match profile {
+            Profile::Ed25519 { .. } => "# Written by `monsys-agent init`; holds a secret.\n",
+            Profile::Hmac(_) => "# Written by `monsys-agent init`.\n",
+        });
         let mut line = |key: &str, value: &str| {
             text.push_str(&format!("{key} = {}\n", quoted(value)));
         };
         line("hub", hub.as_str());
-        line("token", token.expose_text());
-        line("agent_id", &agent_id.to_string());
+        line("profile", profile.as_str());
+        match profile {
+            Profile::Ed25519 { agent_id, token } => {
+                line("token", token.expose_text());
+                line("agent_id", &agent_id.to_string());
+            }
+            Profile::Hmac(identity) => {
+                line("org", identity.org());
+                line("device", identity.device());
+            }
+        }
         line("aud", audience.as_str());
         line("name", name);
         if let Some(ca) = ca {
@@ -243,29 +314,67 @@ impl Config {
         if hub.is_plain_and_remote() {
             text.push_str("allow_plain_http = true\n");
         }
+        // Tables come last, because every key behind one belongs to it.
+        text.extend(backups.iter().map(|backup| backup.to_toml(quoted)));
         text
     }
-}
-
-/// Returns the text of a secret file without the line break at its end.
-///
-/// # Errors
-/// Whatever the file system answers.
-pub fn read_secret(path: &Path) -> io::Result<String> {
-    Ok(fs::read_to_string(path)?.trim_end().to_owned())
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
     hub: String,
-    token: String,
-    agent_id: String,
+    profile: Option<String>,
+    token: Option<String>,
+    agent_id: Option<String>,
+    org: Option<String>,
+    device: Option<String>,
     aud: String,
     #[serde(default)]
     name: String,
     ca: Option<PathBuf>,
     allow_plain_http: Option<bool>,
+    backup: Option<toml::Value>,
+}
+
+impl ConfigFile {
+    /// Reads the members of the profile; the error is the key that is absent, wrong, or of the other
+    /// profile.
+    fn profile(&self) -> Result<Profile, &'static str> {
+        match self.profile.as_deref() {
+            None | Some("ed25519") => self.ed25519(),
+            Some("hmac") => self.hmac(),
+            Some(_) => Err("profile"),
+        }
+    }
+
+    fn ed25519(&self) -> Result<Profile, &'static str> {
+        for (key, value) in [("org", &self.org), ("device", &self.device)] {
+            if value.is_some() {
+                return Err(key);
+            }
+        }
+        let token = self.token.as_deref().unwrap_or_default();
+        let agent_id = self.agent_id.as_deref().unwrap_or_default();
+        Ok(Profile::Ed25519 {
+            token: Arc::new(BearerToken::parse(token.as_bytes()).ok_or("token")?),
+            agent_id: AgentId::parse(agent_id).map_err(|_| "agent_id")?,
+        })
+    }
+
+    fn hmac(&self) -> Result<Profile, &'static str> {
+        for (key, value) in [("token", &self.token), ("agent_id", &self.agent_id)] {
+            if value.is_some() {
+                return Err(key);
+            }
+        }
+        let org = self.org.as_deref().unwrap_or_default();
+        let device = self.device.as_deref().unwrap_or_default();
+        // Each is checked beside a good one, so that the wrong one is named.
+        DeviceIdentity::parse(org, "d").map_err(|_| "org")?;
+        let identity = DeviceIdentity::parse(org, device).map_err(|_| "device")?;
+        Ok(Profile::Hmac(identity))
+    }
 }
 
 /// The messages of the TOML reader quote the line, which may be the one with the token, so only
@@ -291,10 +400,12 @@ fn parse_file(path: &Path, text: &str) -> Result<ConfigFile, ConfigError> {
         });
     }
     for (key, expected) in KEYS {
-        let is_optional = matches!(key, "name" | "ca" | "allow_plain_http");
+        // What a profile needs, the profile asks for.
+        let is_optional = !matches!(key, "hub" | "aud");
         let is_good = match table.get(key) {
             None => is_optional,
             Some(value) if key == "allow_plain_http" => value.is_bool(),
+            Some(value) if key == "backup" => value.is_array(),
             Some(value) => value.is_str(),
         };
         if !is_good {
@@ -343,14 +454,36 @@ fn distance(known: &str, given: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-const KEYS: [(&str, &str); 7] = [
+/// What the value of a key looks like.
+fn expected(key: &str) -> &'static str {
+    let found = KEYS.iter().find(|(known, _)| *known == key);
+    found.map_or("a known key", |(_, expected)| expected)
+}
+
+const KEYS: [(&str, &str); 11] = [
     ("hub", "an address such as https://hub.example"),
-    ("token", "ms_ and 43 base64url characters"),
-    ("agent_id", "the identifier that the hub gave"),
+    (
+        "token",
+        "ms_ and 43 base64url characters, in the profile ed25519 only",
+    ),
+    (
+        "agent_id",
+        "the identifier that the hub gave, in the profile ed25519 only",
+    ),
     ("aud", "the identifier of the hub"),
+    ("profile", "ed25519 or hmac"),
+    (
+        "org",
+        "1 to 64 of A-Z a-z 0-9 . _ -, in the profile hmac only",
+    ),
+    (
+        "device",
+        "1 to 64 of A-Z a-z 0-9 . _ -, in the profile hmac only",
+    ),
     ("name", "a text"),
     ("ca", "the path of a PEM file"),
     ("allow_plain_http", "true or false"),
+    ("backup", backup::EXPECTED),
 ];
 
 /// No key is longer; what follows cannot make a hint better.
@@ -360,9 +493,8 @@ const FILE_BYTES_MAX: u64 = 65_536;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use std::os::unix::fs::MetadataExt;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
     use crate::testing::TempDir;
@@ -370,11 +502,32 @@ mod tests {
     fn config() -> Config {
         Config {
             hub: HubUrl::parse("http://127.0.0.1:8080").unwrap(),
-            token: BearerToken::from_random_bytes([5; 32]),
-            agent_id: AgentId::from_random_bytes([1; 16]),
+            profile: Profile::Ed25519 {
+                token: Arc::new(BearerToken::from_random_bytes([5; 32])),
+                agent_id: AgentId::from_random_bytes([1; 16]),
+            },
             audience: Audience::parse("hub-1").unwrap(),
             name: "a \"quoted\\ name\u{7f}".to_owned(),
             ca: Some(PathBuf::from("/etc/ssl/hub.pem")),
+            backups: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn backups_are_read_and_written_again_and_a_bad_one_is_not_repeated() {
+        let text = "backup = [{name = 'db', path = '/srv/a\\b', max_age_hours = 26}]";
+        let table: toml::Table = text.parse().unwrap();
+        let watching = Config {
+            backups: backup::parse(&table["backup"]).unwrap(),
+            ..config()
+        };
+        let read = Config::parse(Path::new("agent.toml"), &watching.to_toml()).unwrap();
+        assert_eq!(read.backups, watching.backups);
+        assert_eq!(read.backups.len(), 1);
+        for bad in ["backup = 1", "backup = [{name = 'canary'}]"] {
+            let message = refusal(&format!("{bad}\n{}", config().to_toml()));
+            assert!(message.starts_with("key \"backup\""), "{message}");
+            assert!(!message.contains("canary"), "{message}");
         }
     }
 
@@ -435,6 +588,35 @@ mod tests {
         }
         let message = refusal("hub = \"x\"\ntoken = \"ms_canary\" oops\n");
         assert_eq!(message, "configuration at agent.toml is not TOML, line 2");
+    }
+
+    #[test]
+    fn a_device_has_neither_token_nor_agent_id_and_an_agent_no_device() {
+        let device = Config {
+            profile: Profile::Hmac(DeviceIdentity::parse("acme", "web-1").unwrap()),
+            ..config()
+        };
+        let text = device.to_toml();
+        let read = Config::parse(Path::new("agent.toml"), &text).unwrap();
+        assert_eq!(read.to_toml(), text);
+        assert_eq!(read.profile.to_string(), "web-1");
+        for (key, line) in [
+            ("token", "token = \"ms_canary\"\n"),
+            ("agent_id", "agent_id = \"canary\"\n"),
+        ] {
+            let message = refusal(&format!("{text}{line}"));
+            assert!(message.starts_with(&format!("key {key:?}")), "{message}");
+            assert!(
+                message.ends_with("in the profile ed25519 only"),
+                "{message}"
+            );
+        }
+        let message = refusal(&format!("{}device = \"web-1\"\n", config().to_toml()));
+        assert!(message.ends_with("in the profile hmac only"), "{message}");
+        let message = refusal(&text.replace("hmac", "hmac2"));
+        assert!(message.ends_with("expected ed25519 or hmac"), "{message}");
+        let message = refusal(&text.replace("acme", "a/b"));
+        assert!(message.starts_with("key \"org\""), "{message}");
     }
 
     #[test]

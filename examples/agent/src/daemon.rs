@@ -2,28 +2,31 @@
 //!
 //! Two threads share the spool. The sampler ticks every 15 s of clock time on the monotonic clock,
 //! without drift, and each sample is durable before the sender sees it. Stopping wakes both: the
-//! sender tries once more to deliver, for at most two seconds, and what stays is in the spool. What
-//! not: signals and flags; the command line translates those into [`StopHandle::stop`]. Cost: two
-//! sleeping threads between ticks, no polling.
+//! sender tries once more to deliver, for at most two seconds, and what stays is in the spool. The
+//! configuration can be read again meanwhile; another key is noticed before the next payload. What
+//! not: signals and flags; the command line translates those into [`StopHandle::stop`] and
+//! [`ReloadHandle::reload`]. Cost: two sleeping threads between ticks, no polling.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monsys_core::time::Span;
 
 use crate::clock::{Clock, Deadline, Ticker};
-use crate::collect::Collector;
+use crate::collect::root::Root;
 use crate::config::DataDir;
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
+use crate::live::LiveEnrolment;
+use crate::sampling::{Sampler, health_of_spool};
 use crate::send::client::REQUEST_TIMEOUT;
 use crate::sender::{Sender, Step, lock};
 use crate::spool::{Recovery, Spool, SpoolLimits, SpoolStatus, inspect};
 
 /// How a daemon runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DaemonOptions {
     /// What stamps payloads and measures waits.
@@ -32,6 +35,8 @@ pub struct DaemonOptions {
     pub cadence: Span,
     /// How large the spool may grow.
     pub limits: SpoolLimits,
+    /// Where the machine's files are.
+    pub root: Root,
 }
 
 /// An agent that is ready to run: configuration, key and spool are in order.
@@ -39,9 +44,16 @@ pub struct DaemonOptions {
 pub struct Daemon {
     data: DataDir,
     options: DaemonOptions,
-    enrolment: Arc<Enrolment>,
+    live: Arc<LiveEnrolment>,
     sender: Sender,
     spool: Arc<Mutex<Spool>>,
+    switch: StopHandle,
+}
+
+/// Lets a running daemon read its configuration and key again; a copy is for the same one.
+#[derive(Debug, Clone)]
+pub struct ReloadHandle {
+    live: Arc<LiveEnrolment>,
     switch: StopHandle,
 }
 
@@ -62,12 +74,13 @@ pub struct DaemonReport {
 }
 
 impl DaemonOptions {
-    /// A sample every 15 s of `clock`, and the standard spool.
-    pub const fn standard(clock: Clock) -> Self {
+    /// A sample of this machine every 15 s of `clock`, and the standard spool.
+    pub fn standard(clock: Clock) -> Self {
         Self {
             clock,
-            cadence: Span::from_secs(15),
+            cadence: CADENCE,
             limits: SpoolLimits::standard(),
+            root: Root::system(),
         }
     }
 }
@@ -78,13 +91,13 @@ impl Daemon {
     /// # Errors
     /// [`AgentError`] for the configuration, the key, the certificates, or a spool that is in use.
     pub fn open(data: &DataDir, options: DaemonOptions) -> Result<Self, AgentError> {
-        let enrolment = Enrolment::load(data)?;
-        let sender = Sender::new(&enrolment, data, options.clock)?;
+        let live = LiveEnrolment::open(data)?;
+        let sender = Sender::new(data, options.clock);
         let spool = Spool::open(&data.spool(), options.limits)?;
         Ok(Self {
             data: data.clone(),
             options,
-            enrolment: Arc::new(enrolment),
+            live: Arc::new(live),
             sender,
             spool: Arc::new(Mutex::new(spool)),
             switch: StopHandle::default(),
@@ -96,6 +109,14 @@ impl Daemon {
         self.switch.clone()
     }
 
+    /// Returns what lets this daemon read its configuration again.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        ReloadHandle {
+            live: Arc::clone(&self.live),
+            switch: self.switch.clone(),
+        }
+    }
+
     /// Samples and sends until it is stopped, then flushes for at most two seconds.
     ///
     /// # Errors
@@ -105,18 +126,18 @@ impl Daemon {
         let Self {
             data,
             options,
-            enrolment,
+            live,
             sender,
             spool,
             switch,
         } = self;
-        log_start(&enrolment, &lock(&spool), options);
+        log_start(&live.current(), &lock(&spool), options.clock);
         let (ended, end) = mpsc::channel::<()>();
         let sending = {
-            let (enrolment, spool) = (Arc::clone(&enrolment), Arc::clone(&spool));
+            let (live, spool) = (Arc::clone(&live), Arc::clone(&spool));
             let (switch, mut sender) = (switch.clone(), sender);
             move || {
-                send_until_stopped(&mut sender, &enrolment, &spool, &switch);
+                send_until_stopped(&mut sender, &live, &spool, &switch);
                 // Dropped at the end, which is what the other side waits for.
                 drop(ended);
             }
@@ -128,12 +149,25 @@ impl Daemon {
                 what: "the sender cannot be started",
                 source,
             })?;
-        let n_samples = sample_until_stopped(options, &enrolment, &spool, &switch);
+        let n_samples = sample_until_stopped(&options, &live, &spool, &switch);
         // A hub that hangs does not hold up the end; what it did not acknowledge stays spooled.
         let _ = end.recv_timeout(FLUSH_MAX);
         let spool = inspect(&data.spool(), options.limits)?;
         tracing::info!(n_samples, pending = spool.pending, "agent stopped");
         Ok(DaemonReport { n_samples, spool })
+    }
+}
+
+impl ReloadHandle {
+    /// Reads configuration and key again, and lets the sender try at once.
+    ///
+    /// # Errors
+    /// Those of [`LiveEnrolment::reload`]; what was in force stays.
+    pub fn reload(&self) -> Result<(), AgentError> {
+        self.live.reload()?;
+        self.switch.flags().n_reloads += 1;
+        self.switch.inner.1.notify_all();
+        Ok(())
     }
 }
 
@@ -144,30 +178,57 @@ impl StopHandle {
         self.inner.1.notify_all();
     }
 
-    fn announce_sample(&self) {
-        self.flags().n_samples += 1;
+    /// Lets the sender look at the spool, in which there are `n_samples` more.
+    fn announce(&self, n_samples: u64) {
+        {
+            let mut flags = self.flags();
+            flags.n_samples += n_samples;
+            flags.n_ticks += 1;
+        }
         self.inner.1.notify_all();
+    }
+
+    /// Returns whether the sampler came back from its last sample in time. Its state is what a
+    /// watchdog watches: a hub that is away or a disk that is full stops neither.
+    pub fn is_sampling(&self) -> bool {
+        let expected_by = self.flags().expected_by;
+        expected_by.is_none_or(|moment| Instant::now() <= moment)
     }
 
     /// Waits until a moment or the stop; returns whether it is the stop.
     fn wait_until(&self, deadline: Deadline) -> bool {
+        self.wait_unless(deadline, |flags| flags.is_stopping);
+        self.is_stopping()
+    }
+
+    /// Waits for the time of a sample or the stop; returns whether it is the stop.
+    fn wait_to_sample(&self, tick: Instant) -> bool {
+        self.flags().expected_by = Some(tick + SAMPLE_MAX);
+        self.wait_until(Deadline::at(tick))
+    }
+
+    /// Waits until a moment, the stop, or a reload.
+    fn wait_to_send(&self, deadline: Deadline) {
+        let n_reloads = self.flags().n_reloads;
+        self.wait_unless(deadline, |flags| {
+            flags.is_stopping || flags.n_reloads != n_reloads
+        });
+    }
+
+    fn wait_unless(&self, deadline: Deadline, is_over: impl Fn(&Flags) -> bool) {
         let mut flags = self.flags();
-        loop {
-            if flags.is_stopping {
-                return true;
-            }
-            let Some(left) = deadline.remaining() else {
-                return false;
-            };
+        while !is_over(&flags)
+            && let Some(left) = deadline.remaining()
+        {
             let waited = self.inner.1.wait_timeout(flags, left);
             flags = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Waits for a sample beyond the `n_seen`th, or the stop.
-    fn wait_for_sample(&self, n_seen: u64) {
+    /// Waits for a tick beyond the `n_seen`th, or the stop.
+    fn wait_for_tick(&self, n_seen: u64) {
         let mut flags = self.flags();
-        while !flags.is_stopping && flags.n_samples == n_seen {
+        while !flags.is_stopping && flags.n_ticks == n_seen {
             flags = self
                 .inner
                 .1
@@ -180,8 +241,8 @@ impl StopHandle {
         self.flags().is_stopping
     }
 
-    fn n_samples(&self) -> u64 {
-        self.flags().n_samples
+    fn n_ticks(&self) -> u64 {
+        self.flags().n_ticks
     }
 
     fn flags(&self) -> MutexGuard<'_, Flags> {
@@ -201,68 +262,74 @@ pub fn first_interval(clock: Clock) -> Duration {
 #[derive(Debug, Default)]
 struct Flags {
     is_stopping: bool,
+    /// Samples that became durable.
     n_samples: u64,
+    /// Ticks at which something may have become durable.
+    n_ticks: u64,
+    n_reloads: u64,
+    /// When the sampler will have come back at the latest.
+    expected_by: Option<Instant>,
 }
 
 fn sample_until_stopped(
-    options: DaemonOptions,
-    enrolment: &Enrolment,
+    options: &DaemonOptions,
+    live: &LiveEnrolment,
     spool: &Mutex<Spool>,
     switch: &StopHandle,
 ) -> u64 {
-    let mut collector = Collector::new();
-    collector.prime();
+    let mut sampler = Sampler::new(&options.root, options.clock, options.cadence);
+    sampler.prime();
     let mut is_stopped = switch.wait_until(Deadline::after(first_interval(options.clock)));
     let mut ticker = Ticker::start(options.clock, options.cadence);
-    let mut trouble = Trouble::default();
+    let mut trouble = Trouble::new("no sample", "samples again");
     while !is_stopped {
-        match spool_sample(&mut collector, options.clock, enrolment, spool) {
-            Ok(()) => {
+        let health = health_of_spool(&lock(spool));
+        // A reload may have named others.
+        sampler.watch(&live.current().config().backups);
+        let measured = sampler.measure(ticker.n_ticks(), health);
+        // Appended in one go, so that the sender sees metrics as the freshest.
+        match sampler.spool(&measured, &live.current(), &mut lock(spool)) {
+            Ok(_) => {
                 trouble.is_over();
-                switch.announce_sample();
+                switch.announce(1);
             }
-            Err(error) => trouble.is(&error),
+            Err(error) => {
+                trouble.is(&error);
+                switch.announce(0);
+            }
         }
-        is_stopped = switch.wait_until(Deadline::at(ticker.advance()));
+        is_stopped = switch.wait_to_sample(ticker.advance());
     }
-    switch.n_samples()
-}
-
-fn spool_sample(
-    collector: &mut Collector,
-    clock: Clock,
-    enrolment: &Enrolment,
-    spool: &Mutex<Spool>,
-) -> Result<(), AgentError> {
-    let sample = collector.sample()?;
-    let captured_at = clock.now();
-    lock(spool).append(captured_at, |position| {
-        Ok(enrolment
-            .compose(&sample, position, captured_at)?
-            .as_bytes()
-            .to_vec())
-    })?;
-    Ok(())
+    switch.flags().n_samples
 }
 
 /// Logs a trouble when it begins, changes and ends, and not at every tick.
-#[derive(Default)]
 struct Trouble {
+    begin: &'static str,
+    end: &'static str,
     text: String,
 }
 
 impl Trouble {
+    const fn new(begin: &'static str, end: &'static str) -> Self {
+        Self {
+            begin,
+            end,
+            text: String::new(),
+        }
+    }
+
     fn is(&mut self, error: &AgentError) {
         let text = error.chain();
         if text != self.text {
-            tracing::warn!(error = text, "no sample");
+            tracing::warn!(error = text, "{}", self.begin);
             self.text = text;
         }
     }
 
     fn is_over(&mut self) {
         if !self.text.is_empty() {
-            tracing::info!("samples again");
+            tracing::info!("{}", self.end);
             self.text.clear();
         }
     }
@@ -270,30 +337,45 @@ impl Trouble {
 
 fn send_until_stopped(
     sender: &mut Sender,
-    enrolment: &Enrolment,
+    live: &LiveEnrolment,
     spool: &Mutex<Spool>,
     switch: &StopHandle,
 ) {
+    let mut trouble = Trouble::new("no payload can be signed", "payloads are signed again");
     while !switch.is_stopping() {
-        // Read before the spool is, so that a sample in between ends the wait at once.
-        let n_seen = switch.n_samples();
-        match sender.step(enrolment, spool, REQUEST_TIMEOUT) {
-            Step::Idle => switch.wait_for_sample(n_seen),
+        // Read before the spool is, so that a tick in between ends the wait at once.
+        let n_seen = switch.n_ticks();
+        let step = match live.hold() {
+            Ok(held) => {
+                trouble.is_over();
+                sender.step(held.enrolment(), spool, REQUEST_TIMEOUT)
+            }
+            Err(error) => {
+                trouble.is(&error);
+                Step::Stalled {
+                    wait: UNSIGNED_WAIT,
+                }
+            }
+        };
+        match step {
+            Step::Idle => switch.wait_for_tick(n_seen),
             Step::Tried { wait, .. } | Step::Stalled { wait } => {
-                let _ = switch.wait_until(Deadline::after(wait));
+                switch.wait_to_send(Deadline::after(wait));
             }
         }
     }
-    sender.flush(enrolment, spool, Deadline::after(FLUSH_MAX));
+    if let Ok(held) = live.hold() {
+        sender.flush(held.enrolment(), spool, Deadline::after(FLUSH_MAX));
+    }
 }
 
-fn log_start(enrolment: &Enrolment, spool: &Spool, options: DaemonOptions) {
+fn log_start(enrolment: &Enrolment, spool: &Spool, clock: Clock) {
     let (ledger, recovery) = (spool.ledger(), spool.recovery());
     tracing::info!(
-        agent_id = %enrolment.config().agent_id,
+        agent_id = %enrolment.config().profile,
         epoch = ledger.epoch(),
         pending = ledger.n_pending(),
-        clock_rate = options.clock.rate(),
+        clock_rate = clock.rate(),
         "agent started"
     );
     if recovery != Recovery::default() {
@@ -307,9 +389,34 @@ fn log_start(enrolment: &Enrolment, spool: &Spool, options: DaemonOptions) {
     }
 }
 
+/// How long after its time a sample is there, on a machine that does not hang.
+const SAMPLE_MAX: Duration = Duration::from_secs(15);
+/// How long to wait when it is not known which key the hub has.
+const UNSIGNED_WAIT: Duration = Duration::from_secs(5);
+/// Time between two samples, in clock time.
+pub const CADENCE: Span = Span::from_secs(15);
 /// How long the end may take.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 /// The first processor figure covers this much of real time; later ones a whole cadence.
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 /// The same where a cadence is shorter than a second.
 const FIRST_INTERVAL_ACCELERATED: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sampler_that_does_not_come_back_is_no_sign_of_life() {
+        let switch = StopHandle::default();
+        assert!(switch.is_sampling(), "it has not begun");
+        let long_ago = Instant::now().checked_sub(SAMPLE_MAX + SAMPLE_MAX).unwrap();
+        switch.stop();
+        assert!(switch.wait_to_sample(Instant::now()));
+        assert!(switch.is_sampling(), "its sample may take a while");
+        assert!(switch.wait_to_sample(long_ago));
+        assert!(!switch.is_sampling());
+        assert!(switch.wait_to_sample(Instant::now()));
+        assert!(switch.is_sampling(), "it came back");
+    }
+}

@@ -1,76 +1,111 @@
 //! What an enrolled agent is: its configuration, its key, and how it makes payloads.
 //!
-//! What: loading both from a data directory, composing and signing. What not: enrolling; that is
-//! the command `init`. Cost: two small files.
+//! What: loading both from a data directory, composing, and proving to the hub who sends, in either
+//! profile. What not: enrolling; that is the command `init`. Cost: two small files.
+
+use std::io;
+use std::sync::Arc;
 
 use monsys_core::name::AgentVersion;
 use monsys_core::position::Position;
-use monsys_core::sample::MetricSample;
 use monsys_core::time::Timestamp;
 use monsys_wire::compose::{ComposeError, Outbound, OutgoingBody, OutgoingPayload};
-use monsys_wire::{Signature, SigningKey};
+use monsys_wire::device::Nonce;
+use monsys_wire::header::{AUTHORIZATION, SIGNATURE};
+use monsys_wire::sign::Claim;
+use monsys_wire::{BearerToken, DeviceIdentity, DeviceKey, SigningKey};
 
-use crate::config::{Config, DataDir};
+use crate::config::{Config, DataDir, Profile};
 use crate::error::AgentError;
 use crate::key;
-use crate::send::client::HubClient;
+use crate::send::client::{HubClient, SignedRequest};
 
 /// An agent that may send.
 #[derive(Debug)]
 pub struct Enrolment {
     config: Config,
-    key: SigningKey,
+    credential: Credential,
     version: AgentVersion,
+    client: HubClient,
+}
+
+/// What an agent proves itself with. Closed: one for each profile.
+#[derive(Debug)]
+pub enum Credential {
+    /// A key pair and a token.
+    Ed25519 {
+        /// The key.
+        key: SigningKey,
+        /// The token.
+        token: Arc<BearerToken>,
+    },
+    /// A key that the hub has too.
+    Hmac {
+        /// The key.
+        key: DeviceKey,
+        /// Whose it is.
+        identity: DeviceIdentity,
+    },
 }
 
 impl Enrolment {
     /// Loads the agent of a data directory.
     ///
     /// # Errors
-    /// [`AgentError::Config`] or [`AgentError::Key`].
+    /// [`AgentError::Config`], [`AgentError::Key`] or [`AgentError::Ca`].
     pub fn load(data: &DataDir) -> Result<Self, AgentError> {
         let config = Config::load(&data.config())?;
-        let key = key::load(&data.key())?;
+        let credential = Credential::load(data, &config.profile)?;
+        let client = HubClient::new(config.hub.clone(), config.ca.as_deref())?;
         Ok(Self {
             config,
-            key,
+            credential,
             version: version()?,
+            client,
         })
     }
 
-    /// Makes a client of the agent's hub.
+    /// Writes the canonical body of what was measured as it is spooled, with `sent_at` still to be
+    /// set.
     ///
     /// # Errors
-    /// [`AgentError::Ca`] or [`AgentError::Config`].
-    pub fn client(&self, data: &DataDir) -> Result<HubClient, AgentError> {
-        let Config { hub, token, ca, .. } = Config::load(&data.config())?;
-        Ok(HubClient::new(hub, token, ca.as_deref())?)
-    }
-
-    /// Writes the canonical body of a sample as it is spooled, with `sent_at` still to be set.
-    ///
-    /// # Errors
-    /// [`ComposeError`]; none for a sample that the collector made, unless it is very large.
+    /// [`ComposeError`]; none for what the collectors made, which keep to the limits of a body.
     pub fn compose(
         &self,
-        sample: &MetricSample,
+        data: Outbound<'_>,
         position: Position,
         captured_at: Timestamp,
     ) -> Result<OutgoingBody, ComposeError> {
         OutgoingBody::compose(&OutgoingPayload {
             audience: &self.config.audience,
-            agent_id: self.config.agent_id,
+            agent_id: &self.config.profile,
             agent_version: &self.version,
             position,
             captured_at,
             sent_at: captured_at,
-            data: Outbound::Metrics(sample),
+            data,
         })
     }
 
-    /// Signs a body.
-    pub fn sign(&self, body: &OutgoingBody) -> Signature {
-        body.sign(&self.key)
+    /// Proves for one attempt that this agent sends a body, when the hub's clock shows `hub_now`.
+    ///
+    /// # Errors
+    /// [`AgentError::System`] without a random source, in the hmac profile.
+    pub fn sign(
+        &self,
+        body: &OutgoingBody,
+        hub_now: Timestamp,
+    ) -> Result<SignedRequest, AgentError> {
+        match &self.credential {
+            Credential::Ed25519 { key, token } => Ok(SignedRequest {
+                path: "/api/v1/ingest",
+                headers: vec![
+                    (AUTHORIZATION, token.to_header_value()),
+                    (SIGNATURE, body.sign(key).to_string()),
+                ],
+            }),
+            Credential::Hmac { key, identity } => sign_as_device(body, identity, key, hub_now),
+        }
     }
 
     /// Returns the configuration.
@@ -78,10 +113,54 @@ impl Enrolment {
         &self.config
     }
 
-    /// Returns the key.
-    pub const fn key(&self) -> &SigningKey {
-        &self.key
+    /// Returns what the agent proves itself with.
+    pub const fn credential(&self) -> &Credential {
+        &self.credential
     }
+
+    /// Returns the client of the agent's hub.
+    pub const fn client(&self) -> &HubClient {
+        &self.client
+    }
+}
+
+impl Credential {
+    fn load(data: &DataDir, profile: &Profile) -> Result<Self, AgentError> {
+        Ok(match profile {
+            Profile::Ed25519 { token, .. } => Self::Ed25519 {
+                key: key::load(&data.key())?,
+                token: Arc::clone(token),
+            },
+            Profile::Hmac(identity) => Self::Hmac {
+                key: key::load_device(&data.device_key())?,
+                identity: identity.clone(),
+            },
+        })
+    }
+}
+
+/// Signs one request of a device under a nonce of its own.
+///
+/// # Errors
+/// [`AgentError::System`] without a random source: a nonce that could be guessed is none.
+pub fn sign_as_device(
+    body: &OutgoingBody,
+    identity: &DeviceIdentity,
+    key: &DeviceKey,
+    hub_now: Timestamp,
+) -> Result<SignedRequest, AgentError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| AgentError::System {
+        what: "no nonce can be made",
+        source: io::Error::other(error),
+    })?;
+    let nonce = Nonce::from_random_bytes(random);
+    let signed = body.sign_as_device(&Claim::new(identity, &nonce, hub_now), key);
+    let headers = signed.iter().map(|(name, value)| (name, value.to_owned()));
+    Ok(SignedRequest {
+        path: "/ingest",
+        headers: headers.collect(),
+    })
 }
 
 /// Makes a spooled body ready for one attempt.

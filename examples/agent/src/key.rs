@@ -1,15 +1,17 @@
-//! The signing key on disk: 64 hexadecimal digits in a file that only its owner can read.
+//! Keys on disk: 64 hexadecimal digits in a file that only its owner can read.
 //!
-//! What: creating it once, complete or not at all, and refusing one that others can read. It is
-//! never overwritten and never printed; the wire crate's key type has no way to show it but the one
-//! that writes this file. What not: rotation. Cost: one small file.
+//! What: creating one once, complete or not at all, and refusing one that others can read. It is
+//! never overwritten and never printed; the wire crate's key types have no way to show one but that
+//! which writes this file. A signing key is made here; the key of a device is made by its hub and
+//! only kept here. What not: going from one key to the next, which is [`crate::rotation`]. Cost: one
+//! small file.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use monsys_wire::SigningKey;
+use monsys_wire::{DeviceKey, SigningKey};
 use thiserror::Error;
 
 use crate::durable::{self, PrivateFileError};
@@ -55,22 +57,51 @@ pub enum KeyFileError {
     },
 }
 
-/// Reads the key.
+/// Reads the signing key.
 ///
 /// # Errors
 /// [`KeyFileError`]; [`KeyFileError::Absent`] and [`KeyFileError::Exposed`] may be relied on.
 pub fn load(path: &Path) -> Result<SigningKey, KeyFileError> {
-    let text = durable::read_private(path, FILE_BYTES_MAX).map_err(|error| {
-        let path = path.to_owned();
-        match error {
-            PrivateFileError::Absent => KeyFileError::Absent { path },
-            PrivateFileError::Exposed { mode } => KeyFileError::Exposed { path, mode },
-            PrivateFileError::Io(source) => KeyFileError::Io { path, source },
+    let digits = read_digits(path)?;
+    SigningKey::parse_secret_hex(digits.trim_end()).map_err(|_| malformed(path))
+}
+
+/// Reads the key that a device shares with its hub.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_device(path: &Path) -> Result<DeviceKey, KeyFileError> {
+    let digits = read_digits(path)?;
+    DeviceKey::parse_secret_hex(digits.trim_end()).map_err(|_| malformed(path))
+}
+
+/// Keeps the key that a hub gave a device; the same key again changes nothing.
+///
+/// # Errors
+/// [`KeyFileError::Exists`] when another one is there; a crash leaves the whole key or none.
+pub fn keep_device(path: &Path, key: &DeviceKey) -> Result<(), KeyFileError> {
+    match write_new(path, key.to_secret_hex().as_slice()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if is_same(&load_device(path)?, key) {
+                Ok(())
+            } else {
+                Err(KeyFileError::Exists {
+                    path: path.to_owned(),
+                })
+            }
         }
-    })?;
-    SigningKey::parse_secret_hex(text.trim_end()).map_err(|_| KeyFileError::Malformed {
-        path: path.to_owned(),
-    })
+        Err(source) => Err(KeyFileError::Io {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Whether two keys of devices are the same. Both are secrets of this machine, so how long it takes
+/// tells nobody anything.
+pub fn is_same(a: &DeviceKey, b: &DeviceKey) -> bool {
+    a.expose_bytes().as_slice() == b.expose_bytes().as_slice()
 }
 
 /// Makes a key from the system's random source and writes it where there is none.
@@ -85,7 +116,7 @@ pub fn create(path: &Path) -> Result<SigningKey, KeyFileError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| io(io::Error::other(error)))?;
     let key = SigningKey::from_secret_bytes(secret);
-    match write_new(path, &key) {
+    match write_new(path, key.to_secret_hex().as_slice()) {
         Ok(()) => Ok(key),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(KeyFileError::Exists {
             path: path.to_owned(),
@@ -110,8 +141,25 @@ pub fn load_or_create(path: &Path) -> Result<SigningKey, KeyFileError> {
     }
 }
 
+fn read_digits(path: &Path) -> Result<String, KeyFileError> {
+    durable::read_private(path, FILE_BYTES_MAX).map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            PrivateFileError::Absent => KeyFileError::Absent { path },
+            PrivateFileError::Exposed { mode } => KeyFileError::Exposed { path, mode },
+            PrivateFileError::Io(source) => KeyFileError::Io { path, source },
+        }
+    })
+}
+
+fn malformed(path: &Path) -> KeyFileError {
+    KeyFileError::Malformed {
+        path: path.to_owned(),
+    }
+}
+
 /// Writes a temporary file and gives it its name by a link, which fails when the name is taken.
-fn write_new(path: &Path, key: &SigningKey) -> io::Result<()> {
+fn write_new(path: &Path, digits: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension(format!("new-{}", std::process::id()));
     let mut options = OpenOptions::new();
     let mut file = options
@@ -121,7 +169,7 @@ fn write_new(path: &Path, key: &SigningKey) -> io::Result<()> {
         .mode(0o600)
         .open(&temporary)?;
     let linked = file
-        .write_all(key.to_secret_hex().as_slice())
+        .write_all(digits)
         .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::hard_link(&temporary, path));
@@ -176,6 +224,20 @@ mod tests {
             assert!(matches!(refused, KeyFileError::Exposed { mode: found, .. } if found == mode));
         }
         assert!(load_or_create(&path).is_err(), "it is not replaced either");
+    }
+
+    #[test]
+    fn the_key_of_a_device_is_kept_once() {
+        let dir = TempDir::new();
+        let path = dir.path().join("device.key");
+        let key = DeviceKey::from_secret_bytes([7; 32]);
+        keep_device(&path, &key).unwrap();
+        keep_device(&path, &key).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        let other = DeviceKey::from_secret_bytes([8; 32]);
+        let refused = keep_device(&path, &other);
+        assert!(matches!(refused, Err(KeyFileError::Exists { .. })));
+        assert!(is_same(&load_device(&path).unwrap(), &key));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! can answer with a closed set of words ([`send::answer::Answer`]) and command nothing.
 //!
 //! # What this program does not do
-//! It sends no process lists, command lines, host names or file contents, starts no other program,
-//! and has no port open.
+//! It sends no command lines, host names or file contents, starts no other program, and has no port
+//! open.
 //!
 //! # For programs that run an agent of their own
 //! [`run`] is the whole command line. [`daemon::Daemon`] is the agent at work, with a clock of the
@@ -35,15 +35,22 @@ pub mod collect;
 pub mod command;
 pub mod config;
 pub mod daemon;
+pub mod device_probe;
 pub mod durable;
 pub mod enrolment;
 pub mod error;
 pub mod hub_url;
 pub mod key;
+pub mod live;
 mod log;
 pub mod output;
+pub mod rotation;
+pub mod sampling;
+pub mod schedule;
+mod secret;
 pub mod send;
 pub mod sender;
+pub mod service_manager;
 pub mod spool;
 #[cfg(test)]
 mod testing;

@@ -9,25 +9,28 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monsys_core::position::is_late;
+use monsys_wire::Code;
+use monsys_wire::compose::OutgoingBody;
 
-use crate::clock::{Clock, Deadline};
+use crate::clock::{Clock, Deadline, HubClock};
 use crate::config::DataDir;
 use crate::durable;
 use crate::enrolment::{Enrolment, prepare};
 use crate::error::AgentError;
-use crate::send::answer::Answer;
-use crate::send::client::{HubClient, REQUEST_TIMEOUT};
-use crate::send::pace::{Fate, Pace, Pause, backoff};
+use crate::send::answer::{Answer, Fault};
+use crate::send::client::Reply;
+use crate::send::pace::{Attempt, Fate, Pace, Pause, backoff};
 use crate::spool::{Spool, SpoolError};
 
 /// Sends what a spool holds.
 #[derive(Debug)]
 pub struct Sender {
-    client: HubClient,
     clock: Clock,
+    /// For the header of the hmac profile.
+    hub_clock: HubClock,
     quarantine: PathBuf,
     pace: Pace,
     /// How the last attempt ended, in one word; a log line is written when it changes.
@@ -58,18 +61,15 @@ pub enum Step {
 
 impl Sender {
     /// Makes a sender.
-    ///
-    /// # Errors
-    /// [`AgentError::Ca`] or [`AgentError::Config`].
-    pub fn new(enrolment: &Enrolment, data: &DataDir, clock: Clock) -> Result<Self, AgentError> {
-        Ok(Self {
-            client: enrolment.client(data)?,
+    pub fn new(data: &DataDir, clock: Clock) -> Self {
+        Self {
             clock,
+            hub_clock: HubClock::unknown(),
             quarantine: data.quarantine(),
             pace: Pace::default(),
             link: "",
             n_spool_failures: 0,
-        })
+        }
     }
 
     /// Tries one payload.
@@ -108,10 +108,10 @@ impl Sender {
         spool: &Mutex<Spool>,
         timeout: Duration,
     ) -> Result<Step, SpoolError> {
+        let now = self.clock.now();
         let (number, position, record) = {
             let mut spool = lock(spool);
-            let ledger = spool.ledger();
-            let Some(number) = self.pace.choose(ledger.oldest(), ledger.newest()) else {
+            let Some(number) = self.pace.choose(spool.ledger(), now) else {
                 return Ok(Step::Idle);
             };
             match spool.read(number) {
@@ -120,7 +120,6 @@ impl Sender {
                 Err(error) => return Err(error),
             }
         };
-        let now = self.clock.now();
         // Sent first after an outage, an old sample would be live to the hub and look like a wrong
         // clock. Behind a fresh one it is what it is: backlog.
         if is_late(record.captured_at, now) && self.pace.is_ahead(number) {
@@ -129,12 +128,16 @@ impl Sender {
         let Ok(body) = prepare(&record.body, position, now) else {
             return give_up(&mut lock(spool), number);
         };
-        let signature = enrolment.sign(&body);
-        let answer = self
-            .client
-            .ingest(body.as_bytes(), &signature, timeout.min(REQUEST_TIMEOUT));
+        let begin = Instant::now();
+        let answer = self.attempt(enrolment, &body, timeout);
         self.note(answer);
-        let (fate, pause) = self.pace.decide(number, position.epoch(), answer, random());
+        let attempt = Attempt {
+            number,
+            epoch: position.epoch(),
+            answer,
+            took: begin.elapsed(),
+        };
+        let (fate, pause) = self.pace.decide(attempt, random());
         self.carry_out(fate, number, body.as_bytes(), &mut lock(spool))?;
         let wait = match pause {
             Pause::None => Duration::ZERO,
@@ -162,7 +165,7 @@ impl Sender {
                 if let Err(error) = set_aside(&self.quarantine, number, reason, body) {
                     tracing::warn!(%error, "quarantine not writable");
                 }
-                spool.acknowledge(number)
+                spool.set_aside(number)
             }
             Fate::Renumber { epoch } => {
                 let n_moved = spool.ledger().n_pending();
@@ -176,6 +179,37 @@ impl Sender {
             }
             Fate::Kept => Ok(()),
         }
+    }
+
+    /// Sends a body; where the hub takes the time of the header for wrong, once more with the time
+    /// that it gave.
+    fn attempt(&mut self, enrolment: &Enrolment, body: &OutgoingBody, timeout: Duration) -> Answer {
+        let reply = self.request(enrolment, body, timeout);
+        let is_corrected = reply.server_time.is_some();
+        if is_corrected && reply.answer == Answer::Denied(Some(Code::Stale)) {
+            return self.request(enrolment, body, timeout).answer;
+        }
+        reply.answer
+    }
+
+    fn request(&mut self, enrolment: &Enrolment, body: &OutgoingBody, timeout: Duration) -> Reply {
+        let hub_now = self.hub_clock.at(self.clock.now());
+        let signed = match enrolment.sign(body, hub_now) {
+            Ok(signed) => signed,
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "payload not signed");
+                return Reply {
+                    answer: Answer::Unreachable(Fault::Connection),
+                    server_time: None,
+                };
+            }
+        };
+        let client = enrolment.client();
+        let reply = client.ingest(body.as_bytes(), &signed, timeout);
+        if let Some(there) = reply.server_time {
+            self.hub_clock.note(self.clock.now(), there);
+        }
+        reply
     }
 
     fn note(&mut self, answer: Answer) {

@@ -21,8 +21,15 @@ impl fmt::Debug for TokenDigest {
 }
 
 /// The bytes of an Ed25519 public key. That they are a good key is checked before they get here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey(pub [u8; 32]);
+
+/// The key as agents show theirs: 64 lower-case hexadecimal digits.
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// An agent about to be enrolled.
 #[derive(Debug, Clone)]

@@ -93,7 +93,7 @@ pub enum KeyState {
     /// ed25519: none is pinned, so nothing the agent sends can be verified.
     Unpinned,
     /// ed25519: its public key is pinned.
-    Pinned,
+    Pinned(PublicKey),
     /// hmac: it was enrolled with a shared key; there is nothing to pin.
     Shared,
 }
@@ -102,7 +102,7 @@ impl KeyState {
     /// The profile of an agent with such a key.
     pub const fn profile(self) -> AuthProfile {
         match self {
-            Self::Unpinned | Self::Pinned => AuthProfile::Ed25519,
+            Self::Unpinned | Self::Pinned(_) => AuthProfile::Ed25519,
             Self::Shared => AuthProfile::Hmac,
         }
     }
@@ -111,7 +111,7 @@ impl KeyState {
     pub const fn is_pinned(self) -> Option<bool> {
         match self {
             Self::Unpinned => Some(false),
-            Self::Pinned => Some(true),
+            Self::Pinned(_) => Some(true),
             Self::Shared => None,
         }
     }
@@ -120,7 +120,7 @@ impl KeyState {
     pub const fn can_verify(self) -> bool {
         match self {
             Self::Unpinned => false,
-            Self::Pinned | Self::Shared => true,
+            Self::Pinned(_) | Self::Shared => true,
         }
     }
 }

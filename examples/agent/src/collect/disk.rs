@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use monsys_core::limit;
 use monsys_core::sample::Disk;
 
+use super::root::Root;
 use super::{clean_name, count};
 
 /// Reads mount points of real file systems, in the order of the kernel, one per device.
@@ -30,16 +31,17 @@ pub fn parse(text: &str) -> Vec<String> {
     mounts
 }
 
-/// Asks for the sizes; a mount point that does not answer is left out.
-pub fn measure(mounts: &[String]) -> Vec<Disk> {
+/// Asks for the sizes of what is mounted below a root; a mount point that does not answer is left
+/// out.
+pub fn measure(root: &Root, mounts: &[String]) -> Vec<Disk> {
     mounts
         .iter()
-        .filter_map(|mount| measure_one(mount))
+        .filter_map(|mount| measure_one(root, mount))
         .collect()
 }
 
-fn measure_one(mount: &str) -> Option<Disk> {
-    let stat = rustix::fs::statvfs(mount).ok()?;
+fn measure_one(root: &Root, mount: &str) -> Option<Disk> {
+    let stat = rustix::fs::statvfs(root.path(mount)).ok()?;
     let used = stat.f_blocks.checked_sub(stat.f_bfree)?;
     Some(Disk {
         mount: clean_name(mount, limit::MOUNT_BYTES_MAX)?,
@@ -53,7 +55,7 @@ fn is_real(device: &str, kind: &str) -> bool {
 }
 
 /// Undoes the octal escapes of space, tab, newline and backslash (proc(5)).
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
@@ -103,7 +105,10 @@ mod tests {
 
     #[test]
     fn the_root_of_this_machine_has_a_size() {
-        let disks = measure(&["/".to_owned(), "/does/not/exist".to_owned()]);
+        let disks = measure(
+            &Root::system(),
+            &["/".to_owned(), "/does/not/exist".to_owned()],
+        );
         let [root] = disks.as_slice() else {
             panic!("expected one disk, not {disks:?}")
         };

@@ -1,8 +1,8 @@
-//! What the machine says about itself, read from `/proc` and `statvfs`.
+//! What the machine says about itself, read from `/proc`, `/etc` and `statvfs`.
 //!
 //! Reading is apart from parsing: each file of this folder has a pure `parse` over the text of one
-//! `/proc` file, and [`Collector`] is the only one that opens files. What not: process lists,
-//! command lines, file contents, host names; they have no member in a payload (contract §2). What
+//! `/proc` file, and [`Collector`] is the only one that opens files for metrics. What not: command
+//! lines, file contents, host names; they have no member in a payload (contract §2). What
 //! cannot be read is `None`, never zero, and never an end of the program; only without a processor
 //! figure there is no sample, because the payload requires one. Cost: six small files and one
 //! `statvfs` per disk a sample.
@@ -11,22 +11,43 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use monsys_core::endpoint::CollectorHealth;
 use monsys_core::sample::{Count, Finite, MetricSample, SampleError};
 use monsys_core::text::{ShortText, clean};
 use thiserror::Error;
 
+pub mod auth;
+pub mod backup;
+pub mod checks;
+pub mod clock_check;
 pub mod cpu;
 pub mod disk;
+pub mod fit;
+pub mod health;
+pub mod listener;
 pub mod load;
 pub mod memory;
+pub mod mounts;
 pub mod network;
+pub mod persistence;
+pub mod posture;
+pub mod proc_dir;
+pub mod process;
+pub mod root;
+pub(crate) mod small_file;
+pub mod snapshot;
+pub mod sock_diag;
+pub mod users;
 
 use cpu::CpuTimes;
+use root::Root;
 
 /// Reads samples; it keeps the last processor times, because a share needs two readings.
 #[derive(Debug)]
 pub struct Collector {
     proc: PathBuf,
+    /// Below it are the mount points that `/proc` tells.
+    root: Root,
     last: Option<CpuTimes>,
 }
 
@@ -52,7 +73,16 @@ impl Collector {
     pub fn at(proc: &Path) -> Self {
         Self {
             proc: proc.to_owned(),
+            root: Root::system(),
             last: None,
+        }
+    }
+
+    /// Makes a collector of the machine below a root.
+    pub fn below(root: &Root) -> Self {
+        Self {
+            root: root.clone(),
+            ..Self::at(&root.path("proc"))
         }
     }
 
@@ -87,7 +117,7 @@ impl Collector {
         self.add_memory(&mut sample);
         sample.disks = self
             .read("mounts")
-            .map(|text| disk::measure(&disk::parse(&text)));
+            .map(|text| disk::measure(&self.root, &disk::parse(&text)));
         sample.networks = self.read("net/dev").and_then(|text| network::parse(&text));
         Ok(sample)
     }
@@ -112,10 +142,64 @@ impl Collector {
     }
 
     fn read(&self, name: &str) -> Option<String> {
-        let file = File::open(self.proc.join(name)).ok()?;
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
+        read_text(&self.proc.join(name))
+    }
+}
+
+/// Tells how the collectors of metrics fared, by what is unknown in their sample.
+pub fn health_of(sample: Result<&MetricSample, &CollectError>) -> Vec<CollectorHealth> {
+    let cpu = match sample {
+        Ok(_) => health::ok("cpu"),
+        Err(error) => health::unavailable("cpu", &error.to_string()),
+    };
+    let Ok(sample) = sample else {
+        let others = ["memory", "load", "disks", "networks"];
+        let unread = |name| {
+            health::unavailable(
+                name,
+                "expected a processor figure, without which nothing is sampled",
+            )
+        };
+        return [cpu].into_iter().chain(others.map(unread)).collect();
+    };
+    let memory = [
+        sample.mem_total_bytes,
+        sample.mem_used_bytes,
+        sample.swap_total_bytes,
+        sample.swap_used_bytes,
+    ];
+    let load = [
+        sample.load1,
+        sample.load5,
+        sample.load15,
+        sample.uptime_seconds,
+    ];
+    vec![
+        cpu,
+        health_of_parts(
+            "memory",
+            &memory.map(|part| part.is_some()),
+            "/proc/meminfo",
+        ),
+        health_of_parts(
+            "load",
+            &load.map(|part| part.is_some()),
+            "/proc/loadavg and /proc/uptime",
+        ),
+        health_of_parts("disks", &[sample.disks.is_some()], "/proc/mounts"),
+        health_of_parts("networks", &[sample.networks.is_some()], "/proc/net/dev"),
+    ]
+}
+
+fn health_of_parts(collector: &str, is_known: &[bool], source: &str) -> CollectorHealth {
+    if is_known.iter().all(|known| *known) {
+        return health::ok(collector);
+    }
+    let reason = format!("expected {source} in a known form");
+    if is_known.contains(&true) {
+        health::degraded(collector, &reason)
+    } else {
+        health::unavailable(collector, &reason)
     }
 }
 
@@ -123,6 +207,18 @@ impl Default for Collector {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Reads a file of a machine; `None` when that is not possible.
+fn read_text(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    // Most files are valid text, and are then taken over as they are.
+    Some(
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
 }
 
 /// Cleans a name that the machine gave and holds it within `bytes_max`; `None` when nothing is left.
@@ -182,6 +278,21 @@ mod tests {
         let mut collector = fixture("absent");
         collector.prime();
         assert_eq!(collector.sample(), Err(CollectError::CpuUnknown));
+    }
+
+    #[test]
+    fn e5_without_a_processor_figure_every_collector_of_metrics_is_unavailable() {
+        let health = health_of(Err(&CollectError::CpuUnknown));
+        let names: Vec<&str> = health
+            .iter()
+            .map(|entry| entry.collector.as_str())
+            .collect();
+        assert_eq!(names, ["cpu", "memory", "load", "disks", "networks"]);
+        assert!(
+            health
+                .iter()
+                .all(|entry| entry.state.as_str() == "unavailable")
+        );
     }
 
     #[test]

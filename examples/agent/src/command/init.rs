@@ -1,37 +1,62 @@
-//! `init`: key, pin and configuration, in an order that a crash cannot spoil.
+//! `init`: key, proof and configuration, in an order that a crash cannot spoil.
 //!
-//! The key comes first and is never replaced, the pin second, the configuration last, so that
-//! repeating the command after a crash at any point ends in the same state. A configuration of
-//! another agent or hub is left alone; a new token for the same agent is taken.
+//! In the ed25519 profile the key comes first and is never replaced, the pin second, the
+//! configuration last. In the hmac profile the hub made the key, so it is proved first, kept second,
+//! and never replaced either: a wrong one is not kept. Repeating the command after a crash at any
+//! point ends in the same state. A configuration of another agent or hub is left alone; a new token
+//! for the same agent is taken.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use monsys_core::text::clean;
-use monsys_wire::BearerToken;
+use monsys_core::time::Timestamp;
 use monsys_wire::answer::AgentSelf;
 use monsys_wire::pin::PinRequest;
+use monsys_wire::{Audience, BearerToken, DeviceIdentity, DeviceKey};
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, DataDir, read_secret};
+use crate::collect::backup::BackupSetting;
+use crate::config::{Config, ConfigError, DataDir, Profile};
+use crate::device_probe::DeviceProbe;
 use crate::error::{AgentError, Outcome};
 use crate::hub_url::HubUrl;
-use crate::key;
+use crate::key::{self, KeyFileError};
 use crate::output::{self, Form};
+use crate::rotation;
 use crate::send::client::HubClient;
 use crate::spool::{Spool, SpoolError, SpoolLimits};
 
-/// What is to be enrolled where.
+/// Which hub is meant, and how it is reached.
 #[derive(Debug)]
-pub struct Request {
+pub struct Target {
     hub: HubUrl,
-    token: BearerToken,
     ca: Option<PathBuf>,
     clock: Clock,
 }
 
+/// Who is to be enrolled. Closed: one for each profile.
+#[derive(Debug)]
+pub enum Enrollee {
+    /// An agent that pins a key of its own.
+    Agent {
+        /// What `monsys-hub agent enrol` printed.
+        token: Arc<BearerToken>,
+    },
+    /// A device that shares a key with the hub.
+    Device {
+        /// Its names.
+        identity: DeviceIdentity,
+        /// The hub's identifier.
+        audience: Audience,
+        /// What `monsys-hub agent enrol --profile hmac` printed; without it one was kept before.
+        key: Option<Box<DeviceKey>>,
+    },
+}
+
 #[derive(Serialize)]
-struct Enrolled {
+struct EnrolledAgent {
     agent_id: String,
     name: String,
     org: String,
@@ -41,15 +66,23 @@ struct Enrolled {
     clock_offset_ms: i64,
 }
 
-impl Request {
+#[derive(Serialize)]
+struct EnrolledDevice {
+    org: String,
+    device: String,
+    aud: String,
+    /// How far the hub's clock is ahead of this one.
+    clock_offset_ms: i64,
+}
+
+impl Target {
     /// Checks what the command line says.
     ///
     /// # Errors
-    /// [`AgentError::HubUrl`] or [`AgentError::Usage`]; neither repeats the token.
+    /// [`AgentError::HubUrl`] or [`AgentError::System`].
     pub(crate) fn new(
         hub: &str,
         allow_plain_http: bool,
-        token: &str,
         ca: Option<PathBuf>,
         clock: Clock,
     ) -> Result<Self, AgentError> {
@@ -58,20 +91,17 @@ impl Request {
         } else {
             HubUrl::parse(hub)?
         };
-        let token = BearerToken::parse(token.trim().as_bytes()).ok_or_else(|| {
-            AgentError::Usage("not a token: expected ms_ and 43 base64url characters".to_owned())
-        })?;
         let ca = ca.map(std::path::absolute).transpose();
         let ca = ca.map_err(|source| AgentError::System {
             what: "--ca is no path",
             source,
         })?;
-        Ok(Self {
-            hub,
-            token,
-            ca,
-            clock,
-        })
+        Ok(Self { hub, ca, clock })
+    }
+
+    /// How far the hub's clock is ahead, in milliseconds.
+    fn offset_ms(&self, server_time: Timestamp) -> i64 {
+        server_time.since(self.clock.now()).millis()
     }
 }
 
@@ -80,7 +110,12 @@ impl Request {
 /// # Errors
 /// [`AgentError::OtherAgent`] and [`AgentError::OtherKey`] may be relied on; nothing is overwritten
 /// then.
-pub fn init(data: &DataDir, request: Request, form: Form) -> Result<Outcome, AgentError> {
+pub fn init(
+    data: &DataDir,
+    target: Target,
+    enrollee: Enrollee,
+    form: Form,
+) -> Result<Outcome, AgentError> {
     let former = match Config::load(&data.config()) {
         Ok(config) => Some(config),
         Err(ConfigError::Absent { .. }) => None,
@@ -88,78 +123,178 @@ pub fn init(data: &DataDir, request: Request, form: Form) -> Result<Outcome, Age
     };
     if former
         .as_ref()
-        .is_some_and(|former| former.hub != request.hub)
+        .is_some_and(|former| former.hub != target.hub)
     {
         return Err(AgentError::OtherAgent("the hub"));
     }
     data.create()?;
+    match enrollee {
+        Enrollee::Agent { token } => init_agent(data, target, former.as_ref(), token, form),
+        Enrollee::Device {
+            identity,
+            audience,
+            key,
+        } => {
+            let config = Config {
+                hub: target.hub.clone(),
+                profile: Profile::Hmac(identity.clone()),
+                audience,
+                name: String::new(),
+                ca: target.ca.clone(),
+                backups: backups_of(former.as_ref()),
+            };
+            refuse_other_device(former.as_ref(), &identity, &config.audience)?;
+            init_device(data, &target, &identity, &config, key.map(|key| *key))?.show(form);
+            Ok(Outcome::Success)
+        }
+    }
+}
+
+/// What people wrote into the configuration is kept when it is written again.
+fn backups_of(former: Option<&Config>) -> Vec<BackupSetting> {
+    former.map_or_else(Vec::new, |former| former.backups.clone())
+}
+
+fn init_agent(
+    data: &DataDir,
+    target: Target,
+    former: Option<&Config>,
+    token: Arc<BearerToken>,
+    form: Form,
+) -> Result<Outcome, AgentError> {
     let key = key::load_or_create(&data.key())?;
-    let client = HubClient::new(request.hub.clone(), request.token, request.ca.as_deref())?;
-    let known = client.agents_self()?;
-    let offset = known.server_time.since(request.clock.now());
-    refuse_other_agent(former.as_ref(), &known)?;
+    let client = HubClient::new(target.hub.clone(), target.ca.as_deref())?;
+    let known = client.agents_self(&token)?;
+    let clock_offset_ms = target.offset_ms(known.server_time);
+    refuse_other_agent(former, &known)?;
     match &known.pinned {
         Some(pinned) if *pinned == key.verifying_key() => {}
+        Some(pinned) if rotation::is_finished_by(data, pinned)? => {}
         // Asking for another key opens a finding at the hub, so it is not even tried.
         Some(_) => return Err(AgentError::OtherKey),
-        None => client.pin(&PinRequest::compose(&key, &known.audience, known.agent_id))?,
+        None => {
+            let request = PinRequest::compose(&key, &known.audience, known.agent_id);
+            client.pin(&token, &request)?;
+        }
     }
-    match Spool::open(&data.spool(), SpoolLimits::standard()) {
-        // A running daemon has it, so it is there.
-        Ok(_) | Err(SpoolError::InUse { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
+    make_spool(data)?;
     let config = Config {
-        hub: request.hub,
-        token: client.into_token(),
-        agent_id: known.agent_id,
+        hub: target.hub,
+        profile: Profile::Ed25519 {
+            agent_id: known.agent_id,
+            token,
+        },
         audience: known.audience,
         name: clean(&known.name, NAME_CHARS_MAX),
-        ca: request.ca,
+        ca: target.ca,
+        backups: backups_of(former),
     };
     config.save(&data.config())?;
-    let enrolled = Enrolled {
-        agent_id: config.agent_id.to_string(),
+    EnrolledAgent {
+        agent_id: config.profile.to_string(),
         name: config.name,
         org: clean(&known.org, NAME_CHARS_MAX),
         aud: config.audience.to_string(),
-        public_key: key.verifying_key().to_string(),
-        clock_offset_ms: offset.millis(),
-    };
-    show(&enrolled, form);
+        public_key: key::load(&data.key())?.verifying_key().to_string(),
+        clock_offset_ms,
+    }
+    .show(form);
     Ok(Outcome::Success)
 }
 
-/// Reads the token from a file.
-///
-/// # Errors
-/// [`AgentError::System`].
-pub fn read_token(path: &Path) -> Result<String, AgentError> {
-    read_secret(path).map_err(|source| AgentError::System {
-        what: "the token file cannot be read",
-        source,
+fn init_device(
+    data: &DataDir,
+    target: &Target,
+    identity: &DeviceIdentity,
+    config: &Config,
+    key: Option<DeviceKey>,
+) -> Result<EnrolledDevice, AgentError> {
+    let key = match (key, key::load_device(&data.device_key())) {
+        (Some(given), Err(KeyFileError::Absent { .. })) => given,
+        (Some(given), Ok(kept)) if key::is_same(&given, &kept) => kept,
+        (Some(_), Ok(_)) => {
+            return Err(KeyFileError::Exists {
+                path: data.device_key(),
+            }
+            .into());
+        }
+        (None, Ok(kept)) => kept,
+        (_, Err(error)) => return Err(error.into()),
+    };
+    let client = HubClient::new(target.hub.clone(), target.ca.as_deref())?;
+    let probe = DeviceProbe {
+        client: &client,
+        audience: &config.audience,
+        identity,
+        key: &key,
+    };
+    let clock_offset_ms = target.offset_ms(probe.ask()?);
+    key::keep_device(&data.device_key(), &key)?;
+    make_spool(data)?;
+    config.save(&data.config())?;
+    Ok(EnrolledDevice {
+        org: identity.org().to_owned(),
+        device: identity.device().to_owned(),
+        aud: config.audience.to_string(),
+        clock_offset_ms,
     })
 }
 
-fn refuse_other_agent(former: Option<&Config>, known: &AgentSelf) -> Result<(), AgentError> {
-    match former {
-        Some(former) if former.audience != known.audience => {
-            Err(AgentError::OtherAgent("the hub id"))
-        }
-        Some(former) if former.agent_id != known.agent_id => {
-            Err(AgentError::OtherAgent("the agent"))
-        }
-        Some(_) | None => Ok(()),
+fn make_spool(data: &DataDir) -> Result<(), AgentError> {
+    match Spool::open(&data.spool(), SpoolLimits::standard()) {
+        // A running daemon has it, so it is there.
+        Ok(_) | Err(SpoolError::InUse { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn show(enrolled: &Enrolled, form: Form) {
-    let lines = [
-        format!("enrolled as {} ({})", enrolled.name, enrolled.agent_id),
-        format!("organisation {}, hub {}", enrolled.org, enrolled.aud),
-        format!("public key {}", enrolled.public_key),
-    ];
-    output::show(form, enrolled, &lines);
+fn refuse_other_agent(former: Option<&Config>, known: &AgentSelf) -> Result<(), AgentError> {
+    let Some(former) = former else { return Ok(()) };
+    if former.audience != known.audience {
+        return Err(AgentError::OtherAgent("the hub id"));
+    }
+    match &former.profile {
+        Profile::Ed25519 { agent_id, .. } if *agent_id == known.agent_id => Ok(()),
+        Profile::Ed25519 { .. } => Err(AgentError::OtherAgent("the agent")),
+        Profile::Hmac(_) => Err(AgentError::OtherAgent("the profile")),
+    }
+}
+
+fn refuse_other_device(
+    former: Option<&Config>,
+    identity: &DeviceIdentity,
+    audience: &Audience,
+) -> Result<(), AgentError> {
+    let Some(former) = former else { return Ok(()) };
+    if former.audience != *audience {
+        return Err(AgentError::OtherAgent("the hub id"));
+    }
+    match &former.profile {
+        Profile::Hmac(known) if known == identity => Ok(()),
+        Profile::Hmac(_) => Err(AgentError::OtherAgent("the device")),
+        Profile::Ed25519 { .. } => Err(AgentError::OtherAgent("the profile")),
+    }
+}
+
+impl EnrolledAgent {
+    fn show(&self, form: Form) {
+        let lines = [
+            format!("enrolled as {} ({})", self.name, self.agent_id),
+            format!("organisation {}, hub {}", self.org, self.aud),
+            format!("public key {}", self.public_key),
+        ];
+        output::show(form, self, &lines);
+    }
+}
+
+impl EnrolledDevice {
+    fn show(&self, form: Form) {
+        let lines = [
+            format!("enrolled as {}/{}", self.org, self.device),
+            format!("hub {}", self.aud),
+        ];
+        output::show(form, self, &lines);
+    }
 }
 
 /// Names are shown on one line.

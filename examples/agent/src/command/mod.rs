@@ -7,5 +7,6 @@ pub mod daemon;
 pub mod doctor;
 pub mod identity;
 pub mod init;
+pub mod rotate_key;
 pub mod run_once;
 pub mod spool;

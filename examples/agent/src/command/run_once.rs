@@ -3,17 +3,20 @@
 use std::sync::Mutex;
 use std::thread;
 
+use monsys_core::endpoint::CollectorHealth;
 use monsys_core::position::Position;
-use monsys_core::sample::MetricSample;
+use monsys_wire::spool::Gap;
 use serde::Serialize;
 
 use crate::clock::{Clock, Deadline};
-use crate::collect::Collector;
+use crate::collect::root::Root;
 use crate::config::DataDir;
-use crate::daemon::first_interval;
+use crate::daemon::{CADENCE, first_interval};
 use crate::enrolment::{Enrolment, prepare};
 use crate::error::{AgentError, Outcome};
+use crate::live::LiveEnrolment;
 use crate::output::{self, Form};
+use crate::sampling::{Measured, Sampler, health_of_gaps, health_of_spool};
 use crate::send::answer::Answer;
 use crate::send::client::REQUEST_TIMEOUT;
 use crate::sender::{Sender, Step, lock};
@@ -26,50 +29,73 @@ struct Sent {
     answer: &'static str,
     reason: Option<&'static str>,
     delivered: u64,
+    refused: u64,
     pending: usize,
 }
 
-/// Prints exactly the bytes that would be sent next, without using up a position.
+/// What came of sending.
+#[derive(Default)]
+struct Delivery {
+    /// The last answer to the metrics that were measured.
+    answer: Option<Answer>,
+    n_delivered: u64,
+    /// Payloads that the hub will never take.
+    n_refused: u64,
+}
+
+/// Prints exactly the bytes that would be sent, without using up a position: one body a line.
+///
+/// In the spool metrics come last and are sent first; here they are the first line, so that a
+/// reader of one line has them.
 ///
 /// # Errors
 /// [`AgentError`] when there is no configuration, no key, or no measurement.
-pub fn print(data: &DataDir) -> Result<Outcome, AgentError> {
+pub fn print(data: &DataDir, root: &Root) -> Result<Outcome, AgentError> {
     let enrolment = Enrolment::load(data)?;
     let status = inspect(&data.spool(), SpoolLimits::standard())?;
     let part = |n: u64| i64::try_from(n).map_err(|_| SpoolError::Exhausted);
-    let position = Position::new(part(status.epoch)?, part(status.next_seq)?)
-        .map_err(|_| SpoolError::Exhausted)?;
     let clock = Clock::system();
-    let sample = measure(clock)?;
-    let captured_at = clock.now();
-    let body = enrolment
-        .compose(&sample, position, captured_at)
-        .and_then(|body| prepare(body.as_bytes(), position, clock.now()))
-        .map_err(SpoolError::Compose)?;
-    output::bytes(body.as_bytes());
+    let gaps: Vec<Gap> = status.gaps.iter().map(Gap::from).collect();
+    let (_, measured) = measure(root, clock, &enrolment, health_of_gaps(&gaps));
+    let captured_at = measured.captured_at();
+    let mut lines = Vec::new();
+    for (seq, payload) in (status.next_seq..).zip(measured.payloads()?) {
+        let position =
+            Position::new(part(status.epoch)?, part(seq)?).map_err(|_| SpoolError::Exhausted)?;
+        let body = enrolment
+            .compose(payload, position, captured_at)
+            .and_then(|body| prepare(body.as_bytes(), position, clock.now()))
+            .map_err(SpoolError::Compose)?;
+        lines.push(body);
+    }
+    lines.rotate_right(1);
+    for body in &lines {
+        output::bytes(body.as_bytes());
+        output::bytes(b"\n");
+    }
     Ok(Outcome::Success)
 }
 
 /// Measures, spools, sends the sample and then the backlog, as far as the hub takes it.
 ///
 /// # Errors
-/// [`AgentError`] when nothing could be measured or spooled. An unreachable hub is an outcome: the
-/// sample stays in the spool.
-pub fn send(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
+/// [`AgentError`] when nothing could be measured or spooled. An unreachable hub is an outcome: what
+/// was measured stays in the spool.
+pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentError> {
     let clock = Clock::system();
-    let enrolment = Enrolment::load(data)?;
-    let mut sender = Sender::new(&enrolment, data, clock)?;
+    let live = LiveEnrolment::open(data)?;
+    let enrolment = live.current();
+    let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
-    let sample = measure(clock)?;
-    let captured_at = clock.now();
-    let number = spool.append(captured_at, |position| {
-        Ok(enrolment
-            .compose(&sample, position, captured_at)?
-            .as_bytes()
-            .to_vec())
-    })?;
+    let (mut sampler, measured) = measure(root, clock, &enrolment, health_of_spool(&spool));
+    let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
-    let (answer, n_delivered) = deliver(&mut sender, &enrolment, &spool, number);
+    // Which key the hub has is asked once the sample is safe; without an answer nothing is sent.
+    let delivery = match live.hold() {
+        Ok(held) => deliver(&mut sender, held.enrolment(), &spool, number),
+        Err(AgentError::Call(_)) => Delivery::default(),
+        Err(error) => return Err(error),
+    };
     let spool = lock(&spool);
     let position = spool
         .ledger()
@@ -78,9 +104,10 @@ pub fn send(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
     let sent = Sent {
         epoch: position.epoch(),
         seq: position.seq(),
-        answer: answer.map_or("not_sent", Answer::as_str),
-        reason: answer.and_then(Answer::reason),
-        delivered: n_delivered,
+        answer: delivery.answer.map_or("not_sent", Answer::as_str),
+        reason: delivery.answer.and_then(Answer::reason),
+        delivered: delivery.n_delivered,
+        refused: delivery.n_refused,
         pending: spool.ledger().n_pending(),
     };
     let reason = sent
@@ -92,22 +119,25 @@ pub fn send(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
             "payload {}.{} {}{reason}",
             sent.epoch, sent.seq, sent.answer
         ),
-        format!("{} delivered, {} pending", sent.delivered, sent.pending),
+        format!(
+            "{} delivered, {} refused, {} pending",
+            sent.delivered, sent.refused, sent.pending
+        ),
     ];
     output::show(form, &sent, &lines);
-    Ok(outcome(answer))
+    Ok(outcome(&delivery))
 }
 
-/// Sends until nothing is pending or the hub does not take a payload; returns the last answer to
-/// payload `number` and how many were delivered.
+/// Sends until nothing is pending or the hub does not take a payload; `number` is that of the
+/// metrics that were measured.
 fn deliver(
     sender: &mut Sender,
     enrolment: &Enrolment,
     spool: &Mutex<Spool>,
     number: u64,
-) -> (Option<Answer>, u64) {
+) -> Delivery {
     let deadline = Deadline::after(REQUEST_TIMEOUT * 6);
-    let (mut answer, mut n_delivered, mut n_moved) = (None, 0, 0);
+    let (mut delivery, mut n_moved) = (Delivery::default(), 0);
     while deadline.remaining().is_some() {
         let Step::Tried {
             number: tried,
@@ -118,11 +148,11 @@ fn deliver(
             break;
         };
         if tried == number {
-            answer = Some(latest);
+            delivery.answer = Some(latest);
         }
         match latest {
-            Answer::Accepted | Answer::Duplicate => n_delivered += 1,
-            Answer::Refused(_) => {}
+            Answer::Accepted | Answer::Duplicate => delivery.n_delivered += 1,
+            Answer::Refused(_) => delivery.n_refused += 1,
             // Renumbered: one more attempt tells whether the hub takes it where it is.
             Answer::StaleEpoch { .. } | Answer::Replay if n_moved < RENUMBERINGS_MAX => {
                 n_moved += 1
@@ -136,18 +166,27 @@ fn deliver(
         }
         thread::sleep(wait);
     }
-    (answer, n_delivered)
+    delivery
 }
 
-fn measure(clock: Clock) -> Result<MetricSample, AgentError> {
-    let mut collector = Collector::new();
-    collector.prime();
+/// The first tick of a process, at which everything is due.
+fn measure(
+    root: &Root,
+    clock: Clock,
+    enrolment: &Enrolment,
+    spool: CollectorHealth,
+) -> (Sampler, Measured) {
+    let mut sampler = Sampler::new(root, clock, CADENCE);
+    sampler.watch(&enrolment.config().backups);
+    sampler.prime();
     thread::sleep(first_interval(clock));
-    Ok(collector.sample()?)
+    let measured = sampler.measure(0, spool);
+    (sampler, measured)
 }
 
-const fn outcome(answer: Option<Answer>) -> Outcome {
-    match answer {
+const fn outcome(delivery: &Delivery) -> Outcome {
+    match delivery.answer {
+        Some(Answer::Accepted | Answer::Duplicate) if delivery.n_refused > 0 => Outcome::Finding,
         Some(Answer::Accepted | Answer::Duplicate) => Outcome::Success,
         Some(Answer::Refused(_) | Answer::Replay | Answer::StaleEpoch { .. }) => Outcome::Finding,
         Some(Answer::Denied(_)) => Outcome::Configuration,

@@ -1,6 +1,7 @@
 //! HTTP to one hub: blocking, bounded in time and size, without redirects.
 //!
-//! What: the three requests of contract §3 that an agent makes. What not: retrying; and no answer
+//! What: the requests of contract §3 that an agent makes. What not: proving who sends, which the
+//! enrolment does; retrying; and no answer
 //! leads to another address. Timeouts run on the real clock, also where the agent's own is
 //! accelerated. Cost: a connection that is kept while the hub keeps it.
 
@@ -10,24 +11,46 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use monsys_core::time::Timestamp;
 use monsys_wire::answer::AgentSelf;
-use monsys_wire::header::{AUTHORIZATION, CONTENT_TYPE, JSON_TYPE, RETRY_AFTER, SIGNATURE};
+use monsys_wire::header::{AUTHORIZATION, CONTENT_TYPE, DATE, JSON_TYPE, RETRY_AFTER};
 use monsys_wire::reject::Code;
-use monsys_wire::{BearerToken, Signature, answer as wire};
+use monsys_wire::spool::retry_after;
+use monsys_wire::{BearerToken, answer as wire};
 use thiserror::Error;
 use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Body, Proxy};
 
 use super::answer::{Answer, Fault};
+use super::resolve::Remembering;
 use crate::hub_url::HubUrl;
 
-/// A hub, and the right to speak to it.
+/// A hub, and how to reach it.
 #[derive(Debug)]
 pub struct HubClient {
     agent: ureq::Agent,
+    addresses: Remembering,
     hub: HubUrl,
-    token: BearerToken,
+}
+
+/// What goes with the body of a payload: where it is sent, and the proof of who sends it. It has no
+/// `Debug`: the headers of the ed25519 profile hold the token.
+pub struct SignedRequest {
+    /// The path at the hub.
+    pub path: &'static str,
+    /// Names and values.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// What came back for a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reply {
+    /// What it says.
+    pub answer: Answer,
+    /// What the hub's clock shows, if it said so.
+    pub server_time: Option<Timestamp>,
 }
 
 /// Says why the certificates of a file cannot be used.
@@ -74,7 +97,7 @@ impl HubClient {
     ///
     /// # Errors
     /// [`CaError`] for the file of certificates, if one is given.
-    pub fn new(hub: HubUrl, token: BearerToken, ca: Option<&Path>) -> Result<Self, CaError> {
+    pub fn new(hub: HubUrl, ca: Option<&Path>) -> Result<Self, CaError> {
         let roots = ca.map(load_roots).transpose()?;
         let tls = roots.map_or_else(TlsConfig::default, |roots| {
             TlsConfig::builder().root_certs(roots).build()
@@ -91,31 +114,32 @@ impl HubClient {
             .max_redirects_will_error(false)
             .timeout_global(Some(REQUEST_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
+            // Longer than a cadence, which else would make a new connection with every sample.
+            .max_idle_age(IDLE_MAX)
             .max_response_header_size(ANSWER_HEAD_BYTES_MAX)
             .user_agent(concat!("monsys-agent/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .proxy(proxy)
             .build();
+        let addresses = Remembering::default();
+        let connector = DefaultConnector::default();
         Ok(Self {
-            agent: config.new_agent(),
+            agent: ureq::Agent::with_parts(config, connector, addresses.clone()),
+            addresses,
             hub,
-            token,
         })
     }
 
-    /// Gives the token back.
-    pub fn into_token(self) -> BearerToken {
-        self.token
-    }
-
     /// Sends one payload.
-    pub fn ingest(&self, body: &[u8], signature: &Signature, timeout: Duration) -> Answer {
-        let request = self
+    pub fn ingest(&self, body: &[u8], signed: &SignedRequest, timeout: Duration) -> Reply {
+        let mut request = self
             .agent
-            .post(self.hub.join("/api/v1/ingest"))
-            .header(AUTHORIZATION, self.token.to_header_value())
-            .header(CONTENT_TYPE, JSON_TYPE)
-            .header(SIGNATURE, signature.to_string())
+            .post(self.hub.join(signed.path))
+            .header(CONTENT_TYPE, JSON_TYPE);
+        for (name, value) in &signed.headers {
+            request = request.header(*name, value);
+        }
+        let request = request
             .config()
             .timeout_global(Some(timeout.min(REQUEST_TIMEOUT)))
             .build();
@@ -124,12 +148,14 @@ impl HubClient {
             .map_err(|error| fault(&error))
             .and_then(Answered::read);
         match answered {
-            Ok(answered) => Answer::read(
-                answered.status,
-                answered.retry_after.as_deref(),
-                &answered.body,
-            ),
-            Err(fault) => Answer::Unreachable(fault),
+            Ok(answered) => answered.into_reply(),
+            Err(fault) => {
+                self.addresses.forget();
+                Reply {
+                    answer: Answer::Unreachable(fault),
+                    server_time: None,
+                }
+            }
         }
     }
 
@@ -137,11 +163,11 @@ impl HubClient {
     ///
     /// # Errors
     /// [`CallError`].
-    pub fn agents_self(&self) -> Result<AgentSelf, CallError> {
+    pub fn agents_self(&self, token: &BearerToken) -> Result<AgentSelf, CallError> {
         let request = self
             .agent
             .get(self.hub.join("/api/v1/agents/self"))
-            .header(AUTHORIZATION, self.token.to_header_value());
+            .header(AUTHORIZATION, token.to_header_value());
         let answered = finish(request.call())?;
         AgentSelf::read(&answered.body).ok_or(CallError::Unreachable(Fault::Nonsense))
     }
@@ -151,11 +177,24 @@ impl HubClient {
     /// # Errors
     /// [`CallError`]; [`CallError::Denied`] with `pin_refused` when another key is pinned or the
     /// time for it is over.
-    pub fn pin(&self, body: &str) -> Result<(), CallError> {
+    pub fn pin(&self, token: &BearerToken, body: &str) -> Result<(), CallError> {
         let request = self
             .agent
             .post(self.hub.join("/api/v1/agents/pin"))
-            .header(AUTHORIZATION, self.token.to_header_value())
+            .header(AUTHORIZATION, token.to_header_value())
+            .header(CONTENT_TYPE, JSON_TYPE);
+        finish(request.send(body)).map(|_| ())
+    }
+
+    /// Asks the hub to go from the pinned key to another.
+    ///
+    /// # Errors
+    /// [`CallError`]; without an answer it is unknown which of the two is pinned.
+    pub fn rotate_key(&self, token: &BearerToken, body: &str) -> Result<(), CallError> {
+        let request = self
+            .agent
+            .post(self.hub.join("/api/v1/agents/rotate-key"))
+            .header(AUTHORIZATION, token.to_header_value())
             .header(CONTENT_TYPE, JSON_TYPE);
         finish(request.send(body)).map(|_| ())
     }
@@ -163,18 +202,23 @@ impl HubClient {
 
 struct Answered {
     status: u16,
-    retry_after: Option<String>,
+    retry_after: Option<Duration>,
     body: Vec<u8>,
 }
 
 impl Answered {
+    fn into_reply(self) -> Reply {
+        Reply {
+            answer: Answer::read(self.status, self.retry_after, &self.body),
+            server_time: wire::Answer::read(self.status, &self.body).server_time,
+        }
+    }
+
     fn read(response: Response<Body>) -> Result<Self, Fault> {
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.map(str::to_owned);
+        let header = |name| response.headers().get(name)?.to_str().ok();
+        let retry_after = header(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|text| retry_after::wait(text, header(DATE)));
         let body = response
             .into_body()
             .into_with_config()
@@ -243,6 +287,7 @@ fn load_roots(path: &Path) -> Result<RootCerts, CaError> {
 /// A request must end within two thirds of a cadence of 15 s.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_MAX: Duration = Duration::from_secs(60);
 /// The longest answer is a refusal with 32 violations, some 8 KiB.
 const ANSWER_BYTES_MAX: u64 = 65_536;
 const ANSWER_HEAD_BYTES_MAX: usize = 16_384;

@@ -6,8 +6,8 @@
 //! atomically. A segment goes when nothing in it is pending. The spool is bounded: when it is full
 //! the oldest segment goes, pending or not, and what was lost is counted.
 //!
-//! Deciding ([`ledger`], [`record`], [`state`]) is apart from files and is tested without them.
-//! What not: composing, signing or sending; a body is bytes here. Cost: one `fdatasync` an append,
+//! Deciding is in [`monsys_wire::spool`], apart from files, for agents of any kind. What not:
+//! composing, signing or sending; a body is bytes here. Cost: one `fdatasync` an append,
 //! two syncs an acknowledgement, 40 bytes of memory a pending payload; bodies stay on disk.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -19,21 +19,17 @@ use monsys_core::limit;
 use monsys_core::position::Position;
 use monsys_core::time::Timestamp;
 use monsys_wire::compose::ComposeError;
+use monsys_wire::spool::ledger::Place;
+use monsys_wire::spool::record::{self, Located};
+use monsys_wire::spool::{Gap, Ledger, Record, State};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::durable;
 
-pub mod crc32c;
-pub mod ledger;
-pub mod record;
 mod segment;
-pub mod state;
 
-use ledger::{Ledger, Place};
-use record::{Located, Record};
 use segment::Segment;
-use state::State;
 
 /// How large a spool may grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +87,42 @@ pub struct SpoolStatus {
     pub bytes_max: u64,
     /// Payloads that were lost undelivered in the life of the spool.
     pub dropped: u64,
+    /// Losses that the hub was not told of yet.
+    pub gaps: Vec<GapStatus>,
+}
+
+/// A range of positions in which payloads were lost, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GapStatus {
+    /// The epoch in which the positions were.
+    pub epoch: u64,
+    /// The lowest seq that was lost.
+    pub from_seq: u64,
+    /// The highest seq that was lost.
+    pub to_seq: u64,
+    /// How many were lost from the one to the other.
+    pub lost: u64,
+}
+
+impl From<&Gap> for GapStatus {
+    fn from(gap: &Gap) -> Self {
+        Self {
+            epoch: gap.epoch,
+            from_seq: gap.from_seq,
+            to_seq: gap.to_seq,
+            lost: gap.n_lost,
+        }
+    }
+}
+
+impl From<&GapStatus> for Gap {
+    fn from(status: &GapStatus) -> Self {
+        Self {
+            n_lost: status.lost,
+            ..Self::of(status.epoch, status.from_seq, status.to_seq)
+        }
+    }
 }
 
 /// Says why the spool cannot be used.
@@ -190,7 +222,8 @@ impl Spool {
             recovery,
             _lock: lock,
         };
-        if stored.is_none() {
+        let n_known = stored.as_ref().map(|state| state.n_dropped);
+        if n_known != Some(spool.ledger.n_dropped()) {
             spool.write_state()?;
         }
         Ok(spool)
@@ -226,7 +259,7 @@ impl Spool {
         self.make_room(bytes.len())
             .map_err(|source| self.io(source))?;
         let place = self
-            .write_record(number, &bytes)
+            .write_record(number, captured_at, &bytes)
             .map_err(|source| self.io(source))?;
         Ok(self.ledger.append(place))
     }
@@ -237,6 +270,17 @@ impl Spool {
     /// [`SpoolError::Io`]: the payload will be sent again after a restart, which is harmless.
     pub fn acknowledge(&mut self, number: u64) -> Result<(), SpoolError> {
         if self.ledger.acknowledge(number) {
+            self.settle().map_err(|source| self.io(source))?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a payload is not sent any more, though the hub does not have it.
+    ///
+    /// # Errors
+    /// As for [`Self::acknowledge`].
+    pub fn set_aside(&mut self, number: u64) -> Result<(), SpoolError> {
+        if self.ledger.set_aside(number) {
             self.settle().map_err(|source| self.io(source))?;
         }
         Ok(())
@@ -295,6 +339,25 @@ impl Spool {
             .ok_or(SpoolError::Exhausted)
     }
 
+    /// Returns what was lost and not reported yet, as the reason of a health entry; `None` where
+    /// nothing was.
+    ///
+    /// The payload that says it is named to [`Self::tell_loss_in`], and the text comes back until
+    /// that one is acknowledged.
+    pub fn loss(&self) -> Option<String> {
+        let gaps = self.ledger.gaps().iter().map(Gap::to_string);
+        let text = gaps.collect::<Vec<_>>().join("; ");
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Notes that the payload of this number, spooled just before, says what [`Self::loss`] told.
+    ///
+    /// It becomes durable with the next acknowledgement; after a crash before that the loss is
+    /// reported twice.
+    pub fn tell_loss_in(&mut self, number: u64) {
+        self.ledger.tell_gaps_in(number);
+    }
+
     /// Returns the deciding half.
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -335,7 +398,12 @@ impl Spool {
         }
     }
 
-    fn write_record(&mut self, number: u64, bytes: &[u8]) -> io::Result<Place> {
+    fn write_record(
+        &mut self,
+        number: u64,
+        captured_at: Timestamp,
+        bytes: &[u8],
+    ) -> io::Result<Place> {
         let active = match &mut self.active {
             Some(active) => active,
             none => none.insert(Segment::create(&self.dir, number)?),
@@ -348,6 +416,7 @@ impl Spool {
                     segment: name,
                     offset,
                     length,
+                    captured_at,
                 })
             }
             Err(error) => {
@@ -424,18 +493,16 @@ pub fn inspect(dir: &Path, limits: SpoolLimits) -> Result<SpoolStatus, SpoolErro
     let next = ledger
         .position(ledger.next_number())
         .ok_or(SpoolError::Exhausted)?;
-    let oldest = ledger.oldest();
-    let oldest = records
-        .iter()
-        .find(|(_, record)| Some(record.number) == oldest);
+    let oldest = ledger.pending().next();
     Ok(SpoolStatus {
         epoch: next.epoch(),
         next_seq: next.seq(),
         pending: ledger.n_pending(),
-        oldest_captured_at: oldest.map(|(_, record)| record.captured_at.to_rfc3339()),
+        oldest_captured_at: oldest.map(|(_, place)| place.captured_at.to_rfc3339()),
         bytes: found.iter().map(|segment| segment.bytes).sum(),
         bytes_max: limits.bytes_max,
         dropped: ledger.n_dropped(),
+        gaps: ledger.gaps().iter().map(GapStatus::from).collect(),
     })
 }
 

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::record::{MAGIC, Record, Scanned, scan};
+use monsys_wire::spool::record::{MAGIC, Record, Scanned, scan};
+
 use crate::durable;
 
 /// A segment that is open for appending.

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use monsys_agent::Clock;
+use monsys_wire::answer::Acknowledgement;
 use monsys_wire::canonical;
 use monsys_wire::{BearerToken, Reject, SigningKey};
 use serde_json::Value;
@@ -40,6 +42,13 @@ fn json(data: &Path, args: &[&str]) -> (i32, Value) {
         code,
         serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}")),
     )
+}
+
+/// The metrics among what `run-once --print` shows: the first line.
+fn metrics(printed: &str) -> Value {
+    let body: Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
+    assert_eq!(body["type"], "metrics");
+    body
 }
 
 #[test]
@@ -135,8 +144,10 @@ fn run_once_print_shows_canonical_bytes_and_sends_nothing() {
     init(&hub, dir.path());
     let (code, out, _) = run(dir.path(), &["run-once", "--print"]);
     assert_eq!(code, 0);
-    assert!(canonical::check(out.as_bytes()).is_ok(), "{out}");
-    let body: Value = serde_json::from_str(&out).unwrap();
+    for line in out.lines() {
+        assert!(canonical::check(line.as_bytes()).is_ok(), "{line}");
+    }
+    let body = metrics(&out);
     let names: Vec<&String> = body.as_object().unwrap().keys().collect();
     assert_eq!(
         names,
@@ -156,12 +167,33 @@ fn run_once_print_shows_canonical_bytes_and_sends_nothing() {
     let cpu = body["data"]["cpu_usage_percent"].as_f64().unwrap();
     assert!((0.0..=100.0).contains(&cpu));
     assert!(body["data"]["mem_total_bytes"].as_i64().unwrap() > 1_000_000);
+    let positions = |out: &str| {
+        let position = |line| {
+            let body: Value = serde_json::from_str(line).unwrap();
+            (
+                body["epoch"].as_u64().unwrap(),
+                body["seq"].as_u64().unwrap(),
+            )
+        };
+        out.lines().map(position).collect::<Vec<_>>()
+    };
+    let n_lines = u64::try_from(out.lines().count()).unwrap();
+    let (mut sorted, highest) = (positions(&out), (1, n_lines));
     assert_eq!(
-        (body["epoch"].as_i64(), body["seq"].as_i64()),
-        (Some(1), Some(1))
+        sorted[0], highest,
+        "metrics are shown first and spooled last"
     );
-    let (_, again) = json(dir.path(), &["run-once", "--print"]);
-    assert_eq!(again["seq"], 1, "no position was used up");
+    sorted.sort_unstable();
+    assert_eq!(
+        sorted,
+        (1..=n_lines).map(|seq| (1, seq)).collect::<Vec<_>>()
+    );
+    let (_, again, _) = run(dir.path(), &["run-once", "--print"]);
+    assert_eq!(
+        positions(&again),
+        positions(&out),
+        "no position was used up"
+    );
     assert!(hub.arrived().is_empty());
 }
 
@@ -169,7 +201,8 @@ fn run_once_print_shows_canonical_bytes_and_sends_nothing() {
 fn a_payload_has_no_other_member_than_the_contract_names() {
     let (hub, dir) = (Hub::start(), TempDir::new());
     init(&hub, dir.path());
-    let (_, body) = json(dir.path(), &["run-once", "--print"]);
+    let (_, out, _) = run(dir.path(), &["run-once", "--print"]);
+    let body = metrics(&out);
     let known = [
         "cpu_usage_percent",
         "cpu_cores",
@@ -203,21 +236,39 @@ fn run_once_delivers_and_an_absent_hub_keeps_the_sample() {
     init(&hub, dir.path());
     hub.answer_next(Reply::Cut);
     let (code, sent) = json(dir.path(), &["run-once", "--json"]);
-    assert_eq!(
-        (code, &sent["pending"], &sent["answer"]),
-        (69, &Value::from(1), &Value::from("unreachable"))
-    );
+    assert_eq!((code, sent["answer"].as_str()), (69, Some("unreachable")));
+    let n_payloads = sent["pending"].as_u64().unwrap();
+    assert!(n_payloads >= 2, "metrics and a snapshot: {sent}");
     let (code, sent) = json(dir.path(), &["run-once", "--json"]);
+    let count = |name: &str| sent[name].as_u64().unwrap();
     assert_eq!(
-        (code, &sent["delivered"], &sent["pending"]),
-        (0, &Value::from(2), &Value::from(0))
+        (code, count("delivered"), count("pending")),
+        (0, 2 * n_payloads, 0)
     );
     assert_eq!(
-        (&sent["answer"], &sent["seq"]),
-        (&Value::from("accepted"), &Value::from(2))
+        (sent["answer"].as_str(), count("seq")),
+        (Some("accepted"), 2 * n_payloads)
     );
+    let arrived: Vec<u64> = hub
+        .arrived()
+        .iter()
+        .map(|payload| payload.position.seq())
+        .collect();
+    let mut freshest_first = vec![n_payloads, 2 * n_payloads];
+    freshest_first.extend((1..2 * n_payloads).collect::<Vec<u64>>());
+    assert_eq!(arrived, freshest_first);
+    assert!(hub.arrived()[1].body.contains("\"type\":\"metrics\""));
     hub.answer_next(Reply::Refuse(Reject::TooLarge { body_bytes_max: 1 }));
     assert_eq!(json(dir.path(), &["run-once", "--json"]).0, 1);
+    // Metrics go first and are taken; what is refused is the next one.
+    let accepted = Acknowledgement::Accepted.to_json(Clock::system().now());
+    hub.answer_next(Reply::Raw(202, "", accepted));
+    hub.answer_next(Reply::Refuse(Reject::TooLarge { body_bytes_max: 1 }));
+    let (code, sent) = json(dir.path(), &["run-once", "--json"]);
+    assert_eq!(
+        (code, &sent["answer"], &sent["refused"]),
+        (1, &"accepted".into(), &1.into())
+    );
     hub.answer_next(Reply::Refuse(Reject::Revoked));
     assert_eq!(json(dir.path(), &["run-once", "--json"]).0, 78);
 }

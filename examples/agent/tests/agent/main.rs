@@ -7,6 +7,8 @@
 
 mod commands;
 mod crashes;
+mod endpoint;
 mod hub;
 mod no_response;
+mod operations;
 mod sending;

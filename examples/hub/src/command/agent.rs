@@ -142,21 +142,29 @@ async fn list(args: &StoreArgs) -> Result<(), Failure> {
         for agent in store.agents(tenant, 1, wall_now()).await? {
             let state = match (agent.is_revoked, agent.key) {
                 (true, _) => "revoked",
-                (false, KeyState::Pinned) => "pinned",
+                (false, KeyState::Pinned(_)) => "pinned",
                 (false, KeyState::Shared) => "shared key",
                 (false, KeyState::Unpinned) => "no key",
             };
             let profile = agent.key.profile().as_str();
+            // Whole, as `monsys-agent identity` shows it: a person can compare the two.
+            let public_key = match agent.key {
+                KeyState::Pinned(key) => Some(key.to_string()),
+                KeyState::Shared | KeyState::Unpinned => None,
+            };
             if !args.json {
-                output::line(format_args!(
-                    "{}  {org}/{}  {profile}  {state}",
+                let key = public_key.as_deref().unwrap_or_default();
+                let line = format!(
+                    "{}  {org}/{}  {profile}  {state}  {key}",
                     agent.agent, agent.name
-                ));
+                );
+                output::line(line.trim_end());
             }
             items.push(json!({
                 "agent_id": agent.agent.to_string(), "org": org.as_str(),
                 "name": agent.name.as_str(), "profile": profile,
-                "pinned": agent.key.is_pinned(), "revoked": agent.is_revoked,
+                "pinned": agent.key.is_pinned(), "public_key": public_key,
+                "revoked": agent.is_revoked,
             }));
         }
     }

@@ -8,7 +8,7 @@ use monsys_core::name::DisplayName;
 use monsys_core::severity::Severity;
 use monsys_core::signal::{Signal, SignalDraft};
 use monsys_core::store::{
-    AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, KeyState, KindCount,
+    AgentSummary, AnomalyFilter, AnomalyPage, AnomalyRow, KeyState, KindCount, PublicKey,
 };
 use monsys_core::time::{Span, Timestamp};
 use monsys_signals::controls::Controls;
@@ -157,8 +157,11 @@ fn trust_is_a_word() {
     }
     let mut agent = summary(4, "other", None);
     agent.key = KeyState::Unpinned;
-    assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> unverified</span>"));
-    agent.key = KeyState::Pinned;
+    let html = render_agent(&agent, &[], Access::Admin);
+    assert!(html.contains("</svg> unverified</span>") && !html.contains("abab"));
+    agent.key = PINNED;
+    let html = render_agent(&agent, &[], Access::Admin);
+    assert!(html.contains(&format!("<code>{}</code>", "ab".repeat(32))));
     agent.recent_cpu.clear();
     assert!(render_agent(&agent, &[], Access::Admin).contains("</svg> silent</span>"));
     agent.last_seen_at = None;
@@ -503,7 +506,7 @@ fn summary(byte: u8, name: &str, worst: Option<Severity>) -> AgentSummary {
     AgentSummary {
         agent: AgentId::from_random_bytes([byte; 16]),
         name: DisplayName::parse(name).unwrap(),
-        key: KeyState::Pinned,
+        key: PINNED,
         is_revoked: false,
         enrolled_at: ago(600),
         last_seen_at: Some(ago(12)),
@@ -589,3 +592,6 @@ fn what_is_no_agent_never_has_the_name_of_one() {
     assert!(html.contains(&agent.to_string()), "{html}");
     assert!(!html.contains(&format!("/agents/{agent}")));
 }
+
+/// The key of every agent here.
+const PINNED: KeyState = KeyState::Pinned(PublicKey([0xab; 32]));

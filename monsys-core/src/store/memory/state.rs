@@ -85,7 +85,7 @@ impl Agent {
     pub(super) const fn key_state(&self) -> KeyState {
         match &self.new.credential {
             NewCredential::Token { key: None, .. } => KeyState::Unpinned,
-            NewCredential::Token { key: Some(_), .. } => KeyState::Pinned,
+            NewCredential::Token { key: Some(key), .. } => KeyState::Pinned(*key),
             NewCredential::Device { .. } => KeyState::Shared,
         }
     }

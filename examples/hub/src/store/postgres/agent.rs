@@ -187,11 +187,10 @@ pub(super) async fn pin_state(
 }
 
 pub(super) fn summary(row: &Row) -> Result<AgentSummary, Fault> {
-    let (is_pinned, is_device) = (row.try_get(2)?, row.try_get(7)?);
-    let key = match (is_device, is_pinned) {
+    let key = match (row.try_get(7)?, bytes32(row, 2)?) {
         (true, _) => KeyState::Shared,
-        (false, true) => KeyState::Pinned,
-        (false, false) => KeyState::Unpinned,
+        (false, Some(pinned)) => KeyState::Pinned(PublicKey(pinned)),
+        (false, None) => KeyState::Unpinned,
     };
     let n_open: i64 = row.try_get(8)?;
     let worst: Option<i16> = row.try_get(9)?;
@@ -212,7 +211,7 @@ pub(super) fn summary(row: &Row) -> Result<AgentSummary, Fault> {
 
 /// What is read of an agent, in the order in which [`summary`] reads it; readings after `$2` and up
 /// to `$3`, the newest `$4`.
-pub(super) const SUMMARY: &str = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
+pub(super) const SUMMARY: &str = "SELECT a.id, a.name, a.public_key, a.revoked_at IS NOT NULL, \
     a.enrolled_at, a.last_seen_at, a.version, a.device_key IS NOT NULL, \
     o.n_open, o.worst, r.cpu FROM agents a \
     CROSS JOIN LATERAL (SELECT count(*) AS n_open, min(i.severity_rank) AS worst \

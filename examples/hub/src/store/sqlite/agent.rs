@@ -201,11 +201,10 @@ pub(super) fn pin_state(
 
 fn summary(row: &Row<'_>) -> Result<AgentSummary, StoreError> {
     let worst_rank: Option<u8> = row.get(8).or_store_error()?;
-    let (is_pinned, is_device) = (row.get(2).or_store_error()?, row.get(9).or_store_error()?);
-    let key = match (is_device, is_pinned) {
+    let key = match (row.get(9).or_store_error()?, bytes32(row, 2)?) {
         (true, _) => KeyState::Shared,
-        (false, true) => KeyState::Pinned,
-        (false, false) => KeyState::Unpinned,
+        (false, Some(pinned)) => KeyState::Pinned(PublicKey(pinned)),
+        (false, None) => KeyState::Unpinned,
     };
     Ok(AgentSummary {
         agent: text(row, 0)?,
@@ -269,7 +268,7 @@ fn recent_cpu(
 }
 
 /// What is read of an agent, in the order in which [`summary`] reads it.
-const SUMMARY: &str = "SELECT a.id, a.name, a.public_key IS NOT NULL, a.revoked_at IS NOT NULL, \
+const SUMMARY: &str = "SELECT a.id, a.name, a.public_key, a.revoked_at IS NOT NULL, \
     a.enrolled_at, a.last_seen_at, a.version, count(i.id), min(i.severity_rank), \
     a.device_key IS NOT NULL FROM agents a \
     LEFT JOIN integrity_anomalies i ON i.tenant_id = a.tenant_id AND i.agent_id = a.id \

@@ -4,6 +4,7 @@
 //! far below the price of the write it guards.
 
 /// Returns the checksum of some bytes.
+#[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         let [low, ..] = crc.to_le_bytes();
@@ -41,6 +42,8 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]

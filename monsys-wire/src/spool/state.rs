@@ -4,9 +4,13 @@
 //! after the file was written and is pending; of the lower ones only those listed are. What not:
 //! writing it durably; the spool does. Cost: one line a gap in what was delivered.
 
-use std::fmt::{self, Write};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
 
 use super::crc32c::crc32c;
+use super::gap::{Gap, Gaps};
 
 /// What must survive a restart besides the payloads themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,21 +25,26 @@ pub struct State {
     pub n_dropped: u64,
     /// Pending numbers below `next`, as inclusive ranges in rising order.
     pub pending: Vec<(u64, u64)>,
+    /// Losses that the hub was not told of yet.
+    pub gaps: Gaps,
 }
 
 impl State {
     /// A spool in which nothing was ever put.
-    pub const fn empty() -> Self {
+    #[must_use]
+    pub fn empty() -> Self {
         Self {
             epoch: 1,
             base: 0,
             next: 1,
             n_dropped: 0,
             pending: Vec::new(),
+            gaps: Gaps::default(),
         }
     }
 
     /// Reads the text form; `None` when it is damaged or was written by another version.
+    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let at = text.rfind("crc32c ")?;
         let (content, checksum) = text.split_at_checked(at)?;
@@ -56,13 +65,22 @@ impl State {
         };
         let (epoch, base) = (value("epoch")?, value("base")?);
         let (next, n_dropped) = (value("next")?, value("dropped")?);
-        let pending = lines.map(range).collect::<Option<Vec<_>>>()?;
+        let (mut pending, mut gaps) = (Vec::new(), Vec::new());
+        for line in lines {
+            if let Some(numbers) = line.strip_prefix("pending ") {
+                let [low, high] = numbers_of(numbers)?;
+                pending.push((low, high));
+            } else {
+                gaps.push(gap(line)?);
+            }
+        }
         let state = Self {
             epoch,
             base,
             next,
             n_dropped,
             pending,
+            gaps: Gaps::from_stored(gaps)?,
         };
         state.is_consistent().then_some(state)
     }
@@ -86,11 +104,26 @@ impl fmt::Display for State {
             next,
             n_dropped,
             pending,
+            gaps,
         } = self;
         let mut content =
             format!("{TITLE}\nepoch {epoch}\nbase {base}\nnext {next}\ndropped {n_dropped}\n");
         for (low, high) in pending {
             writeln!(content, "pending {low} {high}")?;
+        }
+        for gap in gaps.as_slice() {
+            let Gap {
+                epoch,
+                from_seq,
+                to_seq,
+                n_lost,
+                told_in,
+            } = *gap;
+            let told_in = told_in.unwrap_or(0);
+            writeln!(
+                content,
+                "gap {epoch} {from_seq} {to_seq} {n_lost} {told_in}"
+            )?;
         }
         let checksum = checksum_of(&content);
         writeln!(f, "{content}crc32c {checksum}")
@@ -101,24 +134,48 @@ fn checksum_of(content: &str) -> String {
     format!("{:08x}", crc32c(content.as_bytes()))
 }
 
-fn range(line: &str) -> Option<(u64, u64)> {
-    let (low, high) = line.strip_prefix("pending ")?.split_once(' ')?;
-    Some((low.parse().ok()?, high.parse().ok()?))
+fn gap(line: &str) -> Option<Gap> {
+    let [epoch, from_seq, to_seq, n_lost, told_in] = numbers_of(line.strip_prefix("gap ")?)?;
+    Some(Gap {
+        epoch,
+        from_seq,
+        to_seq,
+        n_lost,
+        told_in: (told_in > 0).then_some(told_in),
+    })
+}
+
+fn numbers_of<const N: usize>(text: &str) -> Option<[u64; N]> {
+    let mut numbers = [0; N];
+    let mut words = text.split(' ');
+    for slot in &mut numbers {
+        *slot = words.next()?.parse().ok()?;
+    }
+    words.next().is_none().then_some(numbers)
 }
 
 const TITLE: &str = "monsys-spool 1";
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+
     use super::*;
 
     fn state() -> State {
+        let told = Gap {
+            n_lost: 2,
+            told_in: Some(21),
+            ..Gap::of(3, 5, 7)
+        };
         State {
             epoch: 4,
             base: 10,
             next: 31,
             n_dropped: 2,
             pending: vec![(11, 11), (20, 30)],
+            gaps: Gaps::from_stored(vec![told, Gap::of(4, 2, 9)]).unwrap(),
         }
     }
 
