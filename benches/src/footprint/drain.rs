@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use monsys_agent::config::DataDir;
 use monsys_agent::enrolment::Enrolment;
 use monsys_agent::spool::{Spool, SpoolLimits};
-use monsys_core::name::AgentVersion;
 use monsys_core::sample::{CpuPercent, MetricSample};
 use monsys_core::time::Span;
-use monsys_wire::compose::{Outbound, OutgoingBody, OutgoingPayload};
+use monsys_wire::compose::Outbound;
 
 use super::agent::Home;
 use super::inside::{Inside, Task};
@@ -96,24 +95,14 @@ impl Drained {
 /// Spools a sample for each 15 s of the day past, the last of them fresh.
 fn fill(data: &DataDir) {
     let enrolment = Enrolment::load(data).expect("an enrolled agent");
-    let config = enrolment.config();
-    let version = AgentVersion::parse("0.1.0").expect("a version");
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard()).expect("a spool");
     let end = now();
     for n in (0..SAMPLES).rev() {
         let captured_at = end.saturating_add(Span::from_secs(-15 * n));
         let sample = sample(n);
         let appended = spool.append(captured_at, |position| {
-            let payload = OutgoingPayload {
-                audience: &config.audience,
-                agent_id: &config.profile,
-                agent_version: &version,
-                position,
-                captured_at,
-                sent_at: captured_at,
-                data: Outbound::Metrics(&sample),
-            };
-            Ok(OutgoingBody::compose(&payload)?.as_bytes().to_vec())
+            let body = enrolment.compose(Outbound::Metrics(&sample), position, captured_at)?;
+            Ok(body.as_bytes().to_vec())
         });
         appended.expect("a spool");
     }

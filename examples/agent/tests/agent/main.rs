@@ -15,4 +15,5 @@ mod no_response;
 #[cfg(target_os = "linux")]
 mod operations;
 mod sending;
+mod ticks;
 mod windows_degradation;
