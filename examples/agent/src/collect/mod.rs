@@ -24,6 +24,7 @@ pub mod cpu;
 pub mod disk;
 pub mod fit;
 pub mod health;
+pub mod launchd;
 pub mod listener;
 pub mod load;
 pub mod memory;
@@ -38,6 +39,7 @@ pub(crate) mod small_file;
 pub mod snapshot;
 pub mod sock_diag;
 pub mod users;
+pub mod windows;
 
 use cpu::CpuTimes;
 use root::Root;
