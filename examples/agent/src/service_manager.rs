@@ -78,6 +78,7 @@ impl ServiceManager {
 /// A path, or a name of the abstract namespace behind an `@`.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
+        // Only Linux has one, and only Linux has systemd.
         #[cfg(target_os = "linux")]
         [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
         [b'/', ..] => SocketAddr::from_pathname(name),
