@@ -8,7 +8,9 @@
 mod checks;
 mod commands;
 mod crashes;
+mod disks;
 mod endpoint;
+mod hostile_hubs;
 mod hub;
 #[cfg(target_os = "linux")]
 mod no_response;
