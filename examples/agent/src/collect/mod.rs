@@ -37,6 +37,7 @@ pub mod root;
 pub(crate) mod small_file;
 pub mod snapshot;
 pub mod sock_diag;
+pub mod socket_owner;
 pub mod users;
 
 use cpu::CpuTimes;
