@@ -229,6 +229,10 @@ pub(crate) struct HealthArgs {
         default_value = "127.0.0.1:8080"
     )]
     pub(crate) addr: SocketAddr,
+    /// Certificate of the hub where it ends TLS itself: asks over HTTPS. At an address of this
+    /// machine any certificate is taken, elsewhere only the first of the file
+    #[arg(long, env = "MONSYS_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long, env = "MONSYS_JSON")]
     pub(crate) json: bool,

@@ -3,6 +3,7 @@
 mod agent;
 mod archive;
 mod auditor;
+mod health;
 mod migrate;
 mod retention;
 mod scan;
@@ -11,12 +12,10 @@ mod token;
 mod user;
 mod verify;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::CommandFactory;
 use monsys_core::id::TenantId;
@@ -26,7 +25,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::cli::{
-    AuditorCommand, CheckArgs, Cli, Command, HealthArgs, IntegrityCommand, MigrateArgs, OrgCommand,
+    AuditorCommand, CheckArgs, Cli, Command, IntegrityCommand, MigrateArgs, OrgCommand,
     RetentionCommand, ScanCommand, SignalsCommand, StoreArgs,
 };
 use crate::clock::Clock;
@@ -51,7 +50,7 @@ pub(crate) async fn run(
         Command::Migrate(args) => migrate::migrate(&args.store).await?,
         Command::Check(args) => check(args)?,
         Command::Doctor(args) => return doctor::run(args).await,
-        Command::Health(args) => return health(&args),
+        Command::Health(args) => return health::run(&args),
         Command::Org(OrgCommand::Add { name, store }) => add_org(&name, &store).await?,
         Command::Org(OrgCommand::List { store }) => list_orgs(&store).await?,
         Command::Agent(command) => agent::run(command).await?,
@@ -148,32 +147,6 @@ fn check(args: CheckArgs) -> Result<(), Failure> {
     });
     say(args.json, &shown, "configuration is valid");
     verdict
-}
-
-fn health(args: &HealthArgs) -> Result<ExitCode, Failure> {
-    let is_well = ask_ready(args).unwrap_or(false);
-    let word = if is_well { "ok" } else { "unavailable" };
-    say(args.json, &json!({"status": word}), word);
-    let away = || Failure::new(FailureKind::Unavailable, "expected a hub that can store");
-    if is_well {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(away())
-    }
-}
-
-fn ask_ready(args: &HealthArgs) -> std::io::Result<bool> {
-    let wait = Duration::from_secs(5);
-    let mut stream = TcpStream::connect_timeout(&args.addr, wait)?;
-    stream.set_read_timeout(Some(wait))?;
-    write!(
-        stream,
-        "GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        args.addr
-    )?;
-    let mut start = [0; 12];
-    stream.read_exact(&mut start)?;
-    Ok(start == *b"HTTP/1.1 200")
 }
 
 fn display_name(what: &str, text: &str) -> Result<DisplayName, Failure> {

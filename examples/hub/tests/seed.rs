@@ -26,7 +26,12 @@ fn orgs(key: &str) -> String {
 }
 
 fn users(role: &str) -> String {
-    json!([{"org": "acme", "username": "ann@acme.example", "password": PASSWORD, "role": role}])
+    users_with(role, "password", PASSWORD)
+}
+
+/// One person, with a password in plain or as a `phc`.
+fn users_with(role: &str, kind: &str, password: &str) -> String {
+    json!([{"org": "acme", "username": "ann@acme.example", kind: password, "role": role}])
         .to_string()
 }
 
@@ -84,6 +89,7 @@ fn a16_organisations_devices_and_people_are_seeded_once_and_then_stay() {
     let hub = start(&data, &orgs(&hex(KEY)), &users("admin"));
     assert_eq!(seeded(&data), first, "a restart changes nothing");
     assert!(!hub.log().contains("it stays"), "{}", hub.log());
+    assert!(!hub.log().contains("is asked for"), "{}", hub.log());
     drop(hub);
 
     let hub = start(&data, &orgs(&hex([0x43; 32])), &users("read_only"));
@@ -93,6 +99,35 @@ fn a16_organisations_devices_and_people_are_seeded_once_and_then_stay() {
     assert!(log.contains("a person has another role: it stays"), "{log}");
     assert!(!log.contains(&hex(KEY)) && !log.contains(PASSWORD), "{log}");
     assert_eq!(log_in(&hub, PASSWORD).status, 200);
+}
+
+#[test]
+fn a16_a_password_that_is_not_the_stored_one_is_told_once_and_changes_nothing() {
+    let data = DataDir::new();
+    let orgs = orgs(&hex(KEY));
+    drop(start(&data, &orgs, &users("admin")));
+    let sql = "SELECT password_phc FROM users WHERE email = 'ann@acme.example'";
+    let phc = || rows(&data, sql, [], |row| row.get::<_, String>(0)).remove(0);
+    let stored = phc();
+    let other = "another-long-password";
+    let (start_of_phc, hash) = stored.rsplit_once('$').unwrap();
+    let first = if hash.starts_with('A') { 'B' } else { 'A' };
+    let other_phc = format!("{start_of_phc}${first}{}", &hash[1..]);
+    for (kind, password, n_told) in [
+        ("password", PASSWORD, 0),
+        ("phc", stored.as_str(), 0),
+        ("password", other, 1),
+        ("phc", other_phc.as_str(), 1),
+    ] {
+        let hub = start(&data, &orgs, &users_with("admin", kind, password));
+        let log = hub.log();
+        let told = log.matches("keeps the password that is stored; another one is asked for");
+        assert_eq!(told.count(), n_told, "{kind}: {log}");
+        assert!(!log.contains(password) && !log.contains("ann@"), "{log}");
+        assert_eq!(log_in(&hub, PASSWORD).status, 200);
+        assert_eq!(log_in(&hub, other).status, 401);
+        assert_eq!(phc(), stored);
+    }
 }
 
 #[test]

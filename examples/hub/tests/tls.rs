@@ -9,6 +9,7 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use support::hub::program;
 use support::raw::Wire;
 use support::refusal::assert_security_headers_of_https;
 use support::tls::{Pair, TlsWire, replace};
@@ -28,6 +29,35 @@ fn n_refused(hub: &Hub) -> usize {
 fn wait_for_refusals(hub: &Hub, n: usize) {
     let what = format!("{n} refusals");
     poll(&what, PATIENCE, || (n_refused(hub) >= n).then_some(()));
+}
+
+#[test]
+fn a15_health_asks_a_hub_over_its_own_https() {
+    let (data, pair) = (DataDir::new(), Pair::new());
+    let files = pair.write(data.path());
+    let hub = Hub::start_with(&data, &files.settings());
+    let addr = hub.addr.to_string();
+    let health = |settings: &[(&str, &str)]| {
+        let mut program = program();
+        program.args(["health", "--addr", &addr]);
+        let output = program.envs(settings.iter().copied()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        (output.status.code(), said)
+    };
+    let ok = (Some(0), "ok".to_owned());
+    assert_eq!(
+        health(&files.settings()),
+        ok,
+        "in the environment of the hub"
+    );
+    assert_eq!(health(&files.settings()[..1]), ok, "the key is not needed");
+    // A new certificate is in place before the hub has read it.
+    Pair::new().write(data.path());
+    assert_eq!(health(&files.settings()[..1]), ok);
+    let in_the_open = (Some(69), "unavailable".to_owned());
+    assert_eq!(health(&[]), in_the_open, "it speaks TLS alone");
+    drop(hub);
+    assert_eq!(health(&files.settings()[..1]), in_the_open);
 }
 
 #[test]

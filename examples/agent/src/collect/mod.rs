@@ -24,6 +24,7 @@ pub mod cpu;
 pub mod disk;
 pub mod fit;
 pub mod health;
+pub mod launchd;
 pub mod listener;
 pub mod load;
 pub mod memory;
@@ -39,6 +40,7 @@ pub mod snapshot;
 pub mod sock_diag;
 pub mod socket_owner;
 pub mod users;
+pub mod windows;
 
 use cpu::CpuTimes;
 use root::Root;

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says so by ending"
 )]
 
+mod checks;
 mod commands;
 mod crashes;
 mod endpoint;
@@ -13,3 +14,4 @@ mod no_response;
 mod operations;
 mod sending;
 mod ticks;
+mod windows_degradation;

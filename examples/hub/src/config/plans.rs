@@ -11,6 +11,7 @@ use monsys_core::id::TenantId;
 use monsys_core::store::StoreError;
 use serde::Deserialize;
 
+use super::file::edit_distance;
 use crate::error::{Failure, FailureKind};
 use crate::ingest::Rate;
 use crate::store::HubStore;
@@ -82,15 +83,22 @@ impl Plans {
     /// Refuses plans that organisations have and nobody described.
     ///
     /// # Errors
-    /// Configuration: such a plan, by its name.
+    /// Configuration: such a plan, by its name, and the nearest that is described.
     pub(super) fn refuse_unknown(&self) -> Result<(), Failure> {
         let mut assigned = self.of_org.iter();
-        match assigned.find(|(_, plan)| !self.rates.contains_key(*plan)) {
-            Some((org, plan)) => Err(wrong(format!(
-                "plans: {org} has the plan {plan}: expected [plans.{plan}] in the file"
-            ))),
-            None => Ok(()),
-        }
+        let unknown = assigned.find(|(_, plan)| !self.rates.contains_key(*plan));
+        let Some((org, plan)) = unknown else {
+            return Ok(());
+        };
+        let known = self.rates.keys();
+        let near = known
+            .map(|known| (edit_distance(plan, known), known))
+            .filter(|(distance, known)| *distance <= known.len().div_ceil(2))
+            .min();
+        let hint = near.map_or_else(String::new, |(_, near)| format!("; did you mean {near}?"));
+        Err(wrong(format!(
+            "plans: {org} has the plan {plan}: expected [plans.{plan}] in the file{hint}"
+        )))
     }
 
     /// Finds the rates of the organisations that are there.
@@ -151,6 +159,19 @@ mod tests {
         }
         let mut good = good;
         good.assign("other".to_owned(), "gold".to_owned()).unwrap();
-        assert!(good.refuse_unknown().is_err());
+        let refused = good.refuse_unknown().unwrap_err().to_string();
+        assert!(
+            refused.ends_with("[plans.gold] in the file"),
+            "nothing is near: {refused}"
+        );
+    }
+
+    #[test]
+    fn a_plan_nobody_described_is_told_with_the_nearest_name() {
+        let mut plans = plans("[small]\nrate = 5\n[large]\nrate = 50").unwrap();
+        plans.assign("acme".to_owned(), "smal".to_owned()).unwrap();
+        let refused = plans.refuse_unknown().unwrap_err().to_string();
+        assert!(refused.contains("acme has the plan smal"), "{refused}");
+        assert!(refused.ends_with("did you mean small?"), "{refused}");
     }
 }

@@ -212,6 +212,12 @@ pub(crate) fn hash(password: &Password) -> PasswordPhc {
     hash_in(&mut Memory::new(), password)
 }
 
+/// Tells whether a stored hash is that of a password, here and now.
+pub(crate) fn is_same(password: &Password, stored: &PasswordPhc) -> bool {
+    let compared = compare(&mut Memory::new(), password, Some(stored));
+    matches!(compared, Compared::Same { .. })
+}
+
 fn hash_in(memory: &mut Memory, password: &Password) -> PasswordPhc {
     let (salt, mut out) = (random_bytes::<16>(), [0; HASH_BYTES]);
     let parameters = own_parameters();

@@ -126,18 +126,31 @@ impl User {
                     "{USERS}: a person has another role: it stays"
                 );
             }
-            Some(found) => {
-                let stored = found.password.as_ref().map(PasswordPhc::expose);
-                if let Given::Hashed(phc) = &self.password
-                    && stored != Some(phc.expose())
-                {
-                    tracing::warn!(
-                        org = self.org,
-                        "{USERS}: a person has another password: it stays"
-                    );
-                }
+            Some(found) if !self.is_password(found.password.clone()).await? => {
+                tracing::warn!(
+                    org = self.org,
+                    "{USERS}: a person keeps the password that is stored; another one is asked for"
+                );
             }
+            Some(_) => {}
         }
         Ok(())
+    }
+
+    /// Tells whether what is stored is the password that is given. One in plain takes a hash to
+    /// compare, on a thread that may block.
+    async fn is_password(&self, stored: Option<PasswordPhc>) -> Result<bool, Failure> {
+        let Some(stored) = stored else {
+            return Ok(false);
+        };
+        match self.password.clone() {
+            Given::Hashed(phc) => Ok(stored.expose() == phc.expose()),
+            Given::Plain(password) => {
+                let compared =
+                    tokio::task::spawn_blocking(move || password::is_same(&password, &stored));
+                let compared = compared.await;
+                compared.map_err(|error| Failure::new(FailureKind::Unavailable, error))
+            }
+        }
     }
 }

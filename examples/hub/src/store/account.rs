@@ -201,6 +201,9 @@ pub trait AccountStore: Send + Sync {
     /// person is disabled.
     fn link(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<LoginLink>>;
 
+    /// Removes the links whose time is over, used or not, and says how many that were.
+    fn forget_links(&self, now: Timestamp) -> StoreFuture<'_, u64>;
+
     /// Uses up a login link and opens a session for its person.
     fn log_in(
         &self,

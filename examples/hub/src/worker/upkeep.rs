@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
 
 use crate::app::App;
+use crate::clock::wall_now;
 use crate::standing;
 
 /// Writes waiting findings every second until told to stop.
@@ -51,5 +52,11 @@ pub(super) async fn forget_what_is_old(app: &App, now: Timestamp) {
             "removed what is no longer kept"
         ),
         Err(error) => tracing::error!(%error, "what is no longer kept was not removed"),
+    }
+    // Links last by the wall clock, also where a demo's clock runs ahead.
+    match app.store.forget_links(wall_now()).await {
+        Ok(0) => {}
+        Ok(links) => tracing::info!(links, "removed one-time links whose time is over"),
+        Err(error) => tracing::error!(%error, "links whose time is over were not removed"),
     }
 }

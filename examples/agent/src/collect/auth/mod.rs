@@ -34,6 +34,10 @@ pub enum Service {
     Display,
     /// The console.
     Login,
+    /// A share or a service over the network, on Windows.
+    Network,
+    /// A remote desktop, on Windows.
+    RemoteDesktop,
     /// The system's own records of sessions, whoever opened them.
     Session,
     /// The OpenSSH server.
@@ -50,6 +54,8 @@ impl Service {
         match self {
             Self::Display => "display",
             Self::Login => "login",
+            Self::Network => "network",
+            Self::RemoteDesktop => "remote_desktop",
             Self::Session => "session",
             Self::Sshd => "sshd",
             Self::Su => "su",

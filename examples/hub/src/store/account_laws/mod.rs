@@ -2,6 +2,7 @@
 
 mod person;
 mod proof;
+mod tenant;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::clock::wall_now;
 type Law = fn(&Scene);
 
 /// Each law with its name, on a store of its own.
-const LAWS: [(&str, Law); 14] = [
+const LAWS: [(&str, Law); 17] = [
     ("credentials", Scene::only_who_may_log_in_has_credentials),
     ("epoch", Scene::a_new_password_makes_void_what_was_held),
     ("session", Scene::a_session_opens_only_for_who_still_holds),
@@ -34,6 +35,7 @@ const LAWS: [(&str, Law); 14] = [
         "link",
         Scene::a_set_password_link_works_once_and_uses_up_the_others,
     ),
+    ("old_links", Scene::a_link_is_kept_until_its_time_is_over),
     ("rotation", Scene::a_refresh_token_is_used_once),
     ("race", Scene::of_two_rotations_at_once_one_is_a_reuse),
     ("age", Scene::refresh_tokens_end_by_idleness_and_by_age),
@@ -42,6 +44,14 @@ const LAWS: [(&str, Law); 14] = [
     ("admin", Scene::the_last_admin_stays),
     ("scope", Scene::an_api_token_does_the_less_of_scope_and_role),
     ("lists", Scene::lists_go_on_where_they_ended),
+    (
+        "people_apart",
+        Scene::nobody_is_found_or_changed_from_another_organisation,
+    ),
+    (
+        "agents_apart",
+        Scene::no_agent_is_found_or_changed_from_another_organisation,
+    ),
     ("audit", Scene::each_change_has_its_entry_and_no_secret),
 ];
 

@@ -133,6 +133,31 @@ impl Scene {
         assert_eq!(found.password, Some(phc("chosen")));
     }
 
+    pub(super) fn a_link_is_kept_until_its_time_is_over(&self) {
+        let store = self.store();
+        for (secret, link, seconds) in [
+            (20, LoginLink::SetPassword(self.reader), 60),
+            (21, LoginLink::Login(self.admin), 61),
+            (22, LoginLink::SetUp, 60),
+            (23, LoginLink::Login(self.admin), 3_600),
+        ] {
+            let until = self.later(seconds);
+            let added = store.add_link([secret; 32], link, until, Author::CommandLine);
+            assert_eq!(self.wait(added), Ok(()));
+        }
+        // One that was used goes as well.
+        let times = (self.now, self.later(3_600));
+        let spent = store.spend_password_link([20; 32], phc("chosen"), [30; 32], times);
+        assert!(self.wait(spent).unwrap().is_some());
+        let forgotten = |seconds| self.wait(store.forget_links(self.later(seconds)));
+        assert_eq!(forgotten(59), Ok(0));
+        assert_eq!(forgotten(60), Ok(2));
+        assert_eq!(forgotten(61), Ok(1));
+        assert_eq!(forgotten(61), Ok(0));
+        let left = self.wait(store.link([23; 32], self.later(61)));
+        assert_eq!(left, Ok(Some(LoginLink::Login(self.admin))));
+    }
+
     pub(super) fn a_refresh_token_is_used_once(&self) {
         self.open_family(10, self.now);
         self.open_family(50, self.now);

@@ -6,7 +6,7 @@ use monsys_core::id::{AgentId, TenantId, UserId};
 use monsys_core::ledger::LedgerHead;
 use monsys_core::name::DisplayName;
 use monsys_core::position::PositionSet;
-use monsys_core::store::{StoreError, StoreFuture};
+use monsys_core::store::{CycleStore, StoreError, StoreFuture};
 use monsys_core::time::Timestamp;
 
 use super::PostgresStore;
@@ -165,6 +165,22 @@ impl AccountStore for PostgresStore {
     ) -> StoreFuture<'_, ()> {
         self.run(Plan::write_hub("add link"), move |tx| {
             Box::pin(async move { session::add_link(tx, digest, link, expires_at, by).await })
+        })
+    }
+
+    fn forget_links(&self, now: Timestamp) -> StoreFuture<'_, u64> {
+        Box::pin(async move {
+            let of_hub = self.run(Plan::write_hub("forget set-up links"), move |tx| {
+                Box::pin(async move { session::forget_setup_links(tx, now).await })
+            });
+            let mut n_forgotten = of_hub.await?;
+            for tenant in self.tenants().await? {
+                let of_tenant = self.run(Plan::write("forget links", tenant), move |tx| {
+                    Box::pin(async move { session::forget_links(tx, tenant, now).await })
+                });
+                n_forgotten += of_tenant.await?;
+            }
+            Ok(n_forgotten)
         })
     }
 

@@ -125,6 +125,18 @@ pub(super) async fn use_setup_link(
     Ok(tx.execute(sql, &[&digest.as_slice(), &now]).await? == 1)
 }
 
+/// Removes set-up links whose time is over; every start of a hub without people makes one.
+pub(super) async fn forget_setup_links(tx: &Tx, now: Timestamp) -> Result<u64, Fault> {
+    let sql = "DELETE FROM setup_links WHERE expires_at <= $1";
+    tx.execute(sql, &[&now]).await
+}
+
+/// Removes links of a tenant whose time is over. There are few: each was asked for by somebody.
+pub(super) async fn forget_links(tx: &Tx, tenant: TenantId, now: Timestamp) -> Result<u64, Fault> {
+    let sql = "DELETE FROM login_links WHERE tenant_id = $1 AND expires_at <= $2";
+    tx.execute(sql, &[&tenant, &now]).await
+}
+
 /// Opens a session in the tenant that the transaction has set, unless what its person held is void;
 /// forgets sessions of the tenant that are over.
 pub(super) async fn open(

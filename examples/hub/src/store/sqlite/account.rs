@@ -148,6 +148,10 @@ impl AccountStore for SqliteStore {
         self.write(move |connection| session::add_link(connection, digest, link, expires_at, by))
     }
 
+    fn forget_links(&self, now: Timestamp) -> StoreFuture<'_, u64> {
+        self.write(move |connection| session::forget_links(connection, now))
+    }
+
     fn link(&self, digest: [u8; 32], now: Timestamp) -> StoreFuture<'_, Option<LoginLink>> {
         self.read(move |connection| {
             let found = session::find_link(connection, digest, now)?;

@@ -98,6 +98,15 @@ pub(super) fn use_link(
         .map(drop)
 }
 
+/// Removes links whose time is over. There are few: each was asked for by somebody.
+pub(super) fn forget_links(connection: &Connection, now: Timestamp) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM login_links WHERE expires_at <= ?1";
+    let n_rows = connection
+        .execute(sql, [now.to_rfc3339()])
+        .or_store_error()?;
+    Ok(u64::try_from(n_rows).unwrap_or(u64::MAX))
+}
+
 /// Opens a session, unless what its person held is void; forgets sessions that are over.
 pub(super) fn open(
     connection: &Connection,

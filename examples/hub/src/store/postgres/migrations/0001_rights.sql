@@ -67,7 +67,8 @@ GRANT UPDATE (used_at) ON login_links TO monsys_app;
 GRANT UPDATE (n_tokens, revoked_at) ON refresh_families TO monsys_app;
 GRANT UPDATE (rotated_at) ON refresh_tokens TO monsys_app;
 GRANT UPDATE (revoked_at, last_used_at) ON api_tokens TO monsys_app;
-GRANT DELETE ON sessions, refresh_families, refresh_tokens, ingest_contents, integrity_cycles TO monsys_app;
+GRANT DELETE ON setup_links, login_links, sessions, refresh_families, refresh_tokens,
+    ingest_contents, integrity_cycles TO monsys_app;
 
 -- What must cross the tenants. Each runs as the owner, finds its tables by their full names and
 -- nothing by a search path that a caller could bend, and answers what one request may know.
