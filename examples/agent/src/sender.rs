@@ -29,7 +29,7 @@ use crate::spool::{Spool, SpoolError};
 #[derive(Debug)]
 pub struct Sender {
     clock: Clock,
-    /// For the header of the hmac profile.
+    /// For the header of the hmac profile, and for who dates signals.
     hub_clock: HubClock,
     quarantine: PathBuf,
     pace: Pace,
@@ -73,6 +73,11 @@ impl Sender {
             n_spool_failures: 0,
             is_spool_failing: false,
         }
+    }
+
+    /// Returns the hub's clock, which goes right from the first answer on.
+    pub fn hub_clock(&self) -> HubClock {
+        self.hub_clock.clone()
     }
 
     /// Tries one payload.
