@@ -2,8 +2,10 @@
 //!
 //! The agent runs as a library in a process of its own ([`inside`](super::inside)), where its
 //! cadence is 20 ms, with walks through processes and listeners as often as its clock says. Memory
-//! is read all along. What starts only with use, such as buffers and threads of the allocator, is
-//! there after the first quarter; from then on the highest reading must not rise.
+//! is read all along. What comes only with use, such as buffers, is there after the first quarter;
+//! from then on the highest reading must not rise by a hundredth. The allocator's own caches fill by
+//! a page now and then for longer; one allocation that stayed for each sample would be more than
+//! four hundredths. That none stays is counted in the agent's test `growth`.
 
 use super::crowd::Crowd;
 use super::inside::{Inside, Task};
@@ -58,7 +60,7 @@ pub(super) fn run(options: &Options) {
             options.n_samples,
             shown.join(", "),
         );
-        let figure = Figure::new(format!("growth/{name}"), after, before, AtMost(1.0));
+        let figure = Figure::new(format!("growth/{name}"), after, before, AtMost(GROWTH_MAX));
         say(options, &figure.with_detail(detail));
     }
 }
@@ -67,3 +69,4 @@ pub(super) fn run(options: &Options) {
 type Part = (&'static str, fn(&Memory) -> f64);
 
 const N_READINGS: u64 = 200;
+const GROWTH_MAX: f64 = 1.01;

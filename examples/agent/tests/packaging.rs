@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -129,6 +129,12 @@ fn everything_that_the_package_installs_is_there() {
         assert!(script.contains(tool), "{tool}");
     }
     let deb = deb();
+    let license = deb["license-file"].as_array().unwrap()[0].as_str().unwrap();
+    for named in [license, deb["changelog"].as_str().unwrap()] {
+        assert!(file(named).is_file(), "{named}");
+    }
+    let version = format!("monsys-agent ({}-1) ", env!("CARGO_PKG_VERSION"));
+    assert!(read("packaging/changelog").starts_with(&version));
     assert_eq!(deb["name"].as_str(), Some(env!("CARGO_PKG_NAME")));
     let scripts = deb["maintainer-scripts"].as_str().unwrap();
     for name in SCRIPTS {
@@ -174,4 +180,49 @@ fn removing_keeps_what_was_not_delivered_and_purging_does_not() {
     let (_, purge) = scripts[2].split_once("= purge ]").unwrap();
     let purge = purge.split("\nfi").next().unwrap();
     assert!(purge.contains("rm -rf /var/lib/monsys-agent"), "{purge}");
+}
+
+#[test]
+fn systemd_makes_the_user_and_its_directory_of_what_is_shipped() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packaging-root");
+    let _ = fs::remove_dir_all(&root);
+    fs::create_dir_all(root.join("etc")).unwrap();
+    let into = format!("--root={}", root.display());
+    let calls: [(&str, &[&str], &str); 2] = [
+        (
+            "systemd-sysusers",
+            &[&into],
+            "packaging/monsys-agent.sysusers",
+        ),
+        (
+            "systemd-tmpfiles",
+            &[&into, "--create"],
+            "packaging/monsys-agent.tmpfiles",
+        ),
+    ];
+    let is_root = fs::metadata(&root).unwrap().uid() == 0;
+    for (tool, arguments, shipped) in calls {
+        let called = Command::new(tool)
+            .args(arguments)
+            .arg(file(shipped))
+            .output();
+        let Some(output) = called.ok().filter(|_| is_root) else {
+            // Past the test harness, which would keep it to itself.
+            drop(writeln!(
+                std::io::stderr(),
+                "!! no {tool}, or no right to use it: {shipped} was only read"
+            ));
+            return;
+        };
+        assert!(output.status.success(), "{tool}: {output:?}");
+    }
+    let users = fs::read_to_string(root.join("etc/passwd")).unwrap();
+    assert!(
+        users.contains("monsys-agent:") && users.contains("/nologin"),
+        "{users}"
+    );
+    let directory = fs::metadata(root.join("var/lib/monsys-agent")).unwrap();
+    assert_eq!(directory.permissions().mode() & 0o7777, 0o700);
+    assert_ne!(directory.uid(), 0);
+    fs::remove_dir_all(&root).unwrap();
 }

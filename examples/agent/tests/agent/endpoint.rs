@@ -10,17 +10,10 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use monsys_agent::Clock;
 use monsys_agent::collect::root::Root;
 use monsys_agent::collect::snapshot::EndpointCollector;
-use monsys_agent::config::DataDir;
-use monsys_agent::enrolment::Enrolment;
-use monsys_agent::sampling::{Sampler, health_of_spool};
-use monsys_agent::spool::{Spool, SpoolLimits};
 use monsys_core::endpoint::EndpointSnapshot;
 use monsys_core::limit;
-use monsys_core::time::Span;
-use monsys_wire::compose::Outbound;
 use rustix::process::geteuid;
 use serde_json::Value;
 
@@ -377,56 +370,4 @@ fn e5_directories_that_cannot_be_listed_are_named_and_the_rest_is_sent() {
         body["data"]["persistence"].as_array().map(Vec::len),
         Some(1)
     );
-}
-
-#[test]
-fn e5_a_loss_in_the_spool_is_in_every_snapshot_until_one_is_with_the_hub() {
-    let (hub, dir) = (Hub::start(), TempDir::new());
-    assert!(init(&hub, dir.path()).status.success());
-    let root = dir.path().join("root");
-    fs::create_dir_all(root.join("proc")).unwrap();
-    symlink("/proc/stat", root.join("proc/stat")).unwrap();
-    let enrolment = Enrolment::load(&DataDir::at(dir.path())).unwrap();
-    let mut limits = SpoolLimits::standard();
-    (limits.bytes_max, limits.segment_bytes) = (131_072, 32_768);
-    let mut spool = Spool::open(&dir.path().join("spool"), limits).unwrap();
-    let mut sampler = Sampler::new(&Root::at(&root), Clock::system(), Span::from_secs(15));
-    sampler.prime();
-    // Measures at a tick with a snapshot until there is a processor figure, and returns what the
-    // snapshot says of the spool and its number.
-    let mut tick = |tick: u32, spool: &mut Spool| loop {
-        let measured = sampler.measure(tick, health_of_spool(spool));
-        let Ok(payloads) = measured.payloads() else {
-            continue;
-        };
-        let mut said = None;
-        for payload in payloads {
-            if let Outbound::Endpoint(snapshot) = payload {
-                let mut health = snapshot.health.iter();
-                let of_spool = health.find(|entry| entry.collector.as_str() == "spool");
-                said = of_spool.unwrap().reason.as_ref().map(ToString::to_string);
-            }
-        }
-        let metrics = sampler.spool(&measured, &enrolment, spool).unwrap();
-        return (said, metrics - 1);
-    };
-    assert_eq!(tick(0, &mut spool).0, None);
-    let mut n_ticks = 0;
-    while spool.loss().is_none() {
-        n_ticks += 1;
-        tick(1, &mut spool);
-        assert!(n_ticks < 1_000, "the spool is never full");
-    }
-    let told = (2..50).find_map(|n| {
-        let lost = spool.loss();
-        assert!(lost.is_some(), "told until it is with the hub");
-        let (said, number) = tick(n * 20, &mut spool);
-        assert_eq!(said, lost);
-        let gaps = spool.ledger().gaps();
-        // What was lost to make room for the snapshot itself is told in the next one.
-        let is_told = gaps.iter().all(|gap| gap.told_in == Some(number));
-        is_told.then_some(number)
-    });
-    spool.acknowledge(told.unwrap()).unwrap();
-    assert_eq!(tick(1_000, &mut spool).0, None);
 }

@@ -5,10 +5,17 @@
     reason = "a test that cannot go on says so by ending"
 )]
 
+mod checks;
 mod commands;
 mod crashes;
+mod disks;
 mod endpoint;
+mod hostile_hubs;
 mod hub;
+#[cfg(target_os = "linux")]
 mod no_response;
+#[cfg(target_os = "linux")]
 mod operations;
 mod sending;
+mod ticks;
+mod windows_degradation;
