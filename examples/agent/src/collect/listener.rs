@@ -7,7 +7,8 @@
 //! are hidden without privileges; the process is `None` then, and health says so. What not: peers
 //! and connections; unix sockets. A snapshot has no member for the protocol, so that a service on
 //! TCP and UDP of one port is one entry. Cost: one line a socket, and one system call for each open
-//! file of each process until every socket has its owner.
+//! file of each process until every socket has its owner; those that owned one the last time come
+//! first, and mostly last too.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -93,8 +94,8 @@ pub fn parse_link(link: &[u8]) -> Option<u64> {
 }
 
 /// Lists the listening sockets of a `/proc`; `programs` are the processes that may own one, the
-/// lowest first.
-pub fn collect(proc: &Path, programs: &[u32]) -> Found<Listener> {
+/// lowest first, and `owners` those that did the last time and do this time.
+pub fn collect(proc: &Path, programs: &[u32], owners: &mut Vec<u32>) -> Found<Listener> {
     let (sockets, absent) = read_tables(proc);
     if absent.len() == TABLES.len() {
         return Found {
@@ -102,14 +103,14 @@ pub fn collect(proc: &Path, programs: &[u32]) -> Found<Listener> {
             health: health::unavailable(COLLECTOR, "expected /proc/net/tcp in a known form"),
         };
     }
-    let mut owners = Owners::of(&sockets);
-    let walked = owners.search(proc, programs);
+    let mut found = Owners::of(&sockets);
+    let walked = found.search(proc, programs, owners);
     let mut items: Vec<Listener> = sockets
         .iter()
         .map(|socket| Listener {
             ip: socket.ip,
             port: socket.port,
-            process: owners.name(socket.inode),
+            process: found.name(socket.inode),
         })
         .collect();
     items.sort_by(|a, b| key(a).cmp(&key(b)));
@@ -200,16 +201,24 @@ impl Owners {
         }
     }
 
-    /// Looks through the processes until every socket has an owner; returns how many processes
-    /// did not let themselves be looked at.
-    fn search(&mut self, proc: &Path, programs: &[u32]) -> Result<usize, Errno> {
+    /// Looks through the processes, former owners first, until every socket has an owner; returns
+    /// how many processes did not let themselves be looked at.
+    fn search(
+        &mut self,
+        proc: &Path,
+        programs: &[u32],
+        owners: &mut Vec<u32>,
+    ) -> Result<usize, Errno> {
+        let former = std::mem::take(owners);
         if self.n_missing == 0 {
             return Ok(0);
         }
         let proc = ProcDir::open(proc)?;
         let mut n_hidden = 0;
         let (mut link, mut text) = (Vec::new(), Vec::new());
-        for &pid in programs {
+        let is_former = |pid: &&u32| former.binary_search(pid).is_ok();
+        let others = programs.iter().filter(|pid| !is_former(pid));
+        for &pid in programs.iter().filter(is_former).chain(others) {
             // Read only for a process that turns out to own something.
             let mut name = None;
             let walked = proc.for_each_link(pid, ProcessFile::Fd, &mut link, |link| {
@@ -223,6 +232,8 @@ impl Owners {
                 owner.clone_from(name);
             });
             if let Some(Some(_)) = name {
+                let at = owners.partition_point(|owner| *owner < pid);
+                owners.insert(at, pid);
                 self.n_missing = self.found.iter().filter(|(_, name)| name.is_none()).count();
             }
             n_hidden += usize::from(walked.is_err_and(|error| !is_gone(error)));
@@ -372,7 +383,7 @@ mod tests {
     #[test]
     fn a_socket_belongs_to_the_lowest_process_that_has_it_open() {
         let dir = captured();
-        let found = collect(dir.path(), &[1, 7]);
+        let found = collect(dir.path(), &[1, 7], &mut Vec::new());
         let expected = [
             ("127.0.0.1".to_owned(), 22, Some("master")),
             ("::1".to_owned(), 22, None),
@@ -386,17 +397,36 @@ mod tests {
     }
 
     #[test]
+    fn a_former_owner_is_asked_first_and_the_others_when_it_has_the_socket_no_more() {
+        let dir = captured();
+        let mut owners = Vec::new();
+        let first = collect(dir.path(), &[1, 7], &mut owners);
+        assert_eq!(plain(&first)[0].2, Some("master"));
+        assert_eq!(owners, [1]);
+        let mut owners = vec![7];
+        let kept = collect(dir.path(), &[1, 7], &mut owners);
+        assert_eq!(plain(&kept)[0].2, Some("worker"));
+        assert_eq!(owners, [7]);
+        for gone in [2, 9] {
+            let mut owners = vec![gone];
+            let found = collect(dir.path(), &[1, 7], &mut owners);
+            assert_eq!(plain(&found)[0].2, Some("master"));
+            assert_eq!(owners, [1]);
+        }
+    }
+
+    #[test]
     fn e5_tables_that_are_not_there_are_named() {
         let dir = captured();
         fs::remove_file(dir.path().join("net/tcp6")).unwrap();
         fs::write(dir.path().join("net/udp"), "garbage\n").unwrap();
-        let found = collect(dir.path(), &[1, 7]);
+        let found = collect(dir.path(), &[1, 7], &mut Vec::new());
         assert_eq!(
             found.health,
             health::degraded(COLLECTOR, "expected /proc/net/tcp6, udp")
         );
         assert_eq!(found.items.len(), 1);
-        let found = collect(&dir.path().join("absent"), &[]);
+        let found = collect(&dir.path().join("absent"), &[], &mut Vec::new());
         let reason = "expected /proc/net/tcp in a known form";
         assert_eq!(found.health, health::unavailable(COLLECTOR, reason));
     }
@@ -407,7 +437,7 @@ mod tests {
         let line = |port: usize| SSH.replace("0016", &format!("{port:04X}"));
         let lines: String = (1..=limit::ENDPOINT_LISTENERS_MAX + 5).map(line).collect();
         fs::write(dir.path().join("net/tcp"), format!("{HEAD}{lines}")).unwrap();
-        let found = collect(dir.path(), &[1, 7]);
+        let found = collect(dir.path(), &[1, 7], &mut Vec::new());
         assert_eq!(found.items.len(), limit::ENDPOINT_LISTENERS_MAX);
         assert_eq!(
             found.health,
@@ -419,7 +449,7 @@ mod tests {
     fn sockets_of_this_process_are_found_with_its_name() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let found = collect(Path::new("/proc"), &[std::process::id()]);
+        let found = collect(Path::new("/proc"), &[std::process::id()], &mut Vec::new());
         let own = fs::read_to_string("/proc/self/comm").unwrap();
         for port in [
             tcp.local_addr().unwrap().port(),

@@ -17,6 +17,8 @@ use super::{fit, listener, persistence, process, read_text};
 pub struct EndpointCollector {
     root: Root,
     auth: AuthCollector,
+    /// Processes that had listening sockets at the last snapshot, sorted.
+    owners: Vec<u32>,
 }
 
 impl EndpointCollector {
@@ -25,6 +27,7 @@ impl EndpointCollector {
         Self {
             auth: AuthCollector::at(root.clone()),
             root,
+            owners: Vec::new(),
         }
     }
 
@@ -34,7 +37,7 @@ impl EndpointCollector {
         let users = passwd.as_deref().map(Users::parse);
         let proc = self.root.path("proc");
         let Running { found, programs } = process::collect(&proc, users.as_ref());
-        let listeners = listener::collect(&proc, &programs);
+        let listeners = listener::collect(&proc, &programs, &mut self.owners);
         let homes = users.as_ref().map_or(&[][..], Users::homes);
         let places = persistence::collect(&self.root, homes);
         let logins = self.auth.look();
