@@ -8,6 +8,7 @@ mod canonical;
 mod envelope;
 mod headers;
 mod schemas;
+mod spool;
 mod verdict;
 
 // The targets are
@@ -15,3 +16,4 @@ pub use canonical::{canonicalize, check};
 pub use envelope::{envelope_ed25519, envelope_hmac};
 pub use headers::headers;
 pub use schemas::schemas;
+pub use spool::spool;

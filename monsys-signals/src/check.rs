@@ -10,6 +10,20 @@
 //! was known before, so that an old answer never stands for a new one. Who can make a machine
 //! unreadable to its agent can hide a finding this way; the reason then says so.
 //!
+//! # Signals
+//! | key | true | false | finding |
+//! |---|---|---|---|
+//! | `clock.synchronised` | another clock corrected this one in the last hours | none ever did | false: medium |
+//! | `posture.disk_encryption` | every way from data to disk is encrypted | one is not | false: high |
+//! | `posture.firewall` | a firewall is set to run | one is installed and none is | false: high |
+//! | `posture.reboot_required` | something installed waits for a restart | nothing does | true: low |
+//! | `posture.secure_boot` | the firmware starts only what is signed | it starts anything | false: medium |
+//! | `posture.updates` | updates wait | none does | true: medium |
+//! | `posture.updates_checked` | the machine looked for updates this week | it did not | false: medium |
+//! | `backup.present` | every named backup is there | one is gone | false: high |
+//!
+//! `backup.age_hours` is a number of hours: beyond its limit medium, from twice that on high.
+//!
 //! # Severities
 //! Ours, because the signals document names none. High: one step leads from the finding to the data
 //! (a disk that anyone can read, a machine open to its network, no backup at all). Medium: another
@@ -368,6 +382,25 @@ mod tests {
                 [Answer::True, Answer::False, Answer::Unknown("x")].map(|a| check.severity(a));
             assert_ne!(yes.is_some(), no.is_some(), "{check:?}");
             assert_eq!(unseen, None, "{check:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_documentation_is_that_of_the_code() {
+        let text = include_str!("check.rs");
+        for check in Check::ALL {
+            let (answer, severity) = [("true", Answer::True), ("false", Answer::False)]
+                .into_iter()
+                .find_map(|(word, answer)| Some((word, check.severity(answer)?)))
+                .unwrap();
+            let start = alloc::format!("//! | `{}` |", check.key());
+            let end = alloc::format!("| {answer}: {severity} |");
+            let is_row = |line: &str| line.starts_with(&start) && line.ends_with(&end);
+            assert_eq!(
+                text.lines().filter(|line| is_row(line)).count(),
+                1,
+                "{check:?}"
+            );
         }
     }
 

@@ -48,6 +48,11 @@ fn the_corpus_of_envelope_hmac_holds() {
 }
 
 #[test]
+fn the_corpus_of_spool_holds() {
+    replay("spool", bodies::spool);
+}
+
+#[test]
 fn every_target_has_a_corpus_that_is_replayed() {
     let here = fs::read_to_string(file_of("monsys-wire/tests/corpus.rs")).unwrap();
     let targets = fs::read_dir(file_of("fuzz/fuzz_targets")).unwrap();

@@ -194,11 +194,6 @@ impl DataDir {
         self.root.join("signing.key.next")
     }
 
-    /// Returns what is locked by those who sign and by those who change the key.
-    pub fn key_lock(&self) -> PathBuf {
-        self.root.join("key.lock")
-    }
-
     /// Returns where the key lies that a device of the hmac profile shares with its hub.
     pub fn device_key(&self) -> PathBuf {
         self.root.join("device.key")

@@ -283,7 +283,7 @@ fn sample_until_stopped(
     let mut ticker = Ticker::start(options.clock, options.cadence);
     let mut trouble = Trouble::new("no sample", "samples again");
     while !is_stopped {
-        let health = health_of_spool(&lock(spool));
+        let health = health_of_spool(&mut lock(spool));
         // A reload may have named others.
         sampler.watch(&live.current().config().backups);
         let measured = sampler.measure(ticker.n_ticks(), health);

@@ -81,9 +81,12 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        // On a full disk the half of it would only take room.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
     sync_parent(path)
 }
 

@@ -102,7 +102,7 @@ impl AgentError {
             Self::Usage(_) | Self::Clock(_) | Self::HubUrl(_) => Outcome::Usage,
             Self::Config(ConfigError::Io { .. })
             | Self::Key(KeyFileError::Io { .. })
-            | Self::Spool(SpoolError::Io { .. } | SpoolError::Damaged)
+            | Self::Spool(SpoolError::Io { .. } | SpoolError::Held { .. } | SpoolError::Damaged)
             | Self::System { .. } => Outcome::InputOutput,
             Self::Spool(_)
             | Self::Call(CallError::Unreachable(_) | CallError::Busy)

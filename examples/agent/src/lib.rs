@@ -9,6 +9,11 @@
 //! It sends no command lines, host names or file contents, starts no other program, and has no port
 //! open.
 //!
+//! # Other systems
+//! Linux is where it is built, measured and used. On macOS it is built; there is no `/proc`, so it
+//! has no metrics to send, and every collector says `unavailable`. On Windows only the parsers are
+//! built and tested: keys and spool rely on permissions, locks and directory syncs of Unix.
+//!
 //! # For programs that run an agent of their own
 //! [`run`] is the whole command line. [`daemon::Daemon`] is the agent at work, with a clock of the
 //! caller's choosing.
@@ -29,33 +34,55 @@
 //! # Ok::<(), monsys_agent::error::AgentError>(())
 //! ```
 
+#[cfg(unix)]
 mod cli;
 pub mod clock;
 pub mod collect;
+#[cfg(unix)]
 pub mod command;
+#[cfg(unix)]
 pub mod config;
+#[cfg(unix)]
 pub mod daemon;
+#[cfg(unix)]
 pub mod device_probe;
+#[cfg(unix)]
 pub mod durable;
+#[cfg(unix)]
 pub mod enrolment;
+#[cfg(unix)]
 pub mod error;
+#[cfg(unix)]
 pub mod hub_url;
+#[cfg(unix)]
 pub mod key;
+#[cfg(unix)]
 pub mod live;
+#[cfg(unix)]
 mod log;
+#[cfg(unix)]
 pub mod output;
+#[cfg(unix)]
 pub mod rotation;
+#[cfg(unix)]
 pub mod sampling;
 pub mod schedule;
+#[cfg(unix)]
 mod secret;
+#[cfg(unix)]
 pub mod send;
+#[cfg(unix)]
 pub mod sender;
+#[cfg(unix)]
 pub mod service_manager;
+#[cfg(unix)]
 pub mod spool;
 #[cfg(test)]
 mod testing;
 
 // The public interface is
+#[cfg(unix)]
 pub use cli::run;
 pub use clock::Clock;
+#[cfg(unix)]
 pub use daemon::{Daemon, DaemonOptions};

@@ -13,9 +13,9 @@
 //! What not: telling a running daemon, which notices by itself before its next payload. Cost: three
 //! system calls a payload.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 
 use monsys_wire::answer::AgentSelf;
 use monsys_wire::rotate::RotateRequest;
@@ -216,14 +216,9 @@ fn promote(data: &DataDir) -> Result<(), AgentError> {
         })
 }
 
+/// The lock is the directory itself: it is there, also on a disk that is full or read-only.
 fn open_lock(data: &DataDir) -> Result<File, AgentError> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(data.key_lock())
-        .map_err(no_lock)
+    File::open(data.root()).map_err(no_lock)
 }
 
 fn no_lock(source: io::Error) -> AgentError {

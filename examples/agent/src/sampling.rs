@@ -24,7 +24,7 @@ use crate::collect::{CollectError, Collector, health, health_of};
 use crate::enrolment::Enrolment;
 use crate::error::AgentError;
 use crate::schedule::Schedule;
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolError};
 
 /// Measures one machine, tick after tick.
 #[derive(Debug)]
@@ -98,8 +98,8 @@ impl Sampler {
     /// Makes what was measured durable and returns the number of the metrics in the spool.
     ///
     /// # Errors
-    /// [`AgentError::Spool`]: what is not durable stays due. [`AgentError::Collect`]: everything but
-    /// metrics is durable.
+    /// [`AgentError::Spool`]: with [`SpoolError::Held`] what was measured waits in memory, otherwise
+    /// it stays due. [`AgentError::Collect`]: everything but metrics is durable.
     pub fn spool(
         &mut self,
         measured: &Measured,
@@ -113,11 +113,19 @@ impl Sampler {
             endpoint,
             metrics,
         } = measured;
-        let append = |spool: &mut Spool, data: Outbound<'_>| {
-            spool.append(*captured_at, |position| {
+        let mut held = None;
+        let mut append = |spool: &mut Spool, data: Outbound<'_>| {
+            let appended = spool.append(*captured_at, |position| {
                 let body = enrolment.compose(data, position, *captured_at)?;
                 Ok(body.as_bytes().to_vec())
-            })
+            });
+            match appended {
+                Err(error @ SpoolError::Held { .. }) => {
+                    held = Some(error);
+                    Ok(None)
+                }
+                done => done.map(Some),
+            }
         };
         if !signals.is_empty() {
             append(spool, Outbound::Signals(signals))?;
@@ -125,16 +133,19 @@ impl Sampler {
             self.said.clone_from(signals);
         }
         if let Some(snapshot) = endpoint {
-            let number = append(spool, Outbound::Endpoint(snapshot))?;
-            self.schedule.note_endpoint(*tick);
-            self.endpoint.note_durable();
-            // Unless something was lost since it was measured, even to make room for it.
-            if snapshot.health.contains(&health_of_spool(spool)) {
+            if let Some(number) = append(spool, Outbound::Endpoint(snapshot))? {
                 spool.tell_loss_in(number);
             }
+            self.schedule.note_endpoint(*tick);
+            self.endpoint.note_durable();
         }
         let sample = metrics.as_ref().map_err(|error| *error)?;
-        Ok(append(spool, Outbound::Metrics(sample))?)
+        let number = append(spool, Outbound::Metrics(sample))?;
+        match (held, number) {
+            (None, Some(number)) => Ok(number),
+            (Some(error), _) => Err(error.into()),
+            (None, None) => Err(SpoolError::NotPending.into()),
+        }
     }
 
     fn signals(&mut self, tick: u32, now: Timestamp) -> Vec<SignalDraft> {
@@ -179,9 +190,17 @@ impl Measured {
     }
 }
 
-/// Tells how the spool fares: what was lost in it and is not with the hub as a loss yet.
-pub fn health_of_spool(spool: &Spool) -> CollectorHealth {
-    health_of_gaps(spool.ledger().gaps())
+/// Tells how the spool fares: what was lost in it and is not with the hub as a loss yet, and
+/// whether payloads wait for room.
+pub fn health_of_spool(spool: &mut Spool) -> CollectorHealth {
+    let n_held = spool.n_held();
+    let lost = health_of_gaps(spool.loss());
+    if n_held == 0 {
+        return lost;
+    }
+    let waiting = format!("{n_held} payloads wait in memory: nothing can be written");
+    let reason = lost.reason.map(|reason| format!("{waiting}; {reason}"));
+    health::degraded(SPOOL, &reason.unwrap_or(waiting))
 }
 
 /// Tells the same of what was lost.

@@ -36,6 +36,8 @@ pub struct Sender {
     /// How the last attempt ended, in one word; a log line is written when it changes.
     link: &'static str,
     n_spool_failures: u32,
+    /// Whether the last acknowledgement was not durable; a log line is written when it changes.
+    is_spool_failing: bool,
 }
 
 /// What one step of a sender came to.
@@ -69,6 +71,7 @@ impl Sender {
             pace: Pace::default(),
             link: "",
             n_spool_failures: 0,
+            is_spool_failing: false,
         }
     }
 
@@ -152,13 +155,13 @@ impl Sender {
     }
 
     fn carry_out(
-        &self,
+        &mut self,
         fate: Fate,
         number: u64,
         body: &[u8],
         spool: &mut Spool,
     ) -> Result<(), SpoolError> {
-        match fate {
+        let noted = match fate {
             Fate::Delivered => spool.acknowledge(number),
             Fate::SetAside { reason } => {
                 tracing::warn!(number, reason, "payload set aside");
@@ -177,8 +180,21 @@ impl Sender {
                 );
                 Ok(())
             }
-            Fate::Kept => Ok(()),
+            Fate::Kept => spool.settle(),
+        };
+        self.note_spool(noted);
+        Ok(())
+    }
+
+    /// A disk that takes no acknowledgement stops no delivery: after a restart the hub is sent a few
+    /// payloads again, and takes them for what they are.
+    fn note_spool(&mut self, noted: Result<(), SpoolError>) {
+        let is_failing = noted.is_err();
+        if let (Err(error), false) = (noted, self.is_spool_failing) {
+            let error = AgentError::from(error).chain();
+            tracing::warn!(error, "acknowledgements are not durable");
         }
+        self.is_spool_failing = is_failing;
     }
 
     /// Sends a body; where the hub takes the time of the header for wrong, once more with the time

@@ -8,6 +8,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io;
+#[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -77,6 +78,8 @@ impl ServiceManager {
 /// A path, or a name of the abstract namespace behind an `@`.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
+        // Only Linux has one, and only Linux has systemd.
+        #[cfg(target_os = "linux")]
         [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
         [b'/', ..] => SocketAddr::from_pathname(name),
         _ => Err(io::ErrorKind::InvalidInput.into()),

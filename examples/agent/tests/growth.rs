@@ -77,7 +77,7 @@ impl Agent {
 
     fn work(&mut self, ticks: std::ops::Range<u32>) {
         for tick in ticks {
-            let health = health_of_spool(&self.spool.lock().unwrap());
+            let health = health_of_spool(&mut self.spool.lock().unwrap());
             let measured = self.sampler.measure(tick, health);
             let mut spool = self.spool.lock().unwrap();
             match self.sampler.spool(&measured, &self.enrolment, &mut spool) {

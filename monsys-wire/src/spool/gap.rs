@@ -29,7 +29,7 @@ pub struct Gap {
     pub to_seq: u64,
     /// How many were lost from the one to the other; fewer than all where gaps were joined.
     pub n_lost: u64,
-    /// The number of the record that reports it, if one does.
+    /// The number of the record that reports it, if one does; 0 while that one is being written.
     pub told_in: Option<u64>,
 }
 
@@ -134,11 +134,18 @@ impl Gaps {
         }
     }
 
-    /// Notes which record reports all that are known.
-    pub(super) fn tell_in(&mut self, number: u64) {
+    /// Notes that a report of all that are known is being written: what is lost from here on is not
+    /// in it.
+    pub(super) fn say(&mut self) {
         for gap in &mut self.0 {
-            gap.told_in = Some(number);
+            gap.told_in = gap.told_in.or(Some(UNWRITTEN));
         }
+    }
+
+    /// Notes which record holds the report.
+    pub(super) fn tell_in(&mut self, number: u64) {
+        let said = self.0.iter_mut().filter(|gap| gap.told_in.is_some());
+        said.for_each(|gap| gap.told_in = Some(number));
     }
 
     /// Forgets those that a delivered record reported.
@@ -149,7 +156,8 @@ impl Gaps {
     /// Notes which records there still are: a gap that a lost one reported is to be told again.
     pub(super) fn keep_told(&mut self, is_pending: impl Fn(u64) -> bool) {
         for gap in &mut self.0 {
-            gap.told_in = gap.told_in.filter(|number| is_pending(*number));
+            let is_there = |number: &u64| *number == UNWRITTEN || is_pending(*number);
+            gap.told_in = gap.told_in.filter(is_there);
         }
     }
 
@@ -162,6 +170,8 @@ impl Gaps {
 
 /// How many gaps are told apart.
 pub const GAPS_MAX: usize = 16;
+/// No record has this number.
+const UNWRITTEN: u64 = 0;
 
 #[cfg(test)]
 mod tests {
@@ -182,8 +192,9 @@ mod tests {
     fn a_gap_that_goes_on_stays_one_until_it_is_reported() {
         let mut gaps = gaps([(5, 9), (10, 12)]);
         assert_eq!(gaps.as_slice(), [Gap::of(1, 5, 12)]);
-        gaps.tell_in(40);
+        gaps.say();
         gaps.note(Gap::of(1, 13, 13));
+        gaps.tell_in(40);
         assert_eq!(gaps.as_slice().len(), 2);
         gaps.told(40);
         assert_eq!(gaps.as_slice(), [Gap::of(1, 13, 13)]);
@@ -216,6 +227,7 @@ mod tests {
     #[test]
     fn a_report_that_was_lost_is_made_again() {
         let mut gaps = gaps([(5, 9)]);
+        gaps.say();
         gaps.tell_in(40);
         gaps.keep_told(|number| number == 40);
         assert_eq!(gaps.as_slice()[0].told_in, Some(40));

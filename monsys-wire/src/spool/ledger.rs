@@ -213,7 +213,13 @@ impl Ledger {
         u64::try_from(numbers.len()).unwrap_or(u64::MAX)
     }
 
-    /// Notes that a spooled payload reports all gaps that are known: they are forgotten once it is
+    /// Notes that a report of [`Self::gaps`] is being written, so that what is lost before it is
+    /// spooled is not taken for told.
+    pub fn say_gaps(&mut self) {
+        self.gaps.say();
+    }
+
+    /// Notes that a spooled payload holds that report: its gaps are forgotten once it is
     /// acknowledged.
     pub fn tell_gaps_in(&mut self, number: u64) {
         if self.pending.contains_key(&number) {
@@ -480,8 +486,9 @@ mod tests {
     fn a_gap_is_kept_until_a_payload_that_reports_it_is_acknowledged() {
         let mut ledger = filled(6);
         assert!(ledger.give_up(2) && !ledger.give_up(2));
-        ledger.tell_gaps_in(5);
+        ledger.say_gaps();
         ledger.give_up(3);
+        ledger.tell_gaps_in(5);
         ledger.tell_gaps_in(77);
         assert!(ledger.acknowledge(4));
         let told = Gap {
@@ -491,6 +498,7 @@ mod tests {
         assert_eq!(ledger.gaps(), [told, Gap::of(1, 3, 3)]);
         assert!(ledger.acknowledge(5));
         assert_eq!(ledger.gaps(), [Gap::of(1, 3, 3)]);
+        ledger.say_gaps();
         ledger.tell_gaps_in(6);
         assert!(ledger.set_aside(6), "the hub refused the report");
         assert_eq!(ledger.gaps(), [Gap::of(1, 3, 3)]);

@@ -16,9 +16,10 @@
 //! together. A fresh sample waits for one payload of the backlog at most.
 //!
 //! # What may cost a payload
-//! Only the hub's own word condemns one ([`Answer::Refused`], and `replay` where no new epoch
-//! helps). A proxy's refusal is retried like silence. When it meets the same payload again and again
-//! that one is put off for the others; if they pass and it does not, then it is the payload.
+//! The hub's own word that a payload is not acceptable ([`Answer::Refused`]). A refusal that no hub
+//! wrote is retried like silence, and so is a `replay` that no new epoch helps. When one of them
+//! meets the same payload again and again, that one is put off for the others; if they pass and it
+//! does not, then it is the payload.
 
 use core::time::Duration;
 
@@ -79,24 +80,24 @@ pub struct Pace {
     n_failures: u32,
     /// Answers `replay` since the last delivery.
     n_replays: u32,
-    foreign: Option<Foreign>,
+    suspect: Option<Suspect>,
     /// The highest number with which the sender is done in this epoch.
     settled: u64,
 }
 
-/// A payload that something on the way refuses.
+/// A payload that is refused again and again, by something on the way or for its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Foreign {
+struct Suspect {
     number: u64,
     n_times: u32,
     /// Another payload passed since this one was put off.
     is_passed: bool,
 }
 
-impl Foreign {
+impl Suspect {
     /// Whether the others go first.
     const fn is_put_off(self) -> bool {
-        self.n_times >= FOREIGN_MAX && !self.is_passed
+        self.n_times >= REFUSALS_MAX && !self.is_passed
     }
 }
 
@@ -105,17 +106,17 @@ impl Pace {
     /// was measured within the last minute; then the oldest.
     #[must_use]
     pub fn choose(&self, ledger: &Ledger, now: Timestamp) -> Option<u64> {
-        if let Some(Foreign {
+        if let Some(Suspect {
             number,
             is_passed: true,
             ..
-        }) = self.foreign
+        }) = self.suspect
             && ledger.place(number).is_some()
         {
             return Some(number);
         }
-        let put_off = self.foreign.filter(|foreign| foreign.is_put_off());
-        let put_off = put_off.map(|foreign| foreign.number);
+        let put_off = self.suspect.filter(|suspect| suspect.is_put_off());
+        let put_off = put_off.map(|suspect| suspect.number);
         let newest_first = ledger
             .pending()
             .rev()
@@ -158,7 +159,7 @@ impl Pace {
                 let reason = code.as_str();
                 self.settle(number, took, Fate::SetAside { reason })
             }
-            Answer::Replay => self.after_replay(number, epoch, took),
+            Answer::Replay => self.after_replay(attempt, random),
             Answer::StaleEpoch { min_epoch } if min_epoch > epoch => {
                 (self.renumber(min_epoch), self.next_failure(random))
             }
@@ -168,7 +169,7 @@ impl Pace {
             Answer::RetryAfter(None) | Answer::Unreachable(_) => {
                 (Fate::Kept, self.next_failure(random))
             }
-            Answer::Foreign { .. } => self.after_foreign(number, took, random),
+            Answer::Foreign { .. } => self.after_refusal(attempt, "refused_on_the_way", random),
         }
     }
 
@@ -184,16 +185,16 @@ impl Pace {
         } else {
             self.n_replays
         };
-        let mut foreign = self.foreign.filter(|foreign| foreign.number != number);
-        if let Some(foreign) = &mut foreign
+        let mut suspect = self.suspect.filter(|suspect| suspect.number != number);
+        if let Some(suspect) = &mut suspect
             && fate == Fate::Delivered
         {
-            foreign.is_passed = foreign.n_times >= FOREIGN_MAX;
+            suspect.is_passed = suspect.n_times >= REFUSALS_MAX;
         }
         *self = Self {
             n_failures: 0,
             n_replays,
-            foreign,
+            suspect,
             settled,
         };
         (fate, pause)
@@ -201,13 +202,16 @@ impl Pace {
 
     /// The hub saw other content here. This agent never sends two contents at one position, so the
     /// counters are not those of its past (a restored backup): they are lost, and a new epoch saves
-    /// what is undelivered. When that does not help, the payload is set aside.
-    fn after_replay(&mut self, number: u64, epoch: u64, took: Duration) -> (Fate, Pause) {
-        if self.n_replays >= REPLAYS_MAX {
-            return self.settle(number, took, Fate::SetAside { reason: "replay" });
+    /// what is undelivered.
+    fn after_replay(&mut self, attempt: Attempt, random: u32) -> (Fate, Pause) {
+        let is_condemned = self
+            .suspect
+            .is_some_and(|suspect| suspect.is_passed && suspect.number == attempt.number);
+        if is_condemned || self.n_replays >= REPLAYS_MAX {
+            return self.after_refusal(attempt, "replay", random);
         }
         self.n_replays += 1;
-        (self.renumber(epoch.saturating_add(1)), Pause::None)
+        (self.renumber(attempt.epoch.saturating_add(1)), Pause::None)
     }
 
     /// In a new epoch nothing is settled: the freshest goes first again. A backlog payload that came
@@ -217,22 +221,27 @@ impl Pace {
         Fate::Renumber { epoch }
     }
 
-    fn after_foreign(&mut self, number: u64, took: Duration, random: u32) -> (Fate, Pause) {
-        let fresh = Foreign {
+    fn after_refusal(
+        &mut self,
+        attempt: Attempt,
+        reason: &'static str,
+        random: u32,
+    ) -> (Fate, Pause) {
+        let Attempt { number, took, .. } = attempt;
+        let fresh = Suspect {
             number,
             n_times: 0,
             is_passed: false,
         };
-        let known = self.foreign.unwrap_or(fresh);
+        let known = self.suspect.unwrap_or(fresh);
         if known.number == number {
             if known.is_passed {
-                let reason = "refused_on_the_way";
                 return self.settle(number, took, Fate::SetAside { reason });
             }
             let n_times = known.n_times.saturating_add(1);
-            self.foreign = Some(Foreign { n_times, ..known });
+            self.suspect = Some(Suspect { n_times, ..known });
         } else if !known.is_put_off() {
-            self.foreign = Some(Foreign {
+            self.suspect = Some(Suspect {
                 n_times: 1,
                 ..fresh
             });
@@ -275,7 +284,7 @@ const SPREAD_MAX: Duration = Duration::from_secs(60);
 /// How often a `replay` opens a new epoch before something is delivered.
 const REPLAYS_MAX: u32 = 2;
 /// How often the same payload may be refused on the way before the others go first.
-const FOREIGN_MAX: u32 = 4;
+const REFUSALS_MAX: u32 = 4;
 /// How many payloads of the last minute are looked at; a tick spools three.
 const LIVE_MAX: usize = 16;
 
@@ -450,14 +459,25 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_opens_a_new_epoch_twice_and_is_then_set_aside() {
+    fn a_replay_opens_a_new_epoch_twice_and_is_then_retried_like_silence() {
         let mut pace = Pace::default();
         let mut replay = |number| after(&mut pace, number, Answer::Replay, 0).0;
         assert_eq!(replay(1), Fate::Renumber { epoch: 2 });
         assert_eq!(replay(1), Fate::Renumber { epoch: 2 });
-        assert_eq!(replay(1), Fate::SetAside { reason: "replay" });
-        assert_eq!(replay(2), Fate::SetAside { reason: "replay" });
-        let _ = after(&mut pace, 3, Answer::Accepted, 0);
+        for _ in 0..100 {
+            assert_eq!(
+                replay(1),
+                Fate::Kept,
+                "a hub that takes nothing costs nothing"
+            );
+        }
+        assert_eq!(
+            after(&mut pace, 3, Answer::Accepted, 0).0,
+            Fate::Delivered,
+            "so it is the payload"
+        );
+        let set_aside = Fate::SetAside { reason: "replay" };
+        assert_eq!(after(&mut pace, 1, Answer::Replay, 0).0, set_aside);
         assert_eq!(
             after(&mut pace, 4, Answer::Replay, 0).0,
             Fate::Renumber { epoch: 2 }
@@ -504,12 +524,12 @@ mod tests {
     #[test]
     fn a_payload_that_passes_in_the_end_was_never_at_fault() {
         let (mut pace, mut ledger) = (Pace::default(), spooled([0, 15]));
-        for _ in 0..FOREIGN_MAX {
+        for _ in 0..REFUSALS_MAX {
             assert_eq!(pace.choose(&ledger, second(15)), Some(2));
             let _ = after(&mut pace, 2, Answer::Foreign { status: 502 }, 0);
         }
         let sent: Vec<u64> = core::iter::from_fn(|| deliver(&mut pace, &mut ledger, 15)).collect();
         assert_eq!(sent, [1, 2]);
-        assert_eq!(pace.foreign, None);
+        assert_eq!(pace.suspect, None);
     }
 }

@@ -24,6 +24,7 @@ pub struct BackupSetting {
     age_max: Span,
 }
 
+#[cfg(unix)]
 impl BackupSetting {
     /// Writes the table of `agent.toml`; `quoted` spells a string of TOML.
     pub(crate) fn to_toml(&self, quoted: fn(&str) -> String) -> String {
@@ -131,6 +132,7 @@ fn setting(table: Table) -> Option<BackupSetting> {
 }
 
 const NAME_BYTES_MAX: usize = 64;
+#[cfg(unix)]
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 /// Ten years.
 const HOURS_MAX: i64 = 87_600;

@@ -11,6 +11,7 @@ use monsys_core::limit;
 use monsys_core::sample::Disk;
 
 use super::root::Root;
+#[cfg(unix)]
 use super::{clean_name, count};
 
 /// Reads mount points of real file systems, in the order of the kernel, one per device.
@@ -40,6 +41,13 @@ pub fn measure(root: &Root, mounts: &[String]) -> Vec<Disk> {
         .collect()
 }
 
+/// Only Unix tells sizes by mount point.
+#[cfg(not(unix))]
+fn measure_one(_: &Root, _: &str) -> Option<Disk> {
+    None
+}
+
+#[cfg(unix)]
 fn measure_one(root: &Root, mount: &str) -> Option<Disk> {
     let stat = rustix::fs::statvfs(root.path(mount)).ok()?;
     let used = stat.f_blocks.checked_sub(stat.f_bfree)?;

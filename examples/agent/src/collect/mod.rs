@@ -22,21 +22,28 @@ pub mod checks;
 pub mod clock_check;
 pub mod cpu;
 pub mod disk;
+#[cfg(unix)]
 pub mod fit;
 pub mod health;
 pub mod launchd;
+#[cfg(unix)]
 pub mod listener;
 pub mod load;
 pub mod memory;
 pub mod mounts;
 pub mod network;
+#[cfg(unix)]
 pub mod persistence;
 pub mod posture;
+#[cfg(unix)]
 pub mod proc_dir;
+#[cfg(unix)]
 pub mod process;
 pub mod root;
 pub(crate) mod small_file;
+#[cfg(unix)]
 pub mod snapshot;
+#[cfg(unix)]
 pub mod sock_diag;
 pub mod users;
 pub mod windows;

@@ -96,6 +96,7 @@ fn options() -> OpenOptions {
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use crate::testing::TempDir;

@@ -85,7 +85,7 @@ pub fn run(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentErro
         (false, true) => Outcome::Unavailable,
         (false, false) => Outcome::Success,
     };
-    let collectors = look(root);
+    let collectors = look(root, enrolment.as_ref().ok());
     let lines = checks.iter().map(line).chain(collectors.iter().map(seen));
     let lines: Vec<String> = lines.collect();
     output::show(
@@ -125,9 +125,12 @@ fn check_spool(data: &DataDir) -> Check {
 }
 
 /// Measures once and tells how each collector fared.
-fn look(root: &Root) -> Vec<Sight> {
+fn look(root: &Root, enrolment: Option<&Enrolment>) -> Vec<Sight> {
     let clock = Clock::system();
     let mut sampler = Sampler::new(root, clock, CADENCE);
+    if let Some(enrolment) = enrolment {
+        sampler.watch(&enrolment.config().backups);
+    }
     sampler.prime();
     thread::sleep(first_interval(clock));
     let measured = sampler.measure(0, health::ok("spool"));

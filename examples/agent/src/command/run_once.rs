@@ -87,7 +87,7 @@ pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentErr
     let enrolment = live.current();
     let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
-    let (mut sampler, measured) = measure(root, clock, &enrolment, health_of_spool(&spool));
+    let (mut sampler, measured) = measure(root, clock, &enrolment, health_of_spool(&mut spool));
     let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
     // Which key the hub has is asked once the sample is safe; without an answer nothing is sent.

@@ -4,14 +4,19 @@
 //! never used for two contents, whatever moment the process dies at. Payloads stand in append-only
 //! segments; which of them are still to be delivered stands in a small state file that is replaced
 //! atomically. A segment goes when nothing in it is pending. The spool is bounded: when it is full
-//! the oldest segment goes, pending or not, and what was lost is counted.
+//! the oldest segment goes, pending or not, and what was lost is kept as a gap until the hub was told.
+//!
+//! While nothing can be written, on a full disk or a read-only one, payloads wait in memory, in
+//! bounded number and without positions, and are spooled when there is room. So nothing is sent then
+//! that is not durable, and what is in the spool already is still delivered.
 //!
 //! Deciding is in [`monsys_wire::spool`], apart from files, for agents of any kind. What not:
 //! composing, signing or sending; a body is bytes here. Cost: one `fdatasync` an append,
-//! two syncs an acknowledgement, 40 bytes of memory a pending payload; bodies stay on disk.
+//! two syncs for every sixteen acknowledgements of a backlog, 50 bytes of memory a pending payload;
+//! bodies stay on disk.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -22,14 +27,18 @@ use monsys_wire::compose::ComposeError;
 use monsys_wire::spool::ledger::Place;
 use monsys_wire::spool::record::{self, Located};
 use monsys_wire::spool::{Gap, Ledger, Record, State};
-use serde::Serialize;
 use thiserror::Error;
 
 use crate::durable;
 
+mod held;
 mod segment;
+mod status;
 
-use segment::Segment;
+pub use status::{GapStatus, SpoolStatus, inspect};
+
+use held::Held;
+use segment::{AppendError, Segment};
 
 /// How large a spool may grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +59,9 @@ pub struct Spool {
     /// Name and length of every closed segment, oldest first.
     closed: Vec<(u64, u64)>,
     active: Option<Segment>,
+    held: Held,
+    /// Acknowledgements that the state file does not say yet.
+    n_unsettled: u32,
     recovery: Recovery,
     /// Held for its lock, which ends with the process however it ends.
     _lock: File,
@@ -67,62 +79,6 @@ pub struct Recovery {
     pub n_set_aside: u64,
     /// The state file was damaged or lost, and the segments told the counters.
     pub is_state_rebuilt: bool,
-}
-
-/// What a spool holds, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct SpoolStatus {
-    /// The life of the spool.
-    pub epoch: u64,
-    /// The seq that the next payload gets.
-    pub next_seq: u64,
-    /// Payloads that are still to be delivered.
-    pub pending: usize,
-    /// When the oldest of them was measured.
-    pub oldest_captured_at: Option<String>,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Bytes it may take.
-    pub bytes_max: u64,
-    /// Payloads that were lost undelivered in the life of the spool.
-    pub dropped: u64,
-    /// Losses that the hub was not told of yet.
-    pub gaps: Vec<GapStatus>,
-}
-
-/// A range of positions in which payloads were lost, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct GapStatus {
-    /// The epoch in which the positions were.
-    pub epoch: u64,
-    /// The lowest seq that was lost.
-    pub from_seq: u64,
-    /// The highest seq that was lost.
-    pub to_seq: u64,
-    /// How many were lost from the one to the other.
-    pub lost: u64,
-}
-
-impl From<&Gap> for GapStatus {
-    fn from(gap: &Gap) -> Self {
-        Self {
-            epoch: gap.epoch,
-            from_seq: gap.from_seq,
-            to_seq: gap.to_seq,
-            lost: gap.n_lost,
-        }
-    }
-}
-
-impl From<&GapStatus> for Gap {
-    fn from(status: &GapStatus) -> Self {
-        Self {
-            n_lost: status.lost,
-            ..Self::of(status.epoch, status.from_seq, status.to_seq)
-        }
-    }
 }
 
 /// Says why the spool cannot be used.
@@ -147,6 +103,15 @@ pub enum SpoolError {
     /// The disk did not return what was written.
     #[error("a spooled record is damaged")]
     Damaged,
+    /// Nothing can be written; the payload waits in memory.
+    #[error("a payload waits in memory: expected room at {}", path.display())]
+    Held {
+        /// The directory.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
     /// The file system refused.
     #[error("the spool at {} cannot be used", path.display())]
     Io {
@@ -170,6 +135,9 @@ impl SpoolLimits {
 
 impl Spool {
     /// Opens the spool of a directory, making a new one where there is none.
+    ///
+    /// One on a file system that is read-only is opened too: what is in it is delivered, and what is
+    /// appended is held until it can be written.
     ///
     /// # Errors
     /// [`SpoolError::InUse`] while another process has it, [`SpoolError::Io`] otherwise.
@@ -206,12 +174,18 @@ impl Spool {
         }
         recovery.is_state_rebuilt = stored.is_none() && !records.is_empty();
         let ledger = Ledger::restore(stored.as_ref(), &records);
-        let active = match last {
-            Some((name, good_bytes)) => {
+        let active = last.map(|(name, good_bytes)| Segment::reopen(dir, name, good_bytes));
+        let active = match active.transpose() {
+            Ok(active) => {
                 closed.pop();
-                Some(Segment::reopen(dir, name, good_bytes)?)
+                active
             }
-            None => None,
+            // What is in it can be delivered all the same.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                closed.retain(|(name, _)| *name < ledger.next_number());
+                None
+            }
+            Err(error) => return Err(error.into()),
         };
         let spool = Self {
             dir: dir.to_owned(),
@@ -219,12 +193,19 @@ impl Spool {
             ledger,
             closed,
             active,
+            held: Held::default(),
+            n_unsettled: 0,
             recovery,
             _lock: lock,
         };
+        spool.keep_reserve();
         let n_known = stored.as_ref().map(|state| state.n_dropped);
         if n_known != Some(spool.ledger.n_dropped()) {
-            spool.write_state()?;
+            let written = spool.write_state();
+            // Where there is something to read, the next start reads the same from it.
+            if stored.is_none() && records.is_empty() {
+                written?;
+            }
         }
         Ok(spool)
     }
@@ -234,43 +215,65 @@ impl Spool {
     /// `compose` makes the body for the position. Where this fails nothing may be sent.
     ///
     /// # Errors
-    /// [`SpoolError::Io`], such as for a full disk; [`SpoolError::Compose`];
-    /// [`SpoolError::Exhausted`].
+    /// [`SpoolError::Held`], such as for a full disk: the next call that can spools the payload before
+    /// its own. [`SpoolError::Compose`]; [`SpoolError::Exhausted`].
     pub fn append(
         &mut self,
         captured_at: Timestamp,
         compose: impl FnOnce(Position) -> Result<Vec<u8>, ComposeError>,
     ) -> Result<u64, SpoolError> {
+        let before = self.spool_held();
         let position = self.next_position()?;
         let body = compose(position)?;
         if body.len() > limit::BODY_BYTES_MAX {
             return Err(SpoolError::Compose(ComposeError::TooLarge));
         }
-        let number = self.ledger.next_number();
-        let (epoch, seq) = (position.epoch(), position.seq());
-        let bytes = Record {
-            number,
-            epoch,
-            seq,
+        let record = Record {
+            number: self.ledger.next_number(),
+            epoch: position.epoch(),
+            seq: position.seq(),
             captured_at,
             body,
+        };
+        match before.and_then(|()| self.write(&record)) {
+            Ok(number) => Ok(number),
+            Err(source) => {
+                let n_lost = self.held.push(captured_at, record.body);
+                (0..n_lost).for_each(|_| self.ledger.lose_next());
+                Err(SpoolError::Held {
+                    path: self.dir.clone(),
+                    source,
+                })
+            }
         }
-        .encode();
-        self.make_room(bytes.len())
-            .map_err(|source| self.io(source))?;
-        let place = self
-            .write_record(number, captured_at, &bytes)
-            .map_err(|source| self.io(source))?;
-        Ok(self.ledger.append(place))
     }
 
     /// Notes that a payload needs no more sending, and deletes segments that are done with.
     ///
+    /// It becomes durable at once where nothing else is pending, otherwise with one of the next
+    /// [`UNSETTLED_MAX`] acknowledgements or [`Self::settle`]: a crash before that sends a few
+    /// payloads twice, which is harmless, and a backlog does not wait for the disk at each of them.
+    ///
     /// # Errors
-    /// [`SpoolError::Io`]: the payload will be sent again after a restart, which is harmless.
+    /// [`SpoolError::Io`]: the payload will be sent again after a restart.
     pub fn acknowledge(&mut self, number: u64) -> Result<(), SpoolError> {
-        if self.ledger.acknowledge(number) {
-            self.settle().map_err(|source| self.io(source))?;
+        if !self.ledger.acknowledge(number) {
+            return Ok(());
+        }
+        self.n_unsettled += 1;
+        if self.n_unsettled >= UNSETTLED_MAX || self.ledger.n_pending() == 0 {
+            return self.settle();
+        }
+        Ok(())
+    }
+
+    /// Makes every acknowledgement durable.
+    ///
+    /// # Errors
+    /// As for [`Self::acknowledge`].
+    pub fn settle(&mut self) -> Result<(), SpoolError> {
+        if self.n_unsettled > 0 {
+            self.write_and_clean().map_err(|source| self.io(source))?;
         }
         Ok(())
     }
@@ -281,7 +284,7 @@ impl Spool {
     /// As for [`Self::acknowledge`].
     pub fn set_aside(&mut self, number: u64) -> Result<(), SpoolError> {
         if self.ledger.set_aside(number) {
-            self.settle().map_err(|source| self.io(source))?;
+            self.write_and_clean().map_err(|source| self.io(source))?;
         }
         Ok(())
     }
@@ -292,7 +295,7 @@ impl Spool {
     /// As for [`Self::acknowledge`].
     pub fn give_up(&mut self, number: u64) -> Result<(), SpoolError> {
         if self.ledger.give_up(number) {
-            self.settle().map_err(|source| self.io(source))?;
+            self.write_and_clean().map_err(|source| self.io(source))?;
         }
         Ok(())
     }
@@ -339,18 +342,16 @@ impl Spool {
             .ok_or(SpoolError::Exhausted)
     }
 
-    /// Returns what was lost and not reported yet, as the reason of a health entry; `None` where
-    /// nothing was.
+    /// Returns what was lost and not reported yet, for a report.
     ///
-    /// The payload that says it is named to [`Self::tell_loss_in`], and the text comes back until
-    /// that one is acknowledged.
-    pub fn loss(&self) -> Option<String> {
-        let gaps = self.ledger.gaps().iter().map(Gap::to_string);
-        let text = gaps.collect::<Vec<_>>().join("; ");
-        (!text.is_empty()).then_some(text)
+    /// The payload that holds the report is named to [`Self::tell_loss_in`], and the losses come back
+    /// until that one is acknowledged. What is lost meanwhile is a loss of its own.
+    pub fn loss(&mut self) -> &[Gap] {
+        self.ledger.say_gaps();
+        self.ledger.gaps()
     }
 
-    /// Notes that the payload of this number, spooled just before, says what [`Self::loss`] told.
+    /// Notes that the payload of this number, just spooled, says what [`Self::loss`] last told.
     ///
     /// It becomes durable with the next acknowledgement; after a crash before that the loss is
     /// reported twice.
@@ -363,6 +364,11 @@ impl Spool {
         &self.ledger
     }
 
+    /// Returns how many payloads wait in memory for room on the disk.
+    pub fn n_held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Returns what was found amiss when the spool was opened.
     pub const fn recovery(&self) -> Recovery {
         self.recovery
@@ -371,6 +377,51 @@ impl Spool {
     fn bytes(&self) -> u64 {
         let closed: u64 = self.closed.iter().map(|(_, bytes)| bytes).sum();
         closed + self.active.as_ref().map_or(0, Segment::length)
+    }
+
+    /// Spools what was held while nothing could be written.
+    fn spool_held(&mut self) -> io::Result<()> {
+        while let Some((captured_at, body)) = self.held.first() {
+            let number = self.ledger.next_number();
+            let Some(position) = self.ledger.position(number) else {
+                return Ok(());
+            };
+            let record = Record {
+                number,
+                epoch: position.epoch(),
+                seq: position.seq(),
+                captured_at,
+                body,
+            };
+            self.write(&record)?;
+            self.held.pop();
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, record: &Record) -> io::Result<u64> {
+        let bytes = record.encode();
+        self.make_room(bytes.len())?;
+        let active = match &mut self.active {
+            Some(active) => active,
+            none => none.insert(Segment::create(&self.dir, record.number)?),
+        };
+        let segment = active.name();
+        match active.append(&bytes) {
+            Ok(offset) => Ok(self.ledger.append(Place {
+                segment,
+                offset,
+                length: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+                captured_at: record.captured_at,
+            })),
+            Err(AppendError::Unwritten(source)) => Err(source),
+            Err(AppendError::Unknown(source)) => {
+                // The number may be on the disk or not, so no other content may ever have it.
+                self.ledger.burn();
+                self.close_active();
+                Err(source)
+            }
+        }
     }
 
     /// Closes a full segment and drops the oldest ones of a full spool.
@@ -384,48 +435,19 @@ impl Spool {
             self.close_active();
         }
         let mut is_dropped = false;
-        while self.bytes().saturating_add(length) > self.limits.bytes_max && !self.closed.is_empty()
+        while self.bytes().saturating_add(length) > self.limits.bytes_max
+            && let Some(&(oldest, _)) = self.closed.first()
         {
-            let (oldest, _) = self.closed.remove(0);
-            self.ledger.drop_segment(oldest);
             segment::remove(&self.dir, oldest)?;
+            self.closed.remove(0);
+            self.ledger.drop_segment(oldest);
             is_dropped = true;
         }
         if is_dropped {
-            self.write_state()
-        } else {
-            Ok(())
+            // Where this fails the next start finds the same payloads missing.
+            let _ = self.write_state();
         }
-    }
-
-    fn write_record(
-        &mut self,
-        number: u64,
-        captured_at: Timestamp,
-        bytes: &[u8],
-    ) -> io::Result<Place> {
-        let active = match &mut self.active {
-            Some(active) => active,
-            none => none.insert(Segment::create(&self.dir, number)?),
-        };
-        let name = active.name();
-        match active.append(bytes) {
-            Ok(offset) => {
-                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                Ok(Place {
-                    segment: name,
-                    offset,
-                    length,
-                    captured_at,
-                })
-            }
-            Err(error) => {
-                // The number may be on the disk or not, so no other content may ever have it.
-                self.ledger.burn();
-                self.close_active();
-                Err(error)
-            }
-        }
+        Ok(())
     }
 
     fn close_active(&mut self) {
@@ -437,8 +459,9 @@ impl Spool {
     }
 
     /// Writes the state, then deletes the closed segments in which nothing is pending.
-    fn settle(&mut self) -> io::Result<()> {
+    fn write_and_clean(&mut self) -> io::Result<()> {
         self.write_state()?;
+        self.n_unsettled = 0;
         let oldest = self.ledger.oldest().unwrap_or(u64::MAX);
         // Numbers rise through the segments, so what is done with stands at the front.
         while let Some(&(name, _)) = self.closed.first() {
@@ -451,14 +474,34 @@ impl Spool {
             segment::remove(&self.dir, name)?;
             self.closed.remove(0);
         }
+        self.keep_reserve();
         Ok(())
     }
 
+    /// Writes the state; on a full disk in the room that was kept for it, for without it no segment
+    /// could be deleted, and a disk that only the spool fills would stay full.
     fn write_state(&self) -> io::Result<()> {
-        durable::replace(
-            &self.dir.join(STATE),
-            self.ledger.to_state().to_string().as_bytes(),
-        )
+        let (path, text) = (self.dir.join(STATE), self.ledger.to_state().to_string());
+        match durable::replace(&path, text.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                fs::remove_file(self.dir.join(RESERVE)).map_err(|_| error)?;
+                durable::replace(&path, text.as_bytes())
+            }
+            done => done,
+        }
+    }
+
+    /// Keeps room for the state file, as far as there is any.
+    fn keep_reserve(&self) {
+        let path = self.dir.join(RESERVE);
+        if path.exists() {
+            return;
+        }
+        let filled =
+            durable::create_new(&path).and_then(|mut file| file.write_all(&[b'.'; RESERVE_BYTES]));
+        if filled.is_err() {
+            let _ = fs::remove_file(&path);
+        }
     }
 
     fn io(&self, source: io::Error) -> SpoolError {
@@ -467,43 +510,6 @@ impl Spool {
             source,
         }
     }
-}
-
-/// Looks at a spool without owning it: works while an agent is running, changes nothing.
-///
-/// # Errors
-/// [`SpoolError::Io`] when the directory cannot be read.
-pub fn inspect(dir: &Path, limits: SpoolLimits) -> Result<SpoolStatus, SpoolError> {
-    let io = |source| SpoolError::Io {
-        path: dir.to_owned(),
-        source,
-    };
-    let found = if dir.is_dir() {
-        segment::find(dir).map_err(io)?
-    } else {
-        Vec::new()
-    };
-    let stored = read_state(dir).map_err(io)?;
-    let mut records = Vec::new();
-    for segment in &found {
-        let located = segment.scanned.iter().flat_map(|scanned| &scanned.records);
-        records.extend(located.map(|located| (segment.name, *located)));
-    }
-    let ledger = Ledger::restore(stored.as_ref(), &records);
-    let next = ledger
-        .position(ledger.next_number())
-        .ok_or(SpoolError::Exhausted)?;
-    let oldest = ledger.pending().next();
-    Ok(SpoolStatus {
-        epoch: next.epoch(),
-        next_seq: next.seq(),
-        pending: ledger.n_pending(),
-        oldest_captured_at: oldest.map(|(_, place)| place.captured_at.to_rfc3339()),
-        bytes: found.iter().map(|segment| segment.bytes).sum(),
-        bytes_max: limits.bytes_max,
-        dropped: ledger.n_dropped(),
-        gaps: ledger.gaps().iter().map(GapStatus::from).collect(),
-    })
 }
 
 enum OpenError {
@@ -518,12 +524,12 @@ impl From<io::Error> for OpenError {
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join(LOCK);
     let mut options = OpenOptions::new();
-    let file = options
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(dir.join(LOCK))?;
+    let file = match options.create(true).append(true).mode(0o600).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path)?,
+        opened => opened?,
+    };
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
@@ -551,6 +557,11 @@ fn put_away(dir: &Path, name: u64, bytes: u64, recovery: &mut Recovery) -> io::R
 
 const STATE: &str = "state";
 const LOCK: &str = "lock";
+const RESERVE: &str = "reserve";
+/// Room for the state file of a spool with several hundred separate ranges.
+const RESERVE_BYTES: usize = 16_384;
+/// How many acknowledgements may be lost in a crash, each of which costs one payload sent twice.
+pub const UNSETTLED_MAX: u32 = 16;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
 //! One file of records, appended to and read by offset.
 //!
 //! What: creating, reopening at the last whole record, appending durably. What not: deciding which
-//! record is pending. A segment in which a write failed is never written again, because nobody
-//! knows what of it reached the disk. Cost: one write and one `fdatasync` a record.
+//! record is pending. A segment is never written again after a failure behind which nobody knows
+//! what reached the disk. Cost: one write and one `fdatasync` a record.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -28,6 +28,15 @@ pub(super) struct Found {
     pub(super) bytes: u64,
     /// None when it does not begin like a segment.
     pub(super) scanned: Option<Scanned>,
+}
+
+/// How an append failed.
+#[derive(Debug)]
+pub(super) enum AppendError {
+    /// The segment is as it was.
+    Unwritten(io::Error),
+    /// The bytes may have reached the disk or not.
+    Unknown(io::Error),
 }
 
 impl Segment {
@@ -65,16 +74,18 @@ impl Segment {
     }
 
     /// Appends bytes and returns where they stand once they are durable.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<u64, AppendError> {
         let offset = self.length;
-        let written = self
-            .file
-            .write_all_at(bytes, offset)
-            .and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            // Best effort: what stays behind is torn or whole, and a scan tells the difference.
+        if let Err(source) = self.file.write_all_at(bytes, offset) {
+            // A part of the bytes is no record, and none of them is left where this succeeds.
+            return Err(match self.file.set_len(offset) {
+                Ok(()) => AppendError::Unwritten(source),
+                Err(_) => AppendError::Unknown(source),
+            });
+        }
+        if let Err(source) = self.file.sync_data() {
             let _ = self.file.set_len(offset);
-            return Err(error);
+            return Err(AppendError::Unknown(source));
         }
         self.length += bytes_of(bytes);
         Ok(offset)

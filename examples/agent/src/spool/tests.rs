@@ -10,6 +10,7 @@ fn positions_go_on_after_a_restart_and_undelivered_payloads_are_there() {
     let numbers: Vec<u64> = (0..5).map(|_| append(&mut spool)).collect();
     spool.acknowledge(numbers[4]).unwrap();
     spool.acknowledge(numbers[0]).unwrap();
+    spool.settle().unwrap();
     drop(spool);
     let mut spool = open(&dir);
     assert_eq!(pending(&spool), [(1, 2), (1, 3), (1, 4)]);
@@ -88,6 +89,7 @@ fn after_a_crash_between_any_two_steps_positions_keep_their_content() {
             let newest = spool.ledger().newest().unwrap();
             spool.acknowledge(newest).unwrap();
         }
+        spool.settle().unwrap();
         let image = copy_of(dir.path());
         let after_crash = open(&image);
         assert_eq!(
@@ -120,6 +122,166 @@ fn a_new_epoch_moves_all_undelivered_and_survives_a_restart() {
         .map(|at| spool.read(numbers[at]).unwrap().1.body)
         .to_vec();
     assert_eq!(kept, bodies);
+}
+
+#[test]
+fn a_crash_forgets_few_acknowledgements_and_no_payload() {
+    let dir = TempDir::new();
+    let mut spool = open(&dir);
+    let numbers: Vec<u64> = (0..30).map(|_| append(&mut spool)).collect();
+    for (n_acknowledged, number) in numbers.iter().enumerate().take(29) {
+        let n_pending = open(&copy_of(dir.path())).ledger().n_pending();
+        let n_forgotten = n_pending + n_acknowledged - 30;
+        assert!(n_forgotten < usize::try_from(UNSETTLED_MAX).unwrap());
+        spool.acknowledge(*number).unwrap();
+    }
+    spool.acknowledge(numbers[29]).unwrap();
+    assert_eq!(open(&copy_of(dir.path())).ledger().n_pending(), 0);
+}
+
+#[test]
+fn a_state_file_torn_at_any_byte_loses_no_payload_and_reuses_no_position() {
+    let dir = TempDir::new();
+    let mut spool = open(&dir);
+    for _ in 0..3 {
+        append(&mut spool);
+    }
+    spool.start_epoch(4).unwrap();
+    append(&mut spool);
+    spool.acknowledge(1).unwrap();
+    spool.settle().unwrap();
+    let whole = fs::read(dir.path().join(STATE)).unwrap();
+    for (end, name) in (0..=whole.len()).flat_map(|end| [(end, STATE), (end, "state.new")]) {
+        let image = copy_of(dir.path());
+        fs::write(image.path().join(name), &whole[..end]).unwrap();
+        let mut torn = open(&image);
+        let left = pending(&torn);
+        let is_whole = name != STATE || end + 1 >= whole.len();
+        let expected: &[(u64, u64)] = if is_whole {
+            &[(4, 2), (4, 3), (4, 4)]
+        } else {
+            &[(4, 1), (4, 2), (4, 3), (4, 4)]
+        };
+        assert_eq!(left, expected, "{name} torn at {end}");
+        assert_eq!(torn.recovery().is_state_rebuilt, !is_whole);
+        append(&mut torn);
+        assert_eq!(pending(&torn).last(), Some(&(4, 5)));
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_a_gap_that_survives_restarts_until_it_was_told() {
+    let dir = TempDir::new();
+    let mut spool = open(&dir);
+    for _ in 0..5 {
+        append(&mut spool);
+    }
+    let place = spool.ledger().place(3).unwrap();
+    drop(spool);
+    let file = segment_files(dir.path()).pop().unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    // Its length is hit, so that only a search finds the next record.
+    bytes[usize::try_from(place.offset).unwrap() + 2] ^= 0xff;
+    fs::write(&file, &bytes).unwrap();
+    let mut spool = open(&dir);
+    assert_eq!(pending(&spool), [(1, 1), (1, 2), (1, 4), (1, 5)]);
+    assert_eq!(spool.recovery().n_damaged, 1);
+    let loss = "lost seq 3 of epoch 1";
+    assert_eq!(loss_of(&mut spool).as_deref(), Some(loss));
+    let report = append(&mut spool);
+    spool.tell_loss_in(report);
+    drop(spool);
+    let mut spool = open(&dir);
+    assert_eq!(
+        loss_of(&mut spool).as_deref(),
+        Some(loss),
+        "not acknowledged yet"
+    );
+    let shown = inspect(dir.path(), SMALL).unwrap().gaps;
+    assert_eq!(
+        (shown[0].from_seq, shown[0].to_seq, shown[0].lost),
+        (3, 3, 1)
+    );
+    assert!(loss_of(&mut spool).is_some());
+    spool.tell_loss_in(report);
+    spool.acknowledge(report).unwrap();
+    spool.settle().unwrap();
+    drop(spool);
+    let mut spool = open(&dir);
+    assert_eq!((loss_of(&mut spool), spool.ledger().n_dropped()), (None, 1));
+}
+
+#[test]
+fn a_full_spool_drops_the_oldest_as_one_gap() {
+    let dir = TempDir::new();
+    let mut spool = open(&dir);
+    for _ in 0..200 {
+        append(&mut spool);
+    }
+    let dropped = spool.ledger().n_dropped();
+    let loss = format!("lost seq 1 to {dropped} of epoch 1");
+    assert_eq!(loss_of(&mut spool), Some(loss.clone()));
+    drop(spool);
+    assert_eq!(loss_of(&mut open(&dir)), Some(loss));
+}
+
+#[test]
+fn without_a_place_to_write_payloads_wait_in_memory_and_are_spooled_in_order() {
+    let dir = TempDir::new();
+    let mut spool = open(&dir);
+    append(&mut spool);
+    // A segment cannot be created where its directory is no longer.
+    spool.close_active();
+    let away = dir.path().with_extension("away");
+    fs::rename(dir.path(), &away).unwrap();
+    for n_held in 1..=4 {
+        assert!(matches!(
+            try_append(&mut spool),
+            Err(SpoolError::Held { .. })
+        ));
+        assert_eq!((spool.n_held(), spool.ledger().n_pending()), (n_held, 1));
+    }
+    fs::rename(&away, dir.path()).unwrap();
+    append(&mut spool);
+    assert_eq!(spool.n_held(), 0);
+    let expected = [(1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6)];
+    assert_eq!(pending(&spool), expected);
+    drop(spool);
+    let mut spool = open(&dir);
+    assert_eq!(
+        (pending(&spool), loss_of(&mut spool)),
+        (expected.to_vec(), None)
+    );
+}
+
+#[test]
+fn what_memory_has_no_room_for_is_a_gap() {
+    let dir = TempDir::new();
+    let mut spool = open(&dir);
+    append(&mut spool);
+    spool.close_active();
+    let away = dir.path().with_extension("away");
+    fs::rename(dir.path(), &away).unwrap();
+    spool.limits = SpoolLimits::standard();
+    let large = |_: Position| Ok(vec![b'x'; held::HELD_BYTES_MAX / 4]);
+    for _ in 0..7 {
+        assert!(spool.append(Timestamp::MIN, large).is_err());
+    }
+    assert_eq!(spool.n_held(), 4);
+    fs::rename(&away, dir.path()).unwrap();
+    append(&mut spool);
+    assert_eq!(
+        loss_of(&mut spool).as_deref(),
+        Some("lost seq 2 to 4 of epoch 1")
+    );
+    let expected = [(1, 1), (1, 5), (1, 6), (1, 7), (1, 8), (1, 9)];
+    assert_eq!(pending(&spool), expected);
+    drop(spool);
+    let mut spool = open(&dir);
+    assert_eq!(
+        loss_of(&mut spool).as_deref(),
+        Some("lost seq 2 to 4 of epoch 1")
+    );
 }
 
 #[test]
@@ -264,7 +426,16 @@ fn open(dir: &TempDir) -> Spool {
     Spool::open(dir.path(), SMALL).unwrap()
 }
 
+fn loss_of(spool: &mut Spool) -> Option<String> {
+    let texts: Vec<String> = spool.loss().iter().map(Gap::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
 fn append(spool: &mut Spool) -> u64 {
+    try_append(spool).unwrap()
+}
+
+fn try_append(spool: &mut Spool) -> Result<u64, SpoolError> {
     let captured_at = Timestamp::parse_rfc3339("2026-11-21T01:15:41Z").unwrap();
     let random = getrandom::u64().unwrap();
     let body = |position: Position| {
@@ -276,7 +447,7 @@ fn append(spool: &mut Spool) -> u64 {
         )
         .into_bytes())
     };
-    spool.append(captured_at, body).unwrap()
+    spool.append(captured_at, body)
 }
 
 fn pending(spool: &Spool) -> Vec<(u64, u64)> {

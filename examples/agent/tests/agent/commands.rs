@@ -26,7 +26,7 @@ pub(crate) fn init(hub: &Hub, data: &Path) -> Output {
         .unwrap()
 }
 
-fn run(data: &Path, args: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(data: &Path, args: &[&str]) -> (i32, String, String) {
     let output = agent(data).args(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (

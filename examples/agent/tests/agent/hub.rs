@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use monsys_agent::Clock;
 use monsys_core::id::AgentId;
@@ -29,6 +30,8 @@ pub(crate) enum Reply {
     Cut,
     /// No answer; the connection stays open.
     Silence,
+    /// An acknowledgement, one byte after each such time; the payload is not stored.
+    Slowly(Duration),
 }
 
 /// A payload that arrived and verified.
@@ -93,6 +96,11 @@ impl Hub {
 
     pub(crate) fn answer_next(&self, reply: Reply) {
         self.state.lock().unwrap().replies.push_back(reply);
+    }
+
+    /// Answers the truth from here on.
+    pub(crate) fn take_back_replies(&self) {
+        self.state.lock().unwrap().replies.clear();
     }
 
     /// Takes over what an agent of the past delivered, or forgets it.
@@ -161,6 +169,11 @@ fn serve(stream: TcpStream, agent_id: AgentId, state: &Mutex<State>, events: &Se
                 request.line
             );
             let reply = state.replies.pop_front();
+            if let Some(Reply::Slowly(each)) = reply {
+                drop(state);
+                let _ = events.send(());
+                return write_slowly(&mut writer, each);
+            }
             let answer = ingest(agent_id, &request, reply, &mut state, &writer);
             let _ = events.send(());
             answer
@@ -178,6 +191,20 @@ fn serve(stream: TcpStream, agent_id: AgentId, state: &Mutex<State>, events: &Se
         {
             return;
         }
+    }
+}
+
+fn write_slowly(writer: &mut TcpStream, each: Duration) {
+    let body = Acknowledgement::Accepted.to_json(Clock::system().now());
+    let length = body.len();
+    let answer = format!("HTTP/1.1 202 x\r\ncontent-length: {length}\r\n\r\n{body}");
+    // Nobody sends, so that each look at the channel takes its time.
+    let (_silent, time) = channel::<()>();
+    for byte in answer.bytes() {
+        if writer.write_all(&[byte]).is_err() {
+            return;
+        }
+        let _ = time.recv_timeout(each);
     }
 }
 
@@ -232,7 +259,7 @@ fn ingest(
             store(&mut arrived, state);
             None
         }
-        Some(Reply::Cut) => None,
+        Some(Reply::Cut | Reply::Slowly(_)) => None,
         Some(Reply::Silence) => {
             state.silent.push(stream.try_clone().unwrap());
             None

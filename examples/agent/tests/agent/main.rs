@@ -8,9 +8,13 @@
 mod checks;
 mod commands;
 mod crashes;
+mod disks;
 mod endpoint;
+mod hostile_hubs;
 mod hub;
+#[cfg(target_os = "linux")]
 mod no_response;
+#[cfg(target_os = "linux")]
 mod operations;
 mod sending;
 mod ticks;

@@ -192,6 +192,9 @@ fn a19_nothing_is_logged_while_all_is_well() {
 fn doctor_tells_what_the_agent_can_see_and_how_full_the_spool_is() {
     let (hub, dir) = (Hub::start(), TempDir::new());
     assert!(init(&hub, dir.path()).status.success());
+    let config = dir.path().join("agent.toml");
+    let backup = "backup = [{name = 'db', path = '/root/none', max_age_hours = 26}]\n";
+    fs::write(&config, fs::read_to_string(&config).unwrap() + backup).unwrap();
     let output = agent(dir.path())
         .args(["doctor", "--json"])
         .output()
@@ -207,6 +210,7 @@ fn doctor_tells_what_the_agent_can_see_and_how_full_the_spool_is() {
         names.contains(&"processes") && names.contains(&"listeners"),
         "{names:?}"
     );
+    assert!(names.contains(&"backup_check"), "{names:?}");
     assert!(!names.contains(&"spool"), "{names:?}");
     for sight in collectors {
         let is_ok = sight["state"] == "ok";

@@ -8,7 +8,7 @@ use monsys_agent::collect::root::Root;
 use monsys_agent::config::DataDir;
 use monsys_agent::enrolment::Enrolment;
 use monsys_agent::error::AgentError;
-use monsys_agent::sampling::{Sampler, health_of_spool};
+use monsys_agent::sampling::{Sampler, health_of_gaps, health_of_spool};
 use monsys_agent::spool::{Spool, SpoolLimits};
 use monsys_core::time::Span;
 use serde_json::Value;
@@ -46,7 +46,7 @@ impl Bench {
         let first = self.spool.ledger().next_number();
         let path = self.dir.path().join("root/proc/stat");
         fs::write(path, stat(first)).unwrap();
-        let measured = self.sampler.measure(tick, health_of_spool(&self.spool));
+        let measured = self.sampler.measure(tick, health_of_spool(&mut self.spool));
         let spooled = self
             .sampler
             .spool(&measured, &self.enrolment, &mut self.spool);
@@ -127,7 +127,7 @@ fn e5_without_a_processor_figure_the_rest_is_spooled_and_says_so() {
     let mut bench = Bench::new(SpoolLimits::standard());
     fs::remove_file(bench.dir.path().join("root/proc/stat")).unwrap();
     let first = bench.spool.ledger().next_number();
-    let measured = bench.sampler.measure(0, health_of_spool(&bench.spool));
+    let measured = bench.sampler.measure(0, health_of_spool(&mut bench.spool));
     let spooled = bench
         .sampler
         .spool(&measured, &bench.enrolment, &mut bench.spool);
@@ -152,16 +152,16 @@ fn e5_a_loss_in_the_spool_is_in_every_snapshot_until_one_is_with_the_hub() {
     };
     assert_eq!(said(&mut bench, 0).0, None);
     let mut n_ticks = 0;
-    while bench.spool.loss().is_none() {
+    while bench.spool.loss().is_empty() {
         n_ticks += 1;
         bench.tick(1);
         assert!(n_ticks < 1_000, "the spool is never full");
     }
     let told = (2..50).find_map(|n| {
-        let lost = bench.spool.loss();
+        let lost = health_of_gaps(bench.spool.loss()).reason;
         assert!(lost.is_some(), "told until it is with the hub");
         let (said, number) = said(&mut bench, n * 20);
-        assert_eq!(said, lost);
+        assert_eq!(said, lost.map(|reason| reason.to_string()));
         let gaps = bench.spool.ledger().gaps();
         // What was lost to make room for the snapshot itself is told in the next one.
         let is_told = gaps.iter().all(|gap| gap.told_in == Some(number));

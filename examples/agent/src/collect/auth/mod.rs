@@ -8,8 +8,9 @@
 //! data bases that only programs of their own read, and this agent starts none: where nothing else
 //! is there, the collector is unavailable and says so.
 //!
-//! Counting begins at the end of each file when the agent starts; what happened while it did not run
-//! is in no count. What was counted stays until the snapshot that tells it is durable. Cost: one
+//! Every user of a machine can write into its authentication log (logger(1)), so a count is what the
+//! log says and no proof. Counting begins at the end of each file when the agent starts; what
+//! happened while it did not run is in no count, and `run-once` alone counts nothing. What was counted stays until the snapshot that tells it is durable. Cost: one
 //! `stat` a file, and one pass over what is new, in 64 KiB of memory.
 
 use std::collections::BTreeMap;
@@ -102,11 +103,11 @@ pub struct AuthCollector {
 impl AuthCollector {
     /// Makes a collector of the machine below a root, which counts from its first look on.
     pub fn at(root: Root) -> Self {
-        let tail = |path: &str| Tail::at(&root.path(path));
-        let logs = LOGS.map(|path| (tail(path), LineBreaker::default()));
+        let lines = |path: &str| Tail::of_lines(&root.path(path));
+        let logs = LOGS.map(|path| (lines(path), LineBreaker::default()));
         Self {
-            wtmp: tail(WTMP),
-            btmp: tail(BTMP),
+            wtmp: Tail::of_records(&root.path(WTMP)),
+            btmp: Tail::of_records(&root.path(BTMP)),
             logs,
             counts: Counts::default(),
             root,
@@ -190,4 +191,5 @@ const DATABASES: [&str; 3] = [
 const COUNT_MAX: i64 = 9_007_199_254_740_991;
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -12,6 +12,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::record::RECORD_BYTES;
 use crate::collect::health::fault;
 use crate::collect::small_file;
 
@@ -19,6 +20,8 @@ use crate::collect::small_file;
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
+    /// Readings begin at a multiple of it.
+    unit: u64,
     place: Place,
 }
 
@@ -67,10 +70,22 @@ impl TailState {
 }
 
 impl Tail {
-    /// Follows the file at a path, which need not be there.
-    pub fn at(path: &Path) -> Self {
+    /// Follows a file of lines, which need not be there.
+    pub fn of_lines(path: &Path) -> Self {
+        Self::of_units(path, 1)
+    }
+
+    /// Follows a file of records of one size. One that was half written when the machine stopped is
+    /// written over by the next, so readings begin where a record does.
+    pub fn of_records(path: &Path) -> Self {
+        // Cannot fail: a record has a few hundred bytes.
+        Self::of_units(path, u64::try_from(RECORD_BYTES).unwrap_or(1))
+    }
+
+    fn of_units(path: &Path, unit: u64) -> Self {
         Self {
             path: path.to_owned(),
+            unit,
             place: Place::End,
         }
     }
@@ -99,7 +114,7 @@ impl Tail {
         let (this, len) = (number_of(&metadata), metadata.len());
         let mut is_skipped = false;
         let from = match self.place {
-            Place::End => len,
+            Place::End => self.whole(len),
             Place::Start => 0,
             Place::In { file, offset } if file == this && offset <= len => offset,
             Place::In { file, .. } if file == this => 0,
@@ -108,7 +123,7 @@ impl Tail {
                 0
             }
         };
-        let start = from.max(len.saturating_sub(READ_BYTES_MAX));
+        let start = from.max(self.whole(len.saturating_sub(READ_BYTES_MAX)));
         is_skipped |= start > from;
         let offset = pieces(&mut file, start, len, take)?;
         self.place = Place::In { file: this, offset };
@@ -117,6 +132,11 @@ impl Tail {
         } else {
             TailState::Read
         })
+    }
+
+    /// The last multiple of the unit up to an offset.
+    const fn whole(&self, offset: u64) -> u64 {
+        offset - offset % self.unit
     }
 
     /// Reads on in the file that was moved away; returns whether a part of it was passed by. What
@@ -131,7 +151,7 @@ impl Tail {
         let Some(metadata) = metadata.ok().filter(|found| number_of(found) == former) else {
             return false;
         };
-        let start = offset.max(metadata.len().saturating_sub(READ_BYTES_MAX));
+        let start = offset.max(self.whole(metadata.len().saturating_sub(READ_BYTES_MAX)));
         let _ = pieces(&mut file, start, metadata.len(), take);
         start > offset
     }

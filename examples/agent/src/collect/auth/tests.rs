@@ -164,7 +164,32 @@ fn a_log_that_grew_by_more_than_is_read_at_once_is_degraded_and_goes_on() {
 }
 
 #[test]
-fn a_machine_without_names_and_addresses_in_memory() {
+fn a_record_that_was_half_written_before_the_start_is_counted_when_it_is_whole() {
+    let tree = Tree::new();
+    let one = record(7, RECORD_BYTES);
+    tree.file(WTMP, [&one[..], &one[..100]].concat());
+    let mut collector = AuthCollector::at(tree.root());
+    assert_eq!(told(&mut collector), [0, 0]);
+    // The C library cuts it off and writes two others.
+    tree.file(WTMP, one.repeat(3));
+    assert_eq!(told(&mut collector), [2, 0]);
+}
+
+#[test]
+fn records_beyond_what_is_read_at_once_are_passed_by_whole() {
+    let tree = Tree::new();
+    tree.file(WTMP, "");
+    let mut collector = AuthCollector::at(tree.root());
+    let _ = collector.look();
+    let n_read = usize::try_from(READ_BYTES_MAX).unwrap() / RECORD_BYTES;
+    // Logouts hold nothing to count; of the logins at the end none is lost.
+    append(&tree, WTMP, record(8, RECORD_BYTES).repeat(n_read));
+    append(&tree, WTMP, record(7, RECORD_BYTES).repeat(500));
+    assert_eq!(collector.look().items[0].count.get(), 500);
+}
+
+#[test]
+fn p1_names_and_addresses_of_a_log_are_not_kept_even_in_memory() {
     let tree = Tree::new();
     tree.file(LOG, "");
     tree.file(WTMP, "");

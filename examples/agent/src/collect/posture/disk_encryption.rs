@@ -179,6 +179,7 @@ const TOO_DEEP: &str = "block devices lie on too many others";
 const UNSEEN: &str = "the block devices below cannot be read";
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::testing::Tree;

@@ -2,6 +2,7 @@
 
 mod person;
 mod proof;
+mod tenant;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::clock::wall_now;
 type Law = fn(&Scene);
 
 /// Each law with its name, on a store of its own.
-const LAWS: [(&str, Law); 15] = [
+const LAWS: [(&str, Law); 17] = [
     ("credentials", Scene::only_who_may_log_in_has_credentials),
     ("epoch", Scene::a_new_password_makes_void_what_was_held),
     ("session", Scene::a_session_opens_only_for_who_still_holds),
@@ -43,6 +44,14 @@ const LAWS: [(&str, Law); 15] = [
     ("admin", Scene::the_last_admin_stays),
     ("scope", Scene::an_api_token_does_the_less_of_scope_and_role),
     ("lists", Scene::lists_go_on_where_they_ended),
+    (
+        "people_apart",
+        Scene::nobody_is_found_or_changed_from_another_organisation,
+    ),
+    (
+        "agents_apart",
+        Scene::no_agent_is_found_or_changed_from_another_organisation,
+    ),
     ("audit", Scene::each_change_has_its_entry_and_no_secret),
 ];
 
