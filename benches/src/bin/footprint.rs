@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     };
+    describe_host();
     for (name, run) in PARTS {
         if parts.is_empty() || parts.iter().any(|part| part == name || part == "all") {
             run(&options);
@@ -68,6 +69,17 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<(Options, Vec<String
         form,
     };
     Some((options, parts))
+}
+
+/// Says how busy the host is with other work, which shows in all absolute figures.
+fn describe_host() {
+    let n_cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<_> = load.split(' ').take(3).collect();
+    eprintln!(
+        "# {n_cores} processors, load {} at the start",
+        load.join(" ")
+    );
 }
 
 const SECONDS: u64 = 60;

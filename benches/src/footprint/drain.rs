@@ -31,6 +31,16 @@ pub(super) fn run(options: &Options) {
     let sink = Sink::open();
     let home = options.agent.enrol("drain-sink", sink.addr, &sink.token);
     let alone = Drained::of(&home, "a sink that answers at once");
+    let detail = format!(
+        "payloads/s to a sink that answers at once, {SAMPLES} payloads, against the pace as installed; \
+         the agent's own CPU {} each; resident {} after the first tenth, {} at the end",
+        millis(alone.cpu_nanos / SAMPLES as f64),
+        mebibytes(alone.before.resident),
+        mebibytes(alone.after.resident),
+    );
+    let name = "drain/the agent's own limit";
+    let figure = Figure::new(name, alone.rate(), PACE, AtLeast(1.0));
+    say(options, &figure.with_detail(detail));
     let program = options.hub.clone().unwrap_or_else(Program::build);
     let (hub, directory) = serve(&program);
     let home = options
@@ -39,21 +49,15 @@ pub(super) fn run(options: &Options) {
     let of_hub = Drained::of(&home, "a hub on SQLite");
     drop(hub);
     let _ = std::fs::remove_dir_all(directory);
-    let detail = format!(
-        "payloads/s to a sink against a hub on SQLite, {SAMPLES} payloads; the agent's own CPU {} \
-         each; as installed it pauses, for 5/s at most",
-        millis(alone.cpu_nanos / SAMPLES as f64),
-    );
+    let detail = format!("payloads/s to a sink against a hub on SQLite, {SAMPLES} payloads");
     let name = "drain/the agent's limit against the hub's";
     let figure = Figure::new(name, alone.rate(), of_hub.rate(), AtLeast(1.0));
     say(options, &figure.with_detail(detail));
     let (before, after) = (of_hub.before.resident, of_hub.after.resident);
     let detail = format!(
-        "bytes resident at the end against after the first tenth; {} and {}; to the sink {} and {}",
+        "bytes resident at the end against after the first tenth; {} and {}",
         mebibytes(after),
         mebibytes(before),
-        mebibytes(alone.after.resident),
-        mebibytes(alone.before.resident),
     );
     let figure = Figure::new("drain/memory", after, before, AtMost(1.02));
     say(options, &figure.with_detail(detail));
@@ -154,5 +158,7 @@ fn admin(program: &Program, directory: &std::path::Path, words: &[&str]) -> Stri
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// What the agent sends of a backlog in a second of its clock (`Pace`).
+const PACE: f64 = 5.0;
 /// A day at 15 s.
 const SAMPLES: i64 = 24 * 60 * 4;

@@ -9,6 +9,7 @@ use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
 use super::auth::AuthCollector;
 use super::process::Running;
 use super::root::Root;
+use super::socket_owner::SocketOwners;
 use super::users::Users;
 use super::{fit, listener, persistence, process, read_text};
 
@@ -17,6 +18,7 @@ use super::{fit, listener, persistence, process, read_text};
 pub struct EndpointCollector {
     root: Root,
     auth: AuthCollector,
+    owners: SocketOwners,
 }
 
 impl EndpointCollector {
@@ -24,6 +26,7 @@ impl EndpointCollector {
     pub fn at(root: Root) -> Self {
         Self {
             auth: AuthCollector::at(root.clone()),
+            owners: SocketOwners::default(),
             root,
         }
     }
@@ -34,7 +37,7 @@ impl EndpointCollector {
         let users = passwd.as_deref().map(Users::parse);
         let proc = self.root.path("proc");
         let Running { found, programs } = process::collect(&proc, users.as_ref());
-        let listeners = listener::collect(&proc, &programs);
+        let listeners = listener::collect(&proc, &programs, &mut self.owners);
         let homes = users.as_ref().map_or(&[][..], Users::homes);
         let places = persistence::collect(&self.root, homes);
         let logins = self.auth.look();
