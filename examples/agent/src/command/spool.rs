@@ -1,5 +1,7 @@
 //! `spool status`: how much is undelivered; works while the daemon runs.
 
+use monsys_wire::spool::Gap;
+
 use crate::config::DataDir;
 use crate::error::{AgentError, Outcome};
 use crate::output::{self, Form};
@@ -12,7 +14,7 @@ use crate::spool::{SpoolLimits, inspect};
 pub fn status(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
     let status = inspect(&data.spool(), SpoolLimits::standard())?;
     let oldest = status.oldest_captured_at.as_deref().unwrap_or("-");
-    let lines = [
+    let mut lines = vec![
         format!("epoch     {}", status.epoch),
         format!("next seq  {}", status.next_seq),
         format!("pending   {}", status.pending),
@@ -20,6 +22,8 @@ pub fn status(data: &DataDir, form: Form) -> Result<Outcome, AgentError> {
         format!("bytes     {} of {}", status.bytes, status.bytes_max),
         format!("dropped   {}", status.dropped),
     ];
+    let gaps = status.gaps.iter().map(Gap::from);
+    lines.extend(gaps.map(|gap| format!("gap       {gap}")));
     output::show(form, &status, &lines);
     Ok(Outcome::Success)
 }
