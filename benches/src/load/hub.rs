@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::bound::bound;
 use super::usage;
 
 /// The program.
@@ -73,7 +74,7 @@ pub struct Hub {
 impl Hub {
     /// Starts one without limits on rates, but for what the settings say; its log goes to a file.
     pub fn start(program: &Program, place: &Place, log: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(&program.0);
+        let mut command = bound(&program.0, "KILL");
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("MONSYS_") || text.starts_with("EM_") || text.contains("_URL") {

@@ -8,6 +8,7 @@
 mod alone;
 mod answer;
 mod body;
+mod bound;
 mod client;
 mod crowd;
 pub(crate) mod hub;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::answer::Answers;
 use super::body::Size;
+use super::bound::bound;
 use super::client::{Arrivals, Plan, send};
 use super::crowd::{Crowd, Profile, Secret};
 use super::scene::{N_AGENTS, N_CONNECTIONS, Scene, micros_each};
@@ -130,7 +131,8 @@ impl Service {
         let addr = free.expect("a free port");
         let n_processors = std::thread::available_parallelism().map_or(1, usize::from);
         let host = database.run("SHOW unix_socket_directories").concat();
-        let mut child = Command::new(environment.join("bin/python"))
+        // Told to end, it ends the processes that serve as well.
+        let mut child = bound(environment.join("bin/python"), "TERM")
             .args([
                 "-m",
                 "uvicorn",

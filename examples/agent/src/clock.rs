@@ -7,6 +7,8 @@
 //! other. What not: correcting the device's clock; a wrong clock is shown to the hub as it is
 //! (decision 2). Cost: one system call a reading.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use monsys_core::time::{Span, Timestamp};
@@ -75,35 +77,45 @@ impl Clock {
     }
 }
 
-/// What the hub's clock shows, as far as its answers told.
+/// What the hub's clock shows, as far as its answers told; a copy is the same clock.
 ///
-/// For the header of the hmac profile only (contract §3); what a payload says stays the raw clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// For the header of the hmac profile (contract §3) and for the time of signals, which a hub refuses
+/// from the future and from long ago (§6). `captured_at` and `sent_at` stay the raw clock.
+#[derive(Debug, Clone, Default)]
 pub struct HubClock {
-    offset: Span,
+    offset_us: Arc<AtomicI64>,
 }
 
 impl HubClock {
     /// A clock of which nothing is known, so that it is taken for this machine's.
-    pub const fn unknown() -> Self {
-        Self {
-            offset: Span::from_micros(0),
-        }
+    pub fn unknown() -> Self {
+        Self::default()
     }
 
     /// Notes that the hub's clock showed `there` when this machine's showed `here`.
-    pub const fn note(&mut self, here: Timestamp, there: Timestamp) {
-        self.offset = there.since(here);
+    pub fn note(&self, here: Timestamp, there: Timestamp) {
+        let offset = there.since(here);
+        self.offset_us.store(offset.micros(), Ordering::Relaxed);
     }
 
     /// Returns what it shows when this machine's shows `here`.
     pub fn at(&self, here: Timestamp) -> Timestamp {
-        here.saturating_add(self.offset)
+        here.saturating_add(self.offset())
+    }
+
+    /// Returns the time of an observation that was made when this machine's clock showed `here`: by
+    /// this clock, unless it is so wrong that the hub's is needed.
+    pub fn observed(&self, here: Timestamp) -> Timestamp {
+        if self.offset().abs() > WRONG_BY {
+            self.at(here)
+        } else {
+            here
+        }
     }
 
     /// Returns how far it is ahead.
-    pub const fn offset(&self) -> Span {
-        self.offset
+    pub fn offset(&self) -> Span {
+        Span::from_micros(self.offset_us.load(Ordering::Relaxed))
     }
 }
 
@@ -193,6 +205,9 @@ impl Deadline {
 /// The fastest clock: at 60, a cadence of 15 s is one of 250 ms, which a busy machine still keeps.
 pub const RATE_MAX: u32 = 60;
 
+/// A clock that is off by more needs correction; a hub takes signals from 300 s ahead.
+const WRONG_BY: Span = Span::from_secs(60);
+
 pub(crate) fn wall_now() -> Timestamp {
     let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
@@ -265,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_hubs_clock_is_where_its_last_answer_put_it() {
-        let mut hub = HubClock::unknown();
+        let hub = HubClock::unknown();
         let here = time("1970-01-01T00:00:10Z");
         assert_eq!(hub.at(here), here);
         hub.note(here, time("2026-11-21T01:00:00Z"));
@@ -275,6 +290,11 @@ mod tests {
         );
         hub.note(time("2026-11-21T02:00:00Z"), time("2026-11-21T01:00:00Z"));
         assert_eq!(hub.offset(), Span::from_secs(-3600));
+        assert_eq!(hub.clone().observed(here), hub.at(here), "an hour is wrong");
+        for seconds in [-60, 0, 60] {
+            hub.note(here, here.saturating_add(Span::from_secs(seconds)));
+            assert_eq!(hub.observed(here), here, "{seconds} s are not");
+        }
     }
 
     #[test]

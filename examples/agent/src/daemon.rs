@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use monsys_core::time::Span;
 
-use crate::clock::{Clock, Deadline, Ticker};
+use crate::clock::{Clock, Deadline, HubClock, Ticker};
 use crate::collect::root::Root;
 use crate::config::DataDir;
 use crate::enrolment::Enrolment;
@@ -132,6 +132,7 @@ impl Daemon {
             switch,
         } = self;
         log_start(&live.current(), &lock(&spool), options.clock);
+        let hub_clock = sender.hub_clock();
         let (ended, end) = mpsc::channel::<()>();
         let sending = {
             let (live, spool) = (Arc::clone(&live), Arc::clone(&spool));
@@ -149,7 +150,7 @@ impl Daemon {
                 what: "the sender cannot be started",
                 source,
             })?;
-        let n_samples = sample_until_stopped(&options, &live, &spool, &switch);
+        let n_samples = sample_until_stopped(&options, hub_clock, &live, &spool, &switch);
         // A hub that hangs does not hold up the end; what it did not acknowledge stays spooled.
         let _ = end.recv_timeout(FLUSH_MAX);
         let spool = inspect(&data.spool(), options.limits)?;
@@ -273,11 +274,13 @@ struct Flags {
 
 fn sample_until_stopped(
     options: &DaemonOptions,
+    hub_clock: HubClock,
     live: &LiveEnrolment,
     spool: &Mutex<Spool>,
     switch: &StopHandle,
 ) -> u64 {
     let mut sampler = Sampler::new(&options.root, options.clock, options.cadence);
+    sampler.follow(hub_clock);
     sampler.prime();
     let mut is_stopped = switch.wait_until(Deadline::after(first_interval(options.clock)));
     let mut ticker = Ticker::start(options.clock, options.cadence);

@@ -5,6 +5,16 @@
 //! each sample durable before it is sent, and delivers it to one hub however long that takes. A hub
 //! can answer with a closed set of words ([`send::answer::Answer`]) and command nothing.
 //!
+//! # What it sends
+//! | payload | when | holds |
+//! |---|---|---|
+//! | `metrics` | every 15 s | processor, load, memory, disks, networks |
+//! | `agent_signals` | every 5 min, and within a minute of a change | posture, clock, backups |
+//! | `endpoint` | every 5 min | processes, listeners, counts of logins, places from which programs start, and how every collector fares |
+//!
+//! `run-once --print` shows the bytes. What cannot be read is `null` or left out, with a reason in
+//! `health`; it never ends the program, and only without a processor figure there are no metrics.
+//!
 //! # What this program does not do
 //! It sends no command lines, host names or file contents, starts no other program, and has no port
 //! open.

@@ -15,7 +15,7 @@ use monsys_core::time::{Span, Timestamp};
 use monsys_wire::compose::Outbound;
 use monsys_wire::spool::Gap;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, HubClock};
 use crate::collect::backup::BackupSetting;
 use crate::collect::checks::{Checks, says_the_same};
 use crate::collect::root::Root;
@@ -30,6 +30,7 @@ use crate::spool::{Spool, SpoolError};
 #[derive(Debug)]
 pub struct Sampler {
     clock: Clock,
+    hub_clock: HubClock,
     metrics: Collector,
     endpoint: EndpointCollector,
     checks: Checks,
@@ -55,6 +56,7 @@ impl Sampler {
     pub fn new(root: &Root, clock: Clock, cadence: Span) -> Self {
         Self {
             clock,
+            hub_clock: HubClock::unknown(),
             metrics: Collector::below(root),
             endpoint: EndpointCollector::at(root.clone()),
             checks: Checks::at(root.clone()),
@@ -62,6 +64,11 @@ impl Sampler {
             said: Vec::new(),
             checked: Vec::new(),
         }
+    }
+
+    /// Dates signals by the hub's clock where this machine's is wrong.
+    pub fn follow(&mut self, hub_clock: HubClock) {
+        self.hub_clock = hub_clock;
     }
 
     /// Watches these backups from the next look on.
@@ -79,7 +86,7 @@ impl Sampler {
         // First and stamped at once: what follows takes longer and must not shift it.
         let metrics = self.metrics.sample();
         let captured_at = self.clock.now();
-        let signals = self.signals(tick, captured_at);
+        let signals = self.signals(tick, self.hub_clock.observed(captured_at));
         let endpoint = self.schedule.is_endpoint_due(tick).then(|| {
             let mut others = health_of(metrics.as_ref());
             others.extend_from_slice(&self.checked);

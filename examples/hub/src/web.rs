@@ -81,22 +81,30 @@ pub(crate) async fn insights(
     let since = now.saturating_sub(insight::SPAN);
     let store = app.store.as_ref();
     let read = async {
-        let agents = store.agents(tenant, 0, now).await?;
         let history = standing::history(store, tenant, since).await?;
-        Ok((agents, history, standing::of_all(store, tenant, now).await?))
+        Ok((history, standing::of_all(store, tenant, now).await?))
     };
-    let (agents, history, standing) = match read.await {
+    let (history, standing) = match read.await {
         Ok(read) => read,
         Err(error) => return store_away(&error),
     };
-    let names = agents
-        .into_iter()
-        .map(|agent| (agent.agent.to_string(), agent.name.as_str().to_owned()))
-        .collect();
     let mut correlator = Correlator::new(tenant);
     correlator.add(&history.views());
     let mut incidents = correlator.incidents();
     insight::newest_first(&mut incidents);
+    let shown = pages::agents_of_incidents(&incidents);
+    let names = match store.fleet_of(tenant, shown, 0, now).await {
+        Ok(rows) => rows
+            .into_iter()
+            .map(|row| {
+                (
+                    row.agent.agent.to_string(),
+                    row.agent.name.as_str().to_owned(),
+                )
+            })
+            .collect(),
+        Err(error) => return store_away(&error),
+    };
     let (catalog, controls) = (Catalog::standard(), Controls::nist_csf_2());
     let mut scratch = trust::Scratch::new();
     let pareto = pareto::pareto(&standing.views(), &catalog, &controls, &mut scratch, now);

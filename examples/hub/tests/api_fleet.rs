@@ -279,7 +279,7 @@ fn a11_the_top_of_the_fleet_is_the_brute_force_order_of_all_devices() {
 const N_LARGE: usize = 10_000;
 const N_READINGS: usize = 9;
 /// Most bytes of an answer about a fleet of 10,000, and longest median in a release build.
-const BUDGETS: [(&str, usize, Duration); 5] = [
+const BUDGETS: [(&str, usize, Duration); 9] = [
     ("/v1/fleet/top", 4_000, Duration::from_millis(400)),
     (
         "/v1/fleet/top?limit=100",
@@ -297,6 +297,10 @@ const BUDGETS: [(&str, usize, Duration); 5] = [
         80_000,
         Duration::from_millis(80),
     ),
+    ("/overview", 40_000, Duration::from_millis(60)),
+    ("/fleet", 90_000, Duration::from_millis(60)),
+    ("/devices", 60_000, Duration::from_millis(80)),
+    ("/insights", 90_000, Duration::from_millis(150)),
 ];
 /// How much slower a build without optimisation may be on a machine that does other work as well.
 const DEBUG_FACTOR: u32 = if cfg!(debug_assertions) { 15 } else { 1 };

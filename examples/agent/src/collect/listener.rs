@@ -2,13 +2,10 @@
 //!
 //! TCP sockets that listen, by [`sock_diag`] or else from `/proc/net/{tcp,tcp6}`, and UDP sockets
 //! without a peer from `/proc/net/{udp,udp6}`.
-//! The process is the one that has the socket open, found by the links of `/proc/PID/fd`; of
-//! several, such as the workers of a server, the one with the lowest number. Another user's links
-//! are hidden without privileges; the process is `None` then, and health says so. What not: peers
-//! and connections; unix sockets. A snapshot has no member for the protocol, so that a service on
-//! TCP and UDP of one port is one entry. Cost: one line a socket, and one system call for each open
-//! file of each process until every socket has its owner; those that owned one the last time come
-//! first, and mostly last too.
+//! The process is the one that has the socket open ([`SocketOwners`]). Another user's open files are
+//! hidden without privileges; the process is `None` then, and health says so. What not: peers and
+//! connections; unix sockets. A snapshot has no member for the protocol, so that a service on TCP
+//! and UDP of one port is one entry. Cost: one line a socket, and finding the owners.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -17,12 +14,10 @@ use std::path::Path;
 
 use monsys_core::endpoint::{CollectorHealth, EndpointText, Listener};
 use monsys_core::limit;
-use rustix::io::Errno;
 
 use super::health::{self, Found};
-use super::proc_dir::{ProcDir, ProcessFile, is_gone};
-use super::process::name_text;
 use super::sock_diag;
+use super::socket_owner::SocketOwners;
 
 /// One socket as the kernel lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,15 +82,9 @@ fn parse_ip(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// Reads the number of a socket from a link such as `socket:[4711]`.
-pub fn parse_link(link: &[u8]) -> Option<u64> {
-    let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
-    str::from_utf8(number).ok()?.parse().ok()
-}
-
 /// Lists the listening sockets of a `/proc`; `programs` are the processes that may own one, the
-/// lowest first, and `owners` those that did the last time and do this time.
-pub fn collect(proc: &Path, programs: &[u32], owners: &mut Vec<u32>) -> Found<Listener> {
+/// lowest first, and `owners` remembers who did the last time.
+pub fn collect(proc: &Path, programs: &[u32], owners: &mut SocketOwners) -> Found<Listener> {
     let (sockets, absent) = read_tables(proc);
     if absent.len() == TABLES.len() {
         return Found {
@@ -103,14 +92,17 @@ pub fn collect(proc: &Path, programs: &[u32], owners: &mut Vec<u32>) -> Found<Li
             health: health::unavailable(COLLECTOR, "expected /proc/net/tcp in a known form"),
         };
     }
-    let mut found = Owners::of(&sockets);
-    let walked = found.search(proc, programs, owners);
+    let owned = owners.find(proc, &inodes(&sockets), programs);
     let mut items: Vec<Listener> = sockets
         .iter()
         .map(|socket| Listener {
             ip: socket.ip,
             port: socket.port,
-            process: found.name(socket.inode),
+            process: owned
+                .as_ref()
+                .ok()
+                .and_then(|owned| owned.name(socket.inode))
+                .cloned(),
         })
         .collect();
     items.sort_by(|a, b| key(a).cmp(&key(b)));
@@ -125,9 +117,8 @@ pub fn collect(proc: &Path, programs: &[u32], owners: &mut Vec<u32>) -> Found<Li
     if !absent.is_empty() {
         reasons.push(format!("expected /proc/net/{}", absent.join(", ")));
     }
-    match walked {
-        Ok(0) => {}
-        Ok(_) if n_unknown == 0 => {}
+    match owned {
+        Ok(owned) if owned.n_hidden == 0 || n_unknown == 0 => {}
         Ok(_) => reasons.push(format!("process of {n_unknown} sockets needs {PRIVILEGES}")),
         Err(error) => reasons.push(format!("expected /proc: {}", health::fault(&error.into()))),
     }
@@ -135,6 +126,15 @@ pub fn collect(proc: &Path, programs: &[u32], owners: &mut Vec<u32>) -> Found<Li
         items,
         health: health_of(&reasons),
     }
+}
+
+/// The numbers of sockets that someone has open, sorted.
+fn inodes(sockets: &[Socket]) -> Vec<u64> {
+    let mut inodes: Vec<u64> = sockets.iter().map(|socket| socket.inode).collect();
+    inodes.sort_unstable();
+    inodes.dedup();
+    inodes.retain(|inode| *inode != 0);
+    inodes
 }
 
 fn health_of(reasons: &[String]) -> CollectorHealth {
@@ -179,81 +179,6 @@ fn read_table(path: &Path, table: Table, sockets: &mut Vec<Socket>) -> Option<()
             return Some(());
         }
         sockets.extend(parse_line(&line, table));
-    }
-}
-
-/// Who has the sockets open.
-struct Owners {
-    /// Number of the socket and name of its process, sorted by number.
-    found: Vec<(u64, Option<EndpointText>)>,
-    n_missing: usize,
-}
-
-impl Owners {
-    fn of(sockets: &[Socket]) -> Self {
-        let mut inodes: Vec<u64> = sockets.iter().map(|socket| socket.inode).collect();
-        inodes.sort_unstable();
-        inodes.dedup();
-        inodes.retain(|inode| *inode != 0);
-        Self {
-            n_missing: inodes.len(),
-            found: inodes.into_iter().map(|inode| (inode, None)).collect(),
-        }
-    }
-
-    /// Looks through the processes, former owners first, until every socket has an owner; returns
-    /// how many processes did not let themselves be looked at.
-    fn search(
-        &mut self,
-        proc: &Path,
-        programs: &[u32],
-        owners: &mut Vec<u32>,
-    ) -> Result<usize, Errno> {
-        let former = std::mem::take(owners);
-        if self.n_missing == 0 {
-            return Ok(0);
-        }
-        let proc = ProcDir::open(proc)?;
-        let mut n_hidden = 0;
-        let (mut link, mut text) = (Vec::new(), Vec::new());
-        let is_former = |pid: &&u32| former.binary_search(pid).is_ok();
-        let others = programs.iter().filter(|pid| !is_former(pid));
-        for &pid in programs.iter().filter(is_former).chain(others) {
-            // Read only for a process that turns out to own something.
-            let mut name = None;
-            let walked = proc.for_each_link(pid, ProcessFile::Fd, &mut link, |link| {
-                let Some(owner) = parse_link(link).and_then(|inode| self.place(inode)) else {
-                    return;
-                };
-                let name = name.get_or_insert_with(|| {
-                    let comm = proc.read(pid, ProcessFile::Comm, &mut text).ok();
-                    comm.map(name_text)
-                });
-                owner.clone_from(name);
-            });
-            if let Some(Some(_)) = name {
-                let at = owners.partition_point(|owner| *owner < pid);
-                owners.insert(at, pid);
-                self.n_missing = self.found.iter().filter(|(_, name)| name.is_none()).count();
-            }
-            n_hidden += usize::from(walked.is_err_and(|error| !is_gone(error)));
-            if self.n_missing == 0 {
-                return Ok(0);
-            }
-        }
-        Ok(n_hidden)
-    }
-
-    /// Where to write the owner of a socket that is looked for and has none.
-    fn place(&mut self, inode: u64) -> Option<&mut Option<EndpointText>> {
-        let at = self.found.binary_search_by_key(&inode, |(inode, _)| *inode);
-        let (_, owner) = self.found.get_mut(at.ok()?)?;
-        owner.is_none().then_some(owner)
-    }
-
-    fn name(&self, inode: u64) -> Option<EndpointText> {
-        let at = self.found.binary_search_by_key(&inode, |(inode, _)| *inode);
-        self.found.get(at.ok()?)?.1.clone()
     }
 }
 
@@ -336,20 +261,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_links_to_sockets_have_a_number() {
-        assert_eq!(parse_link(b"socket:[4711]"), Some(4_711));
-        for other in [
-            &b"socket:[]"[..],
-            b"pipe:[4711]",
-            b"/tmp/socket:[1]",
-            b"socket:[1",
-            b"socket:[\xff]",
-        ] {
-            assert_eq!(parse_link(other), None);
-        }
-    }
-
     /// A captured `/proc` in which process 1 and, behind it, process 7 have socket 77 open.
     fn captured() -> TempDir {
         let dir = TempDir::new();
@@ -383,7 +294,7 @@ mod tests {
     #[test]
     fn a_socket_belongs_to_the_lowest_process_that_has_it_open() {
         let dir = captured();
-        let found = collect(dir.path(), &[1, 7], &mut Vec::new());
+        let found = collect(dir.path(), &[1, 7], &mut SocketOwners::default());
         let expected = [
             ("127.0.0.1".to_owned(), 22, Some("master")),
             ("::1".to_owned(), 22, None),
@@ -397,36 +308,21 @@ mod tests {
     }
 
     #[test]
-    fn a_former_owner_is_asked_first_and_the_others_when_it_has_the_socket_no_more() {
-        let dir = captured();
-        let mut owners = Vec::new();
-        let first = collect(dir.path(), &[1, 7], &mut owners);
-        assert_eq!(plain(&first)[0].2, Some("master"));
-        assert_eq!(owners, [1]);
-        let mut owners = vec![7];
-        let kept = collect(dir.path(), &[1, 7], &mut owners);
-        assert_eq!(plain(&kept)[0].2, Some("worker"));
-        assert_eq!(owners, [7]);
-        for gone in [2, 9] {
-            let mut owners = vec![gone];
-            let found = collect(dir.path(), &[1, 7], &mut owners);
-            assert_eq!(plain(&found)[0].2, Some("master"));
-            assert_eq!(owners, [1]);
-        }
-    }
-
-    #[test]
     fn e5_tables_that_are_not_there_are_named() {
         let dir = captured();
         fs::remove_file(dir.path().join("net/tcp6")).unwrap();
         fs::write(dir.path().join("net/udp"), "garbage\n").unwrap();
-        let found = collect(dir.path(), &[1, 7], &mut Vec::new());
+        let found = collect(dir.path(), &[1, 7], &mut SocketOwners::default());
         assert_eq!(
             found.health,
             health::degraded(COLLECTOR, "expected /proc/net/tcp6, udp")
         );
         assert_eq!(found.items.len(), 1);
-        let found = collect(&dir.path().join("absent"), &[], &mut Vec::new());
+        let found = collect(
+            &dir.path().join("absent"),
+            &[],
+            &mut SocketOwners::default(),
+        );
         let reason = "expected /proc/net/tcp in a known form";
         assert_eq!(found.health, health::unavailable(COLLECTOR, reason));
     }
@@ -437,7 +333,7 @@ mod tests {
         let line = |port: usize| SSH.replace("0016", &format!("{port:04X}"));
         let lines: String = (1..=limit::ENDPOINT_LISTENERS_MAX + 5).map(line).collect();
         fs::write(dir.path().join("net/tcp"), format!("{HEAD}{lines}")).unwrap();
-        let found = collect(dir.path(), &[1, 7], &mut Vec::new());
+        let found = collect(dir.path(), &[1, 7], &mut SocketOwners::default());
         assert_eq!(found.items.len(), limit::ENDPOINT_LISTENERS_MAX);
         assert_eq!(
             found.health,
@@ -449,7 +345,11 @@ mod tests {
     fn sockets_of_this_process_are_found_with_its_name() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let found = collect(Path::new("/proc"), &[std::process::id()], &mut Vec::new());
+        let found = collect(
+            Path::new("/proc"),
+            &[std::process::id()],
+            &mut SocketOwners::default(),
+        );
         let own = fs::read_to_string("/proc/self/comm").unwrap();
         for port in [
             tcp.local_addr().unwrap().port(),

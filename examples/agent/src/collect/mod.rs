@@ -45,6 +45,7 @@ pub(crate) mod small_file;
 pub mod snapshot;
 #[cfg(unix)]
 pub mod sock_diag;
+pub mod socket_owner;
 pub mod users;
 pub mod windows;
 

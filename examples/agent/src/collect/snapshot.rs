@@ -9,6 +9,7 @@ use monsys_core::endpoint::{CollectorHealth, EndpointSnapshot};
 use super::auth::AuthCollector;
 use super::process::Running;
 use super::root::Root;
+use super::socket_owner::SocketOwners;
 use super::users::Users;
 use super::{fit, listener, persistence, process, read_text};
 
@@ -17,8 +18,7 @@ use super::{fit, listener, persistence, process, read_text};
 pub struct EndpointCollector {
     root: Root,
     auth: AuthCollector,
-    /// Processes that had listening sockets at the last snapshot, sorted.
-    owners: Vec<u32>,
+    owners: SocketOwners,
 }
 
 impl EndpointCollector {
@@ -26,8 +26,8 @@ impl EndpointCollector {
     pub fn at(root: Root) -> Self {
         Self {
             auth: AuthCollector::at(root.clone()),
+            owners: SocketOwners::default(),
             root,
-            owners: Vec::new(),
         }
     }
 

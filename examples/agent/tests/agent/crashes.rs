@@ -189,7 +189,7 @@ fn sigterm_ends_the_daemon_cleanly_with_what_it_has_delivered() {
     assert_eq!(status.pending, 0);
 }
 
-fn daemon(data: &Path) -> Child {
+pub(crate) fn daemon(data: &Path) -> Child {
     let origin = Clock::system().now().to_rfc3339();
     let clock = ["daemon", "--clock-origin", &origin, "--clock-rate", "60"];
     agent(data)

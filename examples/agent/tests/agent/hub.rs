@@ -183,12 +183,10 @@ fn serve(stream: TcpStream, agent_id: AgentId, state: &Mutex<State>, events: &Se
             return;
         };
         let length = body.len();
-        let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n{headers}\r\n");
-        if writer
-            .write_all(head.as_bytes())
-            .and_then(|()| writer.write_all(body.as_bytes()))
-            .is_err()
-        {
+        // In one piece, or the second one waits for the network to acknowledge the first.
+        let whole =
+            format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
+        if writer.write_all(whole.as_bytes()).is_err() {
             return;
         }
     }

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says so by ending"
 )]
 
+mod backlog;
 mod checks;
 mod commands;
 mod crashes;

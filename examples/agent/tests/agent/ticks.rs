@@ -3,6 +3,7 @@
 use std::fs;
 
 use monsys_agent::Clock;
+use monsys_agent::clock::HubClock;
 use monsys_agent::collect::CollectError;
 use monsys_agent::collect::root::Root;
 use monsys_agent::config::DataDir;
@@ -10,7 +11,7 @@ use monsys_agent::enrolment::Enrolment;
 use monsys_agent::error::AgentError;
 use monsys_agent::sampling::{Sampler, health_of_gaps, health_of_spool};
 use monsys_agent::spool::{Spool, SpoolLimits};
-use monsys_core::time::Span;
+use monsys_core::time::{Span, Timestamp};
 use serde_json::Value;
 
 use crate::commands::init;
@@ -67,6 +68,27 @@ impl Bench {
             .map(|(_, body)| body["type"].as_str().unwrap().to_owned())
             .collect()
     }
+}
+
+#[test]
+fn signals_of_a_machine_with_a_wrong_clock_are_dated_by_the_hub_and_metrics_by_the_machine() {
+    let mut bench = Bench::new(SpoolLimits::standard());
+    let hub_clock = HubClock::unknown();
+    bench.sampler.follow(hub_clock.clone());
+    let (here, years) = (Clock::system().now(), 50 * 365 * 86_400);
+    hub_clock.note(here, here.saturating_add(Span::from_secs(-years)));
+    let spooled = bench.tick(0);
+    let time = |value: &Value| Timestamp::parse_rfc3339(value.as_str().unwrap()).unwrap();
+    let of_type = |name: &str| spooled.iter().find(|(_, body)| body["type"] == name);
+    let (_, signals) = of_type("agent_signals").unwrap();
+    let captured_at = time(&signals["captured_at"]);
+    assert!(captured_at >= here, "the raw clock");
+    for signal in signals["data"]["signals"].as_array().unwrap() {
+        let observed_at = time(&signal["observed_at"]);
+        assert_eq!(captured_at.since(observed_at), Span::from_secs(years));
+    }
+    let (_, metrics) = of_type("metrics").unwrap();
+    assert_eq!(time(&metrics["captured_at"]), captured_at);
 }
 
 /// Processor times of a machine that works a tenth of the time.

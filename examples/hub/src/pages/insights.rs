@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
+use monsys_core::id::AgentId;
 use monsys_core::severity::Severity;
 use monsys_core::time::{Span, Timestamp};
 use monsys_signals::agent;
@@ -25,7 +26,7 @@ pub(crate) struct Insights<'a> {
     pub(crate) since: Timestamp,
     /// What each control would bring.
     pub(crate) pareto: &'a Pareto<'a>,
-    /// The names of agents by identifier.
+    /// The names of the agents of [`agents_of_incidents`] by identifier.
     pub(crate) names: &'a BTreeMap<String, String>,
     /// Whether there was more than was read.
     pub(crate) is_cut: bool,
@@ -60,6 +61,18 @@ pub(crate) fn insights(view: &Insights<'_>) -> Result<String, askama::Error> {
         open: String::new(),
     };
     page.render()
+}
+
+/// The agents that the page names: subjects of the incidents that it shows.
+pub(crate) fn agents_of_incidents(incidents: &[Incident<'_>]) -> Vec<AgentId> {
+    let shown = incidents.iter().take(INCIDENTS_MAX);
+    let agents = shown.filter_map(|incident| match incident.scope {
+        Scope::Subject(subject) if subject.subject_type == agent::SUBJECT_TYPE => {
+            AgentId::parse(subject.subject_id).ok()
+        }
+        Scope::Subject(_) | Scope::Fleet { .. } => None,
+    });
+    agents.collect()
 }
 
 #[derive(Template)]

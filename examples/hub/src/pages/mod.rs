@@ -58,7 +58,7 @@ pub(crate) use self::events::{EVENT_RANGES, Events, agent_of, events};
 pub(crate) use self::filter::{FilterWords, OPEN, Origin, UnknownWord};
 pub(crate) use self::fleet::{Fleet, Trend, fleet};
 pub(crate) use self::frame::{Access, Viewer};
-pub(crate) use self::insights::{Insights, insights};
+pub(crate) use self::insights::{Insights, agents_of_incidents, insights};
 pub(crate) use self::integrity::{Integrity, integrity};
 pub(crate) use self::overview::{Overview, overview};
 pub(crate) use self::plain::{

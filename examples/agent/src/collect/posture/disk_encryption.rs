@@ -2,7 +2,7 @@
 //!
 //! What: the file systems at [`PLACES`] are followed from `/proc/self/mountinfo` through
 //! `/sys/dev/block` down to the disks. One is encrypted when every way down meets a dm-crypt device,
-//! which the kernel names `CRYPT-…`; LVM over LUKS is, LUKS on one of two disks is not. What cannot
+//! whose identifier cryptsetup begins with `CRYPT-`; LVM over LUKS is, LUKS on one of two disks is not. What cannot
 //! be seen from here is unknown and not false: the disk of a virtual machine (its host may encrypt),
 //! a file system without a block device (ZFS, the network, a container's). What not: encryption in
 //! the drive, by directory (fscrypt), or of swap; a machine with only those is told as not
@@ -81,9 +81,8 @@ fn all(answers: &[Answer]) -> Option<Answer> {
 }
 
 fn of_device(root: &Root, device: &str, depth: u32) -> Answer {
-    if let Ok(uuid) = read_text(root, &format!("{device}/dm/uuid"))
-        && uuid.starts_with("CRYPT-")
-    {
+    let uuid = read_text(root, &format!("{device}/dm/uuid"));
+    if uuid.is_ok_and(|uuid| is_encrypting(&uuid)) {
         return Answer::True;
     }
     if depth == DEPTH_MAX {
@@ -109,6 +108,14 @@ fn of_device(root: &Root, device: &str, depth: u32) -> Answer {
         .map(|name| of_device(root, &of_name(name), depth + 1))
         .collect();
     all(&answers).unwrap_or(Answer::Unknown(UNSEEN))
+}
+
+/// Whether a device of the device mapper encrypts. What checks and does not hide what it stores is
+/// made by the same tools and bears the same prefix.
+fn is_encrypting(uuid: &str) -> bool {
+    let is_check = ["VERITY-", "INTEGRITY-"];
+    uuid.strip_prefix("CRYPT-")
+        .is_some_and(|rest| !is_check.iter().any(|check| rest.starts_with(check)))
 }
 
 /// The name of a device stands in `uevent`; that of a disk of a virtual machine says so.
@@ -252,6 +259,20 @@ mod tests {
         // As btrfs and overlay roots are shown: numbers that are no device.
         assert_eq!(answer(&["/ 0:32 /dev/mapper/luks-1"]), Answer::True);
         assert_eq!(answer(&["/ 0:32 /dev/dm-1"]), Answer::True);
+    }
+
+    #[test]
+    fn what_only_checks_its_data_does_not_encrypt_them() {
+        let tree = machine(&["/ 253:0 /dev/dm-0"]);
+        for (uuid, expected) in [
+            ("CRYPT-VERITY-0123-root\n", Answer::False),
+            ("CRYPT-INTEGRITY-0123-root\n", Answer::False),
+            ("CRYPT-PLAIN-root\n", Answer::True),
+            ("mpath-0123\n", Answer::False),
+        ] {
+            tree.file("d/dm-0/dm/uuid", uuid);
+            assert_eq!(look(&tree.root()), expected, "{uuid}");
+        }
     }
 
     #[test]
