@@ -344,6 +344,8 @@ fn send_until_stopped(
     spool: &Mutex<Spool>,
     switch: &StopHandle,
 ) {
+    // While the first processor figure is being measured.
+    sender.learn_time(&live.current());
     let mut trouble = Trouble::new("no payload can be signed", "payloads are signed again");
     while !switch.is_stopping() {
         // Read before the spool is, so that a tick in between ends the wait at once.

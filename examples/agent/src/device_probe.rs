@@ -35,18 +35,27 @@ impl DeviceProbe<'_> {
     /// [`AgentError::Call`]: with `unauthorized` for a device or key that the hub does not know,
     /// with `wrong_audience` for another hub. [`AgentError::System`] without a random source.
     pub fn ask(&self) -> Result<Timestamp, AgentError> {
-        // Written as the second 0 of Unix time.
-        let first = self.send(Timestamp::MIN)?;
-        let is_stale = first.answer == Answer::Denied(Some(Code::Stale));
-        let Some(server_time) = first.server_time.filter(|_| is_stale) else {
-            return Err(refusal(first.answer).into());
-        };
+        let server_time = self.ask_time()?;
         let second = self.send(server_time)?.answer;
         if second == Answer::Refused(Code::MissingField) {
             Ok(server_time)
         } else {
             Err(refusal(second).into())
         }
+    }
+
+    /// Asks only what the hub's clock shows, which it tells whoever has the key.
+    ///
+    /// # Errors
+    /// Those of [`ask`](Self::ask), but for the audience.
+    pub fn ask_time(&self) -> Result<Timestamp, AgentError> {
+        // Written as the second 0 of Unix time.
+        let reply = self.send(Timestamp::MIN)?;
+        let is_stale = reply.answer == Answer::Denied(Some(Code::Stale));
+        reply
+            .server_time
+            .filter(|_| is_stale)
+            .ok_or_else(|| refusal(reply.answer).into())
     }
 
     fn send(&self, at: Timestamp) -> Result<Reply, AgentError> {

@@ -16,6 +16,7 @@ use monsys_wire::sign::Claim;
 use monsys_wire::{BearerToken, DeviceIdentity, DeviceKey, SigningKey};
 
 use crate::config::{Config, DataDir, Profile};
+use crate::device_probe::DeviceProbe;
 use crate::error::AgentError;
 use crate::key;
 use crate::send::client::{HubClient, SignedRequest};
@@ -105,6 +106,23 @@ impl Enrolment {
                 ],
             }),
             Credential::Hmac { key, identity } => sign_as_device(body, identity, key, hub_now),
+        }
+    }
+
+    /// Asks the hub what its clock shows. Nothing is stored for it. Cost: one request.
+    ///
+    /// # Errors
+    /// [`AgentError::Call`], [`AgentError::System`] without a random source.
+    pub fn ask_time(&self) -> Result<Timestamp, AgentError> {
+        match &self.credential {
+            Credential::Ed25519 { token, .. } => Ok(self.client.agents_self(token)?.server_time),
+            Credential::Hmac { key, identity } => DeviceProbe {
+                client: &self.client,
+                audience: &self.config.audience,
+                identity,
+                key,
+            }
+            .ask_time(),
         }
     }
 

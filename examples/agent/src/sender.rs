@@ -80,6 +80,15 @@ impl Sender {
         self.hub_clock.clone()
     }
 
+    /// Asks the hub for its time before anything is sent, so that what a machine with a wrong clock
+    /// observes is dated right from the first look on. Without an answer the first attempt tells it.
+    pub fn learn_time(&self, enrolment: &Enrolment) {
+        match enrolment.ask_time() {
+            Ok(there) => self.hub_clock.note(self.clock.now(), there),
+            Err(error) => tracing::debug!(error = error.chain(), "the hub's time is not known"),
+        }
+    }
+
     /// Tries one payload.
     pub fn step(&mut self, enrolment: &Enrolment, spool: &Mutex<Spool>, timeout: Duration) -> Step {
         match self.try_one(enrolment, spool, timeout) {

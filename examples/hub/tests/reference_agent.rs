@@ -264,6 +264,8 @@ fn a_device_with_a_wrong_clock_delivers_at_once_and_shows_its_raw_clock() {
             !log.contains("\"stale\""),
             "corrected before it counts: {log}"
         );
+        // Signals of the first look too: the hub is asked for its time before that.
+        assert!(!log.contains("set aside"), "{log}");
         let sql = "SELECT m.captured_at, m.time FROM metrics m \
                    JOIN agents a ON a.id = m.agent_id WHERE a.name = ?1";
         let time = |text: String| Timestamp::parse_rfc3339(&text.replace(' ', "T")).unwrap();

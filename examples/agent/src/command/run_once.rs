@@ -8,7 +8,7 @@ use monsys_core::position::Position;
 use monsys_wire::spool::Gap;
 use serde::Serialize;
 
-use crate::clock::{Clock, Deadline};
+use crate::clock::{Clock, Deadline, HubClock};
 use crate::collect::root::Root;
 use crate::config::DataDir;
 use crate::daemon::{CADENCE, first_interval};
@@ -56,7 +56,9 @@ pub fn print(data: &DataDir, root: &Root) -> Result<Outcome, AgentError> {
     let part = |n: u64| i64::try_from(n).map_err(|_| SpoolError::Exhausted);
     let clock = Clock::system();
     let gaps: Vec<Gap> = status.gaps.iter().map(Gap::from).collect();
-    let (_, measured) = measure(root, clock, &enrolment, health_of_gaps(&gaps));
+    // Nothing is asked of the hub: what would be sent now is dated by this machine's clock.
+    let hub_clock = HubClock::unknown();
+    let (_, measured) = measure(root, clock, &enrolment, hub_clock, health_of_gaps(&gaps));
     let captured_at = measured.captured_at();
     let mut lines = Vec::new();
     for (seq, payload) in (status.next_seq..).zip(measured.payloads()?) {
@@ -87,7 +89,12 @@ pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentErr
     let enrolment = live.current();
     let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
-    let (mut sampler, measured) = measure(root, clock, &enrolment, health_of_spool(&mut spool));
+    let health = health_of_spool(&mut spool);
+    let (mut sampler, measured) = thread::scope(|scope| {
+        // Beside the interval that measuring takes anyway; a hub that is away is waited for once.
+        scope.spawn(|| sender.learn_time(&enrolment));
+        measure(root, clock, &enrolment, sender.hub_clock(), health)
+    });
     let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
     // Which key the hub has is asked once the sample is safe; without an answer nothing is sent.
@@ -174,9 +181,11 @@ fn measure(
     root: &Root,
     clock: Clock,
     enrolment: &Enrolment,
+    hub_clock: HubClock,
     spool: CollectorHealth,
 ) -> (Sampler, Measured) {
     let mut sampler = Sampler::new(root, clock, CADENCE);
+    sampler.follow(hub_clock);
     sampler.watch(&enrolment.config().backups);
     sampler.prime();
     thread::sleep(first_interval(clock));

@@ -205,7 +205,7 @@ pub(crate) fn say_something(data: &DataDir, org: &str, every: usize) {
     let keys = [
         ("backup_check", "backup.age_hours"),
         ("clock_check", "clock.synchronised"),
-        ("endpoint_posture", "posture.disk_encrypted"),
+        ("endpoint_posture", "posture.disk_encryption"),
     ];
     let severities = ["info", "low", "medium", "high", "critical"];
     let mut lines = String::new();
