@@ -88,11 +88,13 @@ pub(crate) fn threat_findings(page: &File, files: &[File]) -> Vec<Finding> {
     found
 }
 
-/// All tests as stem of the file and name.
+/// All tests as stem of the file, or of the folder of a `main.rs`, and name.
 fn all_tests(files: &[File]) -> BTreeSet<(String, String)> {
     let mut tests = BTreeSet::new();
     for file in files.iter().filter(|file| file.is_rust()) {
-        let name = file.path.rsplit('/').next().unwrap_or_default();
+        // A test of several files is known by its folder.
+        let path = file.path.strip_suffix("/main.rs").unwrap_or(&file.path);
+        let name = path.rsplit('/').next().unwrap_or_default();
         let stem = name.trim_end_matches(".rs").to_owned();
         let mut is_test = false;
         for line in file.text.lines().map(str::trim_start) {
