@@ -211,7 +211,7 @@ pub fn assess(check: Check, answer: Answer, now: Timestamp) -> SignalDraft {
 /// use monsys_signals::check::{Backup, BackupSeen, assess_backups};
 ///
 /// let now = Timestamp::parse_rfc3339("2026-11-21T01:15:41Z")?;
-/// let hours = |n| Span::from_secs(n * 3_600);
+/// let hours = |n: i64| Span::from_secs(n * 3_600);
 /// let seen = BackupSeen::Age(hours(30));
 /// let nightly = Backup { name: "nightly", age_max: hours(26), seen };
 /// let [present, age] = assess_backups(&[nightly], now).try_into().unwrap();
