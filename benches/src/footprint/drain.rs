@@ -1,6 +1,7 @@
 //! How fast a backlog of 24 hours is delivered, and what limits it.
 //!
-//! The agent pauses between two payloads of a backlog, to spare the hub. Without that pause
+//! The agent rests after each payload of a backlog as long as its answer took, to spare the hub; as
+//! installed it reaches half of what stands here. Without that rest
 //! ([`inside`](super::inside)) the same backlog goes to a sink that answers at once, and to a hub on
 //! SQLite: what the sink gets in a second is the agent's own limit, and must not be below what the
 //! hub takes. Each payload is read from the spool, signed, sent, and acknowledged durably.
@@ -32,7 +33,7 @@ pub(super) fn run(options: &Options) {
     let home = options.agent.enrol("drain-sink", sink.addr, &sink.token);
     let alone = Drained::of(&home, "a sink that answers at once");
     let detail = format!(
-        "payloads/s to a sink that answers at once, {SAMPLES} payloads, against the pace as installed; \
+        "payloads/s to a sink that answers at once, {SAMPLES} payloads, against 5/s, at which a day takes twenty minutes; \
          the agent's own CPU {} each; resident {} after the first tenth, {} at the end",
         millis(alone.cpu_nanos / SAMPLES as f64),
         mebibytes(alone.before.resident),
@@ -158,7 +159,7 @@ fn admin(program: &Program, directory: &std::path::Path, words: &[&str]) -> Stri
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// What the agent sends of a backlog in a second of its clock (`Pace`).
+/// Payloads a second; slower than this a backlog of days would hardly end.
 const PACE: f64 = 5.0;
 /// A day at 15 s.
 const SAMPLES: i64 = 24 * 60 * 4;

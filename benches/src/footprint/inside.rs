@@ -1,7 +1,7 @@
 //! The agent as a library, in a process of its own that this program starts of itself.
 //!
 //! What: the two things that the program of the operator takes too long for: ten thousand samples,
-//! and a backlog without the pause between two of its payloads, by which the agent spares the hub.
+//! and a backlog without the rest between two of its payloads, by which the agent spares the hub.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
