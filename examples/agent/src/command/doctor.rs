@@ -6,19 +6,17 @@
 //! request without data ([`crate::device_probe`]). A check that could not be made is told apart from
 //! one that failed.
 
-use std::thread;
-
 use monsys_core::time::{Span, Timestamp};
 use monsys_wire::answer::AgentSelf;
 use monsys_wire::pin::PinRequest;
 use monsys_wire::{BearerToken, DeviceIdentity, DeviceKey, SigningKey};
 use serde::Serialize;
 
-use crate::clock::Clock;
+use super::first_tick::measure;
+use crate::clock::{Clock, HubClock};
 use crate::collect::health;
 use crate::collect::root::Root;
 use crate::config::{Config, DataDir, Profile};
-use crate::daemon::{CADENCE, first_interval};
 use crate::device_probe::DeviceProbe;
 use crate::durable;
 use crate::enrolment::{Credential, Enrolment};
@@ -26,7 +24,6 @@ use crate::error::{AgentError, Outcome};
 use crate::key;
 use crate::output::{self, Form};
 use crate::rotation;
-use crate::sampling::Sampler;
 use crate::send::client::CallError;
 use crate::spool::{SpoolLimits, inspect};
 
@@ -126,14 +123,9 @@ fn check_spool(data: &DataDir) -> Check {
 
 /// Measures once and tells how each collector fared.
 fn look(root: &Root, enrolment: Option<&Enrolment>) -> Vec<Sight> {
-    let clock = Clock::system();
-    let mut sampler = Sampler::new(root, clock, CADENCE);
-    if let Some(enrolment) = enrolment {
-        sampler.watch(&enrolment.config().backups);
-    }
-    sampler.prime();
-    thread::sleep(first_interval(clock));
-    let measured = sampler.measure(0, health::ok("spool"));
+    let backups = enrolment.map_or(&[][..], |enrolment| &enrolment.config().backups);
+    let spool = health::ok("spool");
+    let (_, measured) = measure(root, Clock::system(), backups, HubClock::unknown(), spool);
     // What becomes of the spool is a check of its own.
     let seen = measured
         .health()

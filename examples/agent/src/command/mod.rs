@@ -5,6 +5,7 @@
 
 pub mod daemon;
 pub mod doctor;
+mod first_tick;
 pub mod identity;
 pub mod init;
 pub mod rotate_key;

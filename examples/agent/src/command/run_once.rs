@@ -3,20 +3,19 @@
 use std::sync::Mutex;
 use std::thread;
 
-use monsys_core::endpoint::CollectorHealth;
 use monsys_core::position::Position;
 use monsys_wire::spool::Gap;
 use serde::Serialize;
 
+use super::first_tick::measure;
 use crate::clock::{Clock, Deadline, HubClock};
 use crate::collect::root::Root;
 use crate::config::DataDir;
-use crate::daemon::{CADENCE, first_interval};
 use crate::enrolment::{Enrolment, prepare};
 use crate::error::{AgentError, Outcome};
 use crate::live::LiveEnrolment;
 use crate::output::{self, Form};
-use crate::sampling::{Measured, Sampler, health_of_gaps, health_of_spool};
+use crate::sampling::{health_of_gaps, health_of_spool};
 use crate::send::answer::Answer;
 use crate::send::client::REQUEST_TIMEOUT;
 use crate::sender::{Sender, Step, lock};
@@ -58,7 +57,8 @@ pub fn print(data: &DataDir, root: &Root) -> Result<Outcome, AgentError> {
     let gaps: Vec<Gap> = status.gaps.iter().map(Gap::from).collect();
     // Nothing is asked of the hub: what would be sent now is dated by this machine's clock.
     let hub_clock = HubClock::unknown();
-    let (_, measured) = measure(root, clock, &enrolment, hub_clock, health_of_gaps(&gaps));
+    let backups = &enrolment.config().backups;
+    let (_, measured) = measure(root, clock, backups, hub_clock, health_of_gaps(&gaps));
     let captured_at = measured.captured_at();
     let mut lines = Vec::new();
     for (seq, payload) in (status.next_seq..).zip(measured.payloads()?) {
@@ -90,10 +90,11 @@ pub fn send(data: &DataDir, root: &Root, form: Form) -> Result<Outcome, AgentErr
     let mut sender = Sender::new(data, clock);
     let mut spool = Spool::open(&data.spool(), SpoolLimits::standard())?;
     let health = health_of_spool(&mut spool);
+    let backups = &enrolment.config().backups;
     let (mut sampler, measured) = thread::scope(|scope| {
         // Beside the interval that measuring takes anyway; a hub that is away is waited for once.
         scope.spawn(|| sender.learn_time(&enrolment));
-        measure(root, clock, &enrolment, sender.hub_clock(), health)
+        measure(root, clock, backups, sender.hub_clock(), health)
     });
     let number = sampler.spool(&measured, &enrolment, &mut spool)?;
     let spool = Mutex::new(spool);
@@ -174,23 +175,6 @@ fn deliver(
         thread::sleep(wait);
     }
     delivery
-}
-
-/// The first tick of a process, at which everything is due.
-fn measure(
-    root: &Root,
-    clock: Clock,
-    enrolment: &Enrolment,
-    hub_clock: HubClock,
-    spool: CollectorHealth,
-) -> (Sampler, Measured) {
-    let mut sampler = Sampler::new(root, clock, CADENCE);
-    sampler.follow(hub_clock);
-    sampler.watch(&enrolment.config().backups);
-    sampler.prime();
-    thread::sleep(first_interval(clock));
-    let measured = sampler.measure(0, spool);
-    (sampler, measured)
 }
 
 const fn outcome(delivery: &Delivery) -> Outcome {
