@@ -1,4 +1,5 @@
-//! The embedded store: SQLite in WAL mode, synchronous FULL, one writer thread with group commit.
+//! The embedded store: SQLite in WAL mode, one writer thread with group commit, each flushed to the disk
+//! before it is answered.
 //!
 //! What: the storage contract of `monsys-core`, and the hub's own accounts. What not: decisions.
 //! Writes queue up for one thread, which runs as many as are waiting in one transaction, each in a
@@ -20,11 +21,13 @@ mod cycle_record;
 mod doctor;
 mod enrolment;
 mod fleet;
+mod flush;
 mod guard;
 mod ingest;
 mod ledger;
 #[cfg(test)]
 mod ledger_tests;
+mod log;
 mod maintenance;
 mod migrate;
 mod nonce;
@@ -49,6 +52,8 @@ use monsys_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::Semaphore;
 
+use self::flush::Flusher;
+use self::log::Log;
 pub use self::migrate::OpenError;
 use self::rings::{MetricChange, Rings};
 use self::sender::Senders;
@@ -81,6 +86,8 @@ impl SqliteStore {
     pub fn open(file: &Path) -> Result<Self, OpenError> {
         let mut connection = open_writable(file)?;
         migrate::migrate_empty(&connection)?;
+        // From here on the flusher makes commits durable.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
         guard::guard(&mut connection)?;
         Self::start(file, connection)
     }
@@ -103,12 +110,14 @@ impl SqliteStore {
         doctor::examine(file, now)
     }
 
-    fn start(file: &Path, connection: Connection) -> Result<Self, OpenError> {
+    fn start(file: &Path, mut connection: Connection) -> Result<Self, OpenError> {
         let readers = Readers::new(file, READERS_MAX);
         let senders = Senders::new(Readers::new(file, LOOK_UPS_MAX));
         let rings = Arc::new(Rings::new(readers.open()?, &connection));
+        let log = Log::take_over(file, &mut connection)?;
+        let flusher = Flusher::start(file)?;
         Ok(Self {
-            writer: Writer::start(connection, Arc::clone(&rings))?,
+            writer: Writer::start(connection, log, flusher, Arc::clone(&rings))?,
             readers: Arc::new(readers),
             senders,
             rings,
@@ -209,7 +218,6 @@ fn open_writable(file: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "recursive_triggers", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -261,9 +269,6 @@ fn open_read_only(file: &Path) -> rusqlite::Result<Connection> {
 /// What the writer keeps of the store in memory. Each payload touches three pages of its agent, which
 /// at ten thousand agents are more than the 2 MiB that SQLite keeps by itself.
 const WRITER_CACHE_KIB: i64 = 16 << 10;
-/// Pages in the write-ahead log before it is folded into the store: a page that many payloads changed
-/// in between is written back once. 16 MiB; with four times as many a group waits for all of it.
-const LOG_PAGES: i64 = 4_000;
 /// Connections for reads at most.
 const READERS_MAX: usize = 8;
 /// Connections for looking up senders at most: agents and devices have queries of their own.

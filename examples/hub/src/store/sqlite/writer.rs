@@ -1,9 +1,9 @@
 //! The one thread that writes, and its group commit.
 //!
-//! While one commit waits for the disk, the next changes queue up and then share one transaction.
-//! Each runs in a savepoint, so a change that fails takes nothing of its neighbours with it. When
-//! the commit itself fails, every change of the group is answered "unavailable" and nothing of it
-//! is stored.
+//! While one group is written, the next changes queue up and then share one transaction. Each runs in
+//! a savepoint, so a change that fails takes nothing of its neighbours with it. A group that is
+//! committed goes to the [`Flusher`], which answers it when it is durable. When the commit itself
+//! fails, every change of the group is answered "unavailable" and nothing of it is stored.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::column::store_error;
+use super::flush::Flusher;
+use super::log::Log;
 use super::migrate::OpenError;
 use super::rings::{MetricChange, Rings};
 
@@ -33,12 +35,16 @@ struct Shared {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Changes of one transaction.
+pub(super) type Group = Vec<Box<dyn Change>>;
+
 /// A change that runs in a transaction and learns how the transaction ended.
-trait Change: Send {
+pub(super) trait Change: Send {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
     /// What it changed of metrics.
     fn take_metrics(&mut self) -> Vec<MetricChange>;
-    fn finish(self: Box<Self>, is_committed: bool);
+    /// Answers; what is not durable is not stored.
+    fn finish(self: Box<Self>, is_durable: bool);
 }
 
 struct Task<T, F> {
@@ -49,11 +55,16 @@ struct Task<T, F> {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, rings: Arc<Rings>) -> Result<Self, OpenError> {
+    pub(super) fn start(
+        connection: Connection,
+        log: Log,
+        flusher: Flusher,
+        rings: Arc<Rings>,
+    ) -> Result<Self, OpenError> {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || write_groups(&connection, &rings, receiver))
+            .spawn(move || write_groups(connection, log, flusher, &rings, receiver))
             .map_err(OpenError::Thread)?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -138,9 +149,9 @@ where
         std::mem::take(&mut self.metrics)
     }
 
-    fn finish(self: Box<Self>, is_committed: bool) {
+    fn finish(self: Box<Self>, is_durable: bool) {
         let answer = match self.answer {
-            Ok(_) if !is_committed => Err(StoreError::Unavailable),
+            Ok(_) if !is_durable => Err(StoreError::Unavailable),
             answer => answer,
         };
         // A caller that went away no longer wants its answer.
@@ -149,7 +160,9 @@ where
 }
 
 fn write_groups(
-    connection: &Connection,
+    connection: Connection,
+    mut log: Log,
+    mut flusher: Flusher,
     rings: &Rings,
     mut queue: mpsc::Receiver<Box<dyn Change>>,
 ) {
@@ -161,23 +174,34 @@ fn write_groups(
                 Err(_) => break,
             }
         }
-        let outcome = write_group(connection, rings, &mut group);
-        if let Err(error) = &outcome {
+        if flusher.is_broken() {
+            finish(group, false);
+            continue;
+        }
+        if let Err(error) = write_group(&connection, rings, &mut group) {
             rings.hold().forget();
-            tracing::error!(error = %store_error(error), cause = %error, "a group of changes was not stored");
+            tracing::error!(error = %store_error(&error), cause = %error, "a group of changes was not stored");
             if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
                 tracing::error!("the transaction could not be rolled back");
             }
+            finish(group, false);
+        } else {
+            flusher.take(group);
         }
-        for change in group {
-            change.finish(outcome.is_ok());
-        }
+        log.keep_short(&connection);
     }
-    if connection
-        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
-        .is_err()
-    {
-        tracing::warn!("the write-ahead log was not folded into the store; the next start does it");
+    flusher.close();
+    if flusher.is_broken() {
+        // The last connection that closes folds the log, which only a new start may.
+        std::mem::forget(connection);
+    } else {
+        log.close(&connection);
+    }
+}
+
+fn finish(group: Group, is_durable: bool) {
+    for change in group {
+        change.finish(is_durable);
     }
 }
 
@@ -197,4 +221,45 @@ fn write_group(
     let metrics = group.iter_mut().flat_map(|change| change.take_metrics());
     held.follow(connection, metrics);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::super::{guard, migrate, open_read_only, open_writable};
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_flush_that_failed_nothing_is_stored_until_the_store_is_opened_again() {
+        let directory = std::env::temp_dir().join(format!("monsys-flush-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("monsys.db");
+        let mut connection = open_writable(&file).unwrap();
+        migrate::migrate(&connection).unwrap();
+        guard::guard(&mut connection).unwrap();
+        let log = Log::take_over(&file, &mut connection).unwrap();
+        let flusher = Flusher::start_with(|| Err(io::ErrorKind::StorageFull.into())).unwrap();
+        let rings = Arc::new(Rings::new(open_read_only(&file).unwrap(), &connection));
+        let writer = Writer::start(connection, log, flusher, rings).unwrap();
+        for n in 0..3 {
+            let id = format!("tenant-{n}");
+            let insert = move |connection: &Connection, _: &mut Vec<MetricChange>| {
+                let sql = "INSERT INTO tenants (id, name, created_at) VALUES (?1, ?1, '')";
+                let inserted = connection.execute(sql, [id]);
+                inserted.map(drop).map_err(|error| store_error(&error))
+            };
+            assert_eq!(writer.run(insert).await, Err(StoreError::Unavailable));
+        }
+        writer.close();
+        // SQLite says what of the log is really there; here the first change, and none after it.
+        let found =
+            open_read_only(&file)
+                .unwrap()
+                .query_row("SELECT count(*) FROM tenants", [], |row| {
+                    row.get::<_, u32>(0)
+                });
+        assert_eq!(found.unwrap(), 1);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

@@ -1,0 +1,288 @@
+//! Folds the write-ahead log into the store beside the thread that writes.
+//!
+//! Left to itself, SQLite folds the log at the commit that makes it too long, and whoever waits for
+//! that commit waits for thousands of pages and two flushes. Here a thread of its own copies the pages
+//! while commits go on. A log begins again only when all of it is folded and nobody writes, so the
+//! writer folds what came meanwhile, which is little. What not: when a commit is durable; that is the
+//! log's own flush. Cost: one connection, and a log of [`FOLD_PAGES`] and what comes meanwhile; as much
+//! again whenever a reader keeps it from beginning again.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use rusqlite::hooks::Wal;
+
+use super::migrate::OpenError;
+use super::{guard, open_writable};
+
+/// Pages in the log when folding begins: a page that many changes touched in between is written back
+/// once. 16 MiB.
+const FOLD_PAGES: u32 = 4_000;
+/// So few pages are left to the writer.
+const REST_PAGES: u32 = 200;
+/// After so many rounds the writer takes what is left, however much: it writes faster than anybody folds.
+const ROUNDS_MAX: u32 = 5;
+
+/// The log, as the writing thread sees it.
+pub(super) struct Log {
+    shared: Arc<Shared>,
+    ask: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+    is_asked: bool,
+    /// Pages of a log that is long.
+    n_long: u32,
+    /// Pages at which folding begins next.
+    threshold: u32,
+    n_seen: u32,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Pages in the log after the last commit.
+    n_pages: AtomicU32,
+    /// What was asked for is folded, or could not be.
+    is_folded: AtomicBool,
+}
+
+impl Log {
+    /// Takes folding over from SQLite.
+    ///
+    /// # Errors
+    /// When the file cannot be opened once more, or no thread can be had.
+    pub(super) fn take_over(file: &Path, writer: &mut Connection) -> Result<Self, OpenError> {
+        Self::take_over_at(FOLD_PAGES, file, writer)
+    }
+
+    fn take_over_at(n_long: u32, file: &Path, writer: &mut Connection) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared::default());
+        let told = Arc::clone(&shared);
+        writer.wal_hook(Some(move |_: &mut Wal, n_pages: i32| {
+            told.n_pages
+                .store(n_pages.unsigned_abs(), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let mut connection = open_writable(file)?;
+        guard::guard(&mut connection)?;
+        let (ask, asked) = sync_channel(1);
+        let folding = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("store-folder".into())
+            .spawn(move || fold_when_asked(&connection, &folding, &asked))
+            .map_err(OpenError::Thread)?;
+        Ok(Self {
+            shared,
+            ask: Some(ask),
+            thread: Some(thread),
+            is_asked: false,
+            n_long,
+            threshold: n_long,
+            n_seen: 0,
+        })
+    }
+
+    /// Has the log folded when it is long. For the writing thread, between two transactions.
+    pub(super) fn keep_short(&mut self, writer: &Connection) {
+        let n_pages = self.shared.n_pages.load(Ordering::Relaxed);
+        if n_pages < self.n_seen {
+            self.threshold = self.n_long;
+        }
+        self.n_seen = n_pages;
+        if self.is_asked {
+            if self.shared.is_folded.swap(false, Ordering::Acquire) {
+                self.is_asked = false;
+                self.fold_rest(writer);
+            }
+        } else if n_pages >= self.threshold {
+            let sent = self.ask.as_ref().map(|ask| ask.try_send(()));
+            if matches!(sent, Some(Ok(()) | Err(TrySendError::Full(())))) {
+                self.is_asked = true;
+            } else {
+                self.fold_rest(writer);
+            }
+        }
+    }
+
+    /// Folds all that is in the log; the next change begins it again, unless somebody still reads it.
+    fn fold_rest(&mut self, writer: &Connection) {
+        self.threshold = self.n_seen.saturating_add(self.n_long);
+        report(fold(writer));
+    }
+
+    /// Ends the thread, and folds all there is when nothing more is written.
+    pub(super) fn close(mut self, writer: &Connection) {
+        self.ask = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that folds the store's log ended by a panic");
+        }
+        if writer
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+            .is_err()
+        {
+            tracing::warn!(
+                "the write-ahead log was not folded into the store; the next start does it"
+            );
+        }
+    }
+}
+
+fn fold_when_asked(connection: &Connection, shared: &Shared, asked: &Receiver<()>) {
+    while asked.recv().is_ok() {
+        report(follow(connection));
+        shared.is_folded.store(true, Ordering::Release);
+    }
+}
+
+/// Folds what is there, and what came meanwhile, until little comes.
+fn follow(connection: &Connection) -> rusqlite::Result<u32> {
+    let mut n_before = 0;
+    for _ in 0..ROUNDS_MAX {
+        let n_pages = fold(connection)?;
+        if n_pages.saturating_sub(n_before) <= REST_PAGES {
+            break;
+        }
+        n_before = n_pages;
+    }
+    Ok(n_before)
+}
+
+/// Copies the pages of the log that nobody reads any more; returns how many the log had.
+fn fold(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        row.get::<_, i32>(1).map(i32::unsigned_abs)
+    })
+}
+
+/// Nothing is lost where folding fails: the log keeps what it has, and is folded later.
+fn report(folded: rusqlite::Result<u32>) {
+    if let Err(error) = folded {
+        tracing::warn!(%error, "the write-ahead log was not folded into the store");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const N_LONG: u32 = 200;
+
+    /// A store of blobs in a directory of its own.
+    struct Blobs {
+        directory: std::path::PathBuf,
+        writer: Connection,
+        log: Log,
+    }
+
+    impl Blobs {
+        fn new(name: &str) -> Self {
+            let directory =
+                std::env::temp_dir().join(format!("monsys-log-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&directory).unwrap();
+            let file = directory.join("monsys.db");
+            let mut writer = open_writable(&file).unwrap();
+            writer
+                .execute_batch("CREATE TABLE blobs (id INTEGER PRIMARY KEY, blob BLOB)")
+                .unwrap();
+            let log = Log::take_over_at(N_LONG, &file, &mut writer).unwrap();
+            Self {
+                directory,
+                writer,
+                log,
+            }
+        }
+
+        /// Commits a change of about ten pages; returns how many the log has then.
+        fn commit(&mut self) -> u32 {
+            self.writer
+                .execute("INSERT INTO blobs (blob) VALUES (randomblob(36000))", [])
+                .unwrap();
+            let n_pages = self.log.shared.n_pages.load(Ordering::Relaxed);
+            self.log.keep_short(&self.writer);
+            n_pages
+        }
+
+        fn reader(&self) -> Connection {
+            super::super::open_read_only(&self.directory.join("monsys.db")).unwrap()
+        }
+
+        /// Commits until the log has begun again, which it does before it is so long.
+        fn commit_until_begun_again(&mut self, n_pages_max: u32) {
+            let mut n_pages = self.commit();
+            loop {
+                let n_before = n_pages;
+                n_pages = self.commit();
+                if n_pages < n_before {
+                    return;
+                }
+                assert!(n_pages < n_pages_max, "{n_pages} pages");
+            }
+        }
+
+        fn close(self) {
+            self.log.close(&self.writer);
+            let checked: String = self
+                .writer
+                .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(checked, "ok");
+            let log = self.directory.join("monsys.db-wal");
+            assert_eq!(std::fs::metadata(log).unwrap().len(), 0);
+            std::fs::remove_dir_all(self.directory).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_written_without_a_pause_begins_again_and_again() {
+        let mut blobs = Blobs::new("pause");
+        for _ in 0..20 {
+            // What comes while a thread is started and folds is not bounded by a law of ours.
+            blobs.commit_until_begun_again(100 * N_LONG);
+        }
+        let n_blobs = blobs.reader().query_row(
+            "SELECT count(*) FROM blobs WHERE length(blob) = 36000",
+            [],
+            |row| row.get::<_, u32>(0),
+        );
+        assert!(n_blobs.unwrap() > 20 * N_LONG / 10);
+        blobs.close();
+    }
+
+    #[test]
+    fn a_long_read_keeps_the_log_and_its_end_lets_it_begin_again() {
+        let mut blobs = Blobs::new("read");
+        blobs.commit();
+        let reader = blobs.reader();
+        reader.execute_batch("BEGIN").unwrap();
+        let count = |reader: &Connection| -> u32 {
+            reader
+                .query_row("SELECT count(*) FROM blobs", [], |row| row.get(0))
+                .unwrap()
+        };
+        assert_eq!(count(&reader), 1);
+        let mut n_pages = 0;
+        for _ in 0..100 {
+            let n_before = n_pages;
+            n_pages = blobs.commit();
+            assert!(n_pages > n_before, "the log that is read began again");
+        }
+        assert_eq!(count(&reader), 1);
+        reader.execute_batch("COMMIT").unwrap();
+        assert_eq!(count(&reader), 101);
+        drop(reader);
+        blobs.commit_until_begun_again(100 * N_LONG);
+        blobs.close();
+    }
+
+    #[test]
+    fn without_its_thread_the_writer_folds_by_itself() {
+        let mut blobs = Blobs::new("alone");
+        blobs.log.ask = None;
+        blobs.commit_until_begun_again(2 * N_LONG);
+        blobs.close();
+    }
+}
