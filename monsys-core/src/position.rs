@@ -150,6 +150,13 @@ impl PositionSet {
         Admission::Fresh { fills_gap: false }
     }
 
+    /// Tells whether a payload at this position was accepted, or given up. For one that was not, it
+    /// does not matter what [`admit`](Self::admit) is told of stored content, so nobody need look.
+    pub fn has_seen(&self, position: Position) -> bool {
+        let mut lanes = self.current.iter().chain(&self.former);
+        lanes.any(|lane| lane.epoch == position.epoch && lane.is_seen(position.seq))
+    }
+
     /// Returns the current epoch, if any payload was accepted yet.
     pub fn epoch(&self) -> Option<u64> {
         self.current.as_ref().map(|lane| lane.epoch)
@@ -552,6 +559,26 @@ mod tests {
                 };
                 prop_assert_eq!(fresh(&mut set, 1, seq), expected);
                 prop_assert_eq!(&PositionSet::from_bytes(&set.to_bytes()).unwrap(), &set);
+            }
+        }
+
+        #[test]
+        fn of_a_position_not_seen_the_stored_content_does_not_matter(
+            before in prop::collection::vec((1_i64..5, 1_i64..40), 0..40),
+            epoch in 1_i64..6,
+            seq in 1_i64..40,
+        ) {
+            let mut set = PositionSet::new();
+            for (epoch, seq) in before {
+                let _ = fresh(&mut set, epoch, seq);
+            }
+            let answers = [None, Some(A), Some(B)].map(|stored| {
+                set.clone().admit(at(epoch, seq), A, stored)
+            });
+            let is_seen = set.has_seen(at(epoch, seq));
+            prop_assert_eq!(is_seen, answers[1] != answers[2]);
+            if !is_seen {
+                prop_assert_eq!(&answers[0], &answers[1]);
             }
         }
 

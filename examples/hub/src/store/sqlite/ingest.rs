@@ -64,7 +64,11 @@ fn commit_one(
             }
         }
     }
-    let known = content_at(connection, batch)?;
+    let known = if positions.has_seen(batch.position) {
+        content_at(connection, batch)?
+    } else {
+        None
+    };
     let fills_gap = match positions.admit(batch.position, batch.content, known) {
         Admission::Duplicate => return Ok(IngestOutcome::Duplicate),
         Admission::Replay => return Ok(IngestOutcome::Replay),

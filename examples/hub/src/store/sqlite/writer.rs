@@ -136,13 +136,13 @@ where
         let Some(work) = self.work.take() else {
             return Ok(());
         };
-        connection.execute_batch("SAVEPOINT change")?;
+        execute(connection, "SAVEPOINT change")?;
         self.answer = work(connection, &mut self.metrics);
         if self.answer.is_err() {
             self.metrics.clear();
-            connection.execute_batch("ROLLBACK TO change")?;
+            execute(connection, "ROLLBACK TO change")?;
         }
-        connection.execute_batch("RELEASE change")
+        execute(connection, "RELEASE change")
     }
 
     fn take_metrics(&mut self) -> Vec<MetricChange> {
@@ -199,6 +199,11 @@ fn write_groups(
     }
 }
 
+/// Runs a statement that is prepared once.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
 fn finish(group: Group, is_durable: bool) {
     for change in group {
         change.finish(is_durable);
@@ -210,14 +215,14 @@ fn write_group(
     rings: &Rings,
     group: &mut [Box<dyn Change>],
 ) -> rusqlite::Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
+    execute(connection, "BEGIN IMMEDIATE")?;
     for change in &mut *group {
         // A panic in one change must not end the thread that all later ones need.
         let ran = catch_unwind(AssertUnwindSafe(|| change.run(connection)));
         ran.unwrap_or(Err(rusqlite::Error::UnwindingPanic))?;
     }
     let mut held = rings.hold();
-    connection.execute_batch("COMMIT")?;
+    execute(connection, "COMMIT")?;
     let metrics = group.iter_mut().flat_map(|change| change.take_metrics());
     held.follow(connection, metrics);
     Ok(())
