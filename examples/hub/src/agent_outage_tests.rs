@@ -15,13 +15,16 @@ use monsys_agent::config::{Config, DataDir};
 use monsys_agent::enrolment::Enrolment;
 use monsys_agent::sender::{Sender, Step};
 use monsys_agent::spool::{Spool, SpoolLimits};
+use monsys_core::anomaly::AnomalyKind;
 use monsys_core::endpoint::EndpointSnapshot;
 use monsys_core::id::{AgentId, TenantId};
 use monsys_core::limit;
 use monsys_core::name::DisplayName;
 use monsys_core::sample::{CpuPercent, MetricSample};
 use monsys_core::signal::SignalDraft;
-use monsys_core::store::{AnomalyFilter, NewAgent, NewCredential, PublicKey, TokenDigest};
+use monsys_core::store::{
+    AnomalyFilter, AnomalyRow, NewAgent, NewCredential, PublicKey, TokenDigest,
+};
 use monsys_core::time::{Span, Timestamp};
 use monsys_wire::BearerToken;
 use monsys_wire::compose::Outbound;
@@ -51,6 +54,7 @@ fn a_day_of_backlog_drains_into_a_hub_without_a_finding() {
     // The agent is heard for ten minutes before the hub goes away.
     let hub = scene.serve(clock);
     agent.live(|_, n_ticks| n_ticks >= 40);
+    assert!(scene.judge(&hub.app).is_empty());
     let n_before = scene.end(hub);
     assert_eq!(n_before, agent.n_spooled, "all of it arrived live");
 
@@ -78,7 +82,11 @@ fn a_day_of_backlog_drains_into_a_hub_without_a_finding() {
         agent.asked.as_secs_f64() * 1_000.0 / f64::from(agent.n_asked),
         agent.n_asked
     );
-    assert!(findings.is_empty(), "{findings:?}");
+    // The hub was away itself, and says so of itself; of the agent it finds nothing.
+    let [(of, AnomalyKind::DetectorStalled, _)] = findings.as_slice() else {
+        panic!("{findings:?}");
+    };
+    assert_eq!(*of, AgentId::of_hub(scene.tenant), "{findings:?}");
     assert_eq!((agent.n_undelivered, n_refused), (0, 0));
     assert_eq!(n_before + n_after, agent.n_spooled, "each counted once");
     assert!(n_backlog > 6_300, "{n_backlog}");
@@ -149,8 +157,8 @@ impl Scene {
         n_accepted
     }
 
-    /// Runs a cycle and returns everything that was ever found.
-    fn judge(&self, app: &App) -> Vec<String> {
+    /// Runs a cycle and returns everything that was ever found, and of whom.
+    fn judge(&self, app: &App) -> Vec<(AgentId, AnomalyKind, String)> {
         self.runtime.block_on(async {
             while worker::cycle(app, random_bytes(), app.clock.now())
                 .await
@@ -165,9 +173,11 @@ impl Scene {
                 .store
                 .anomalies(self.tenant, filter, rows, app.clock.now());
             let found = page.await.unwrap().rows.into_iter();
-            found
-                .map(|row| format!("{:?}", row.anomaly.finding))
-                .collect()
+            let of = |row: AnomalyRow| {
+                let (agent, finding) = (row.anomaly.agent, row.anomaly.finding);
+                (agent, finding.kind, format!("{finding:?}"))
+            };
+            found.map(of).collect()
         })
     }
 

@@ -65,7 +65,9 @@ impl Scene {
         let hub = Hub::start_with(&data, &settings);
         let mut orgs: Vec<_> = ORGS.map(|word| filled(&data, &hub, word)).into();
         data.cycle();
-        unfence(&data);
+        if let Some(database) = data.database() {
+            database.unfence_if_asked();
+        }
         for org in &mut orgs {
             learn(&hub, org);
         }
@@ -233,24 +235,6 @@ fn emit(data: &DataDir, word: &str, agent: &TestAgent) {
     let file = file.to_str().unwrap();
     let emitted = data.run(&["signals", "emit", "--org", word, "--file", file]);
     assert!(emitted.status.success(), "{emitted:?}");
-}
-
-/// Lets every row through the row policies of PostgreSQL when a run asks for it, so that what the
-/// statements themselves say is all that parts organisations. A hub refuses tables without policies.
-fn unfence(data: &DataDir) {
-    if std::env::var_os("MONSYS_TEST_WITHOUT_ROW_POLICIES").is_none() {
-        return;
-    }
-    let database = data.database().expect("row policies are PostgreSQL's");
-    let tables = database.run(
-        "SELECT relname FROM pg_class WHERE relrowsecurity AND relnamespace = 'public'::regnamespace",
-    );
-    assert!(tables.len() >= 16, "{tables:?}");
-    for table in tables {
-        database.run(&format!(
-            "CREATE POLICY unfenced ON {table} USING (true) WITH CHECK (true)"
-        ));
-    }
 }
 
 /// Writes with words what people write, and notes what an organisation has.

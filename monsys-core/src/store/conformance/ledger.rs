@@ -410,7 +410,7 @@ impl<W: BlockOn> Fixture<'_, W> {
         }
     }
 
-    fn listed(&self, tenant: usize, agent: AgentId) -> Vec<AnomalyRow> {
+    pub(super) fn listed(&self, tenant: usize, agent: AgentId) -> Vec<AnomalyRow> {
         let filter = AnomalyFilter {
             agent: Some(agent),
             ..AnomalyFilter::default()

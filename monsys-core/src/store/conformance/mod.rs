@@ -43,8 +43,8 @@ use std::vec::Vec;
 
 use self::fixture::{name, now, position, signal, token};
 use super::{
-    AnomalyFilter, AnomalyState, CycleChanges, CycleCommit, IngestBatch, IngestOutcome, PinOutcome,
-    PublicKey, SignatureStatus, Store, StoreError, StoreFuture,
+    AnomalyCursor, AnomalyFilter, AnomalyState, CycleChanges, CycleCommit, IngestBatch,
+    IngestOutcome, PinOutcome, PublicKey, SignatureStatus, Store, StoreError, StoreFuture,
 };
 use crate::anomaly::{Action, AnomalyKind, Resolution, Transition};
 use crate::facts::Version;
@@ -506,6 +506,19 @@ fn listings_are_ordered_and_paged<W: BlockOn>(f: &Fixture<'_, W>) {
         Severity::Low,
     ];
     assert_eq!(seen, worst_first, "worst first, each once");
+    // A place that only another organisation has is no place here, whatever would come behind it.
+    let foreign = f.enrol(0, 199);
+    f.record(0, foreign, kind, Severity::Critical, "elsewhere");
+    filter.after = f.listed(0, foreign).first().map(|row| AnomalyCursor {
+        state: AnomalyState::Open,
+        id: row.anomaly.id,
+    });
+    assert!(filter.after.is_some(), "a place");
+    let page = f
+        .wait
+        .block_on(f.store.anomalies(f.tenants[1], filter, 3, now()))
+        .expect("a page");
+    assert!(page.rows.is_empty() && page.next.is_none());
     filter.after = None;
     filter.state = Some(AnomalyState::Resolved);
     let page = f

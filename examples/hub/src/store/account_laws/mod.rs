@@ -109,6 +109,7 @@ impl Scene {
             let opened = runtime.block_on(PostgresStore::open(&place, None, wall_now()));
             Arc::new(opened.unwrap()) as Arc<dyn HubStore>
         });
+        database.unfence_if_asked();
         Self::filled(runtime, hubs, Place::Server(database))
     }
 

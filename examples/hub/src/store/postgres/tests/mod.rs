@@ -245,6 +245,7 @@ fn postgres_passes_the_conformance_suite() {
 
 fn pass_the_conformance_suite(database: &Database) {
     let scene = Scene::new(database);
+    database.unfence_if_asked();
     suite(&Fixture {
         store: &scene.store,
         tenants: scene.tenants,
