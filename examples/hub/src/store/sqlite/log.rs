@@ -92,7 +92,8 @@ impl Log {
         }
         self.n_seen = n_pages;
         if self.is_asked {
-            if self.shared.is_folded.swap(false, Ordering::Acquire) {
+            let is_folded = self.shared.is_folded.swap(false, Ordering::Acquire);
+            if is_folded || self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 self.is_asked = false;
                 self.fold_rest(writer);
             }
