@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -98,10 +98,9 @@ impl Log {
                 self.fold_rest(writer);
             }
         } else if n_pages >= self.threshold {
-            let sent = self.ask.as_ref().map(|ask| ask.try_send(()));
-            if matches!(sent, Some(Ok(()) | Err(TrySendError::Full(())))) {
-                self.is_asked = true;
-            } else {
+            // Asked for again only when the last is done, so that there is room.
+            self.is_asked = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
+            if !self.is_asked {
                 self.fold_rest(writer);
             }
         }
@@ -110,7 +109,7 @@ impl Log {
     /// Folds all that is in the log; the next change begins it again, unless somebody still reads it.
     fn fold_rest(&mut self, writer: &Connection) {
         self.threshold = self.n_seen.saturating_add(self.n_long);
-        report(fold(writer));
+        report(&fold(writer).map(drop));
     }
 
     /// Ends the thread, and folds all there is when nothing more is written.
@@ -134,13 +133,13 @@ impl Log {
 
 fn fold_when_asked(connection: &Connection, shared: &Shared, asked: &Receiver<()>) {
     while asked.recv().is_ok() {
-        report(follow(connection));
+        report(&follow(connection));
         shared.is_folded.store(true, Ordering::Release);
     }
 }
 
 /// Folds what is there, and what came meanwhile, until little comes.
-fn follow(connection: &Connection) -> rusqlite::Result<u32> {
+fn follow(connection: &Connection) -> rusqlite::Result<()> {
     let mut n_before = 0;
     for _ in 0..ROUNDS_MAX {
         let n_pages = fold(connection)?;
@@ -149,7 +148,7 @@ fn follow(connection: &Connection) -> rusqlite::Result<u32> {
         }
         n_before = n_pages;
     }
-    Ok(n_before)
+    Ok(())
 }
 
 /// Copies the pages of the log that nobody reads any more; returns how many the log had.
@@ -160,7 +159,7 @@ fn fold(connection: &Connection) -> rusqlite::Result<u32> {
 }
 
 /// Nothing is lost where folding fails: the log keeps what it has, and is folded later.
-fn report(folded: rusqlite::Result<u32>) {
+fn report(folded: &rusqlite::Result<()>) {
     if let Err(error) = folded {
         tracing::warn!(%error, "the write-ahead log was not folded into the store");
     }
