@@ -365,15 +365,25 @@ fn cycles_are_kept_newest_first<W: BlockOn>(f: &Fixture<'_, W>) {
     };
     let old = now().saturating_sub(Span::from_secs(15 * 86_400));
     let earlier = now().saturating_sub(Span::from_secs(600));
-    for at in [old, earlier, now(), now()] {
+    let keep = |tenant: usize, at| {
         let record = record(at);
-        let kept = f.store.record_cycle(f.tenants[0], &record);
+        let kept = f.store.record_cycle(f.tenants[tenant], &record);
         assert_eq!(f.wait.block_on(kept), Ok(()));
+    };
+    for at in [old, earlier, now(), now()] {
+        keep(0, at);
     }
     let cycles = |tenant: usize, n| f.wait.block_on(f.store.cycles(f.tenants[tenant], n));
     assert_eq!(cycles(0, 9), Ok(vec![record(now()), record(earlier)]));
     assert_eq!(cycles(0, 1), Ok(vec![record(now())]));
     assert_eq!(cycles(1, 9), Ok(vec![]), "of one tenant");
+    keep(1, now().saturating_add(Span::from_secs(30 * 86_400)));
+    keep(1, now());
+    assert_eq!(
+        cycles(0, 9).map(|kept| kept.len()),
+        Ok(2),
+        "neither forgotten nor replaced by those of another tenant"
+    );
 }
 
 fn actions() -> [Action; 3] {

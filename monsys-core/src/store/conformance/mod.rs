@@ -415,12 +415,14 @@ fn closing_is_refused_when_it_was_seen_since<W: BlockOn>(f: &Fixture<'_, W>) {
 
 fn tenants_do_not_see_each_other<W: BlockOn>(f: &Fixture<'_, W>) {
     let agent = f.enrol(1, 16);
-    f.record(
-        1,
-        agent,
-        AnomalyKind::CadenceAnomaly,
-        Severity::Medium,
-        "fast",
+    let kind = AnomalyKind::CadenceAnomaly;
+    let before = [0, 1].map(|tenant| f.open_of_kind(tenant, kind));
+    f.record(1, agent, kind, Severity::Medium, "fast");
+    let after = [0, 1].map(|tenant| f.open_of_kind(tenant, kind));
+    assert_eq!(
+        after,
+        [before[0], before[1] + 1],
+        "counts are of one tenant"
     );
     let filter = AnomalyFilter {
         agent: Some(agent),

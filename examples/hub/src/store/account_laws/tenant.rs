@@ -5,7 +5,7 @@ use monsys_core::name::DisplayName;
 use monsys_core::store::{NewAgent, NewCredential, SharedKey, StoreError, TokenDigest};
 
 use super::{Scene, phc};
-use crate::store::{Access, Author, NewUser, Role};
+use crate::store::{Access, Author, FleetFilter, FleetOrder, NewUser, Role};
 
 impl Scene {
     pub(super) fn nobody_is_found_or_changed_from_another_organisation(&self) {
@@ -84,6 +84,9 @@ impl Scene {
             let found = self.wait(store.agent_by_name(elsewhere, name.to_owned()));
             assert_eq!(found, Ok(None));
         }
+        for (tenant, n_agents) in [(self.tenant, 2), (elsewhere, 0)] {
+            self.assert_fleet(tenant, n_agents);
+        }
         let changed = store.rotate_agent_token(elsewhere, agent, TokenDigest([77; 32]), by);
         assert_eq!(self.wait(changed), Err(StoreError::NotFound));
         let changed = store.rotate_device_key(
@@ -101,6 +104,21 @@ impl Scene {
                 .unwrap();
             assert_eq!(known.is_some(), token == [75; 32]);
             assert!(known.is_none_or(|known| !known.is_revoked));
+        }
+    }
+
+    /// Asserts how many agents an organisation has, in each figure and list of them.
+    fn assert_fleet(&self, tenant: TenantId, n_agents: u64) {
+        let all = FleetFilter::all(self.now);
+        let by_name = (FleetOrder::Name, None);
+        let page = self.wait(self.store().fleet(tenant, &all, by_name, (9, 1), self.now));
+        let page = page.unwrap();
+        let names = self.wait(self.store().fleet_names(tenant, &all)).unwrap();
+        let counts = self.wait(self.store().fleet_counts(tenant, self.now));
+        assert_eq!(counts.unwrap().n_agents(), n_agents);
+        assert_eq!(page.n_matching, n_agents);
+        for n_listed in [page.rows.len(), names.len()] {
+            assert_eq!(u64::try_from(n_listed), Ok(n_agents));
         }
     }
 }

@@ -181,7 +181,7 @@ impl AccountStore for SqliteStore {
         &self,
         link: [u8; 32],
         name: DisplayName,
-        user: NewUser,
+        mut user: NewUser,
         digest: [u8; 32],
         (now, expires_at): (Timestamp, Timestamp),
     ) -> StoreFuture<'_, Option<()>> {
@@ -199,7 +199,7 @@ impl AccountStore for SqliteStore {
             if existing.is_none() {
                 insert_tenant(connection, tenant, &name)?;
             }
-            let user = NewUser { tenant, ..user };
+            user.tenant = tenant;
             let holder = insert_user(connection, &user, Author::Hub)?;
             session::open(connection, holder, digest, (now, expires_at))
         })

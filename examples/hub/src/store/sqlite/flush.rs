@@ -126,7 +126,11 @@ mod tests {
     struct Committed(oneshot::Sender<Result<(), StoreError>>);
 
     impl Change for Committed {
-        fn run(&mut self, _: &Connection) -> rusqlite::Result<()> {
+        fn run(&mut self, _: &Connection) -> bool {
+            true
+        }
+
+        fn run_in_savepoint(&mut self, _: &Connection) -> rusqlite::Result<()> {
             Ok(())
         }
 

@@ -53,7 +53,8 @@ fn commit_one(
     batch: &IngestBatch,
     metrics: &mut Vec<MetricChange>,
 ) -> Result<IngestOutcome, StoreError> {
-    let mut positions = positions_of(connection, batch)?;
+    let columns = &Columns::of(batch);
+    let mut positions = positions_of(connection, batch, columns)?;
     if let Some(nonce) = batch.nonce {
         let of = (batch.tenant, batch.agent);
         match use_nonce(connection, of, nonce, batch.received_at)? {
@@ -65,7 +66,7 @@ fn commit_one(
         }
     }
     let known = if positions.has_seen(batch.position) {
-        content_at(connection, batch)?
+        content_at(connection, batch, columns)?
     } else {
         None
     };
@@ -78,16 +79,16 @@ fn commit_one(
         Admission::Fresh { fills_gap } => fills_gap,
     };
     if let Payload::Signals(signals) = &batch.payload
-        && let Some(index) = key_too_many(connection, batch, signals)?
+        && let Some(index) = key_too_many(connection, columns, signals)?
     {
         return Ok(IngestOutcome::TooManyKeys { index });
     }
     let is_spooled = fills_gap && batch.is_late();
-    keep_content(connection, batch)?;
-    update_agent(connection, batch, &positions, fills_gap)?;
+    keep_content(connection, batch, columns)?;
+    update_agent(connection, batch, columns, &positions, fills_gap)?;
     match &batch.payload {
         Payload::Metrics(sample) => {
-            insert_metrics(connection, batch, sample, is_spooled)?;
+            insert_metrics(connection, batch, columns, sample, is_spooled)?;
             metrics.push(received(batch, sample, is_spooled));
         }
         Payload::Signals(signals) => {
@@ -95,7 +96,7 @@ fn commit_one(
                 put_signal(connection, batch.tenant, signal)?;
             }
         }
-        Payload::Endpoint(snapshot) => insert_endpoint(connection, batch, snapshot)?,
+        Payload::Endpoint(snapshot) => insert_endpoint(connection, batch, columns, snapshot)?,
         _ => {
             return Err(StoreError::Refused {
                 constraint: "payload_kind".into(),
@@ -115,9 +116,30 @@ fn commit_one(
     Ok(IngestOutcome::Accepted)
 }
 
+/// What most rows of a payload begin with, as it stands in columns.
+struct Columns {
+    tenant: String,
+    agent: String,
+    received_at: String,
+}
+
+impl Columns {
+    fn of(batch: &IngestBatch) -> Self {
+        Self {
+            tenant: batch.tenant.to_string(),
+            agent: batch.agent.to_string(),
+            received_at: batch.received_at.to_rfc3339(),
+        }
+    }
+}
+
 /// Reads the positions of an agent, and makes sure that what the request was checked against still
 /// holds: a key pinned since, or an agent revoked since, makes the sender come again.
-fn positions_of(connection: &Connection, batch: &IngestBatch) -> Result<PositionSet, StoreError> {
+fn positions_of(
+    connection: &Connection,
+    batch: &IngestBatch,
+    columns: &Columns,
+) -> Result<PositionSet, StoreError> {
     let sql = "SELECT positions, public_key IS NOT NULL, revoked_at IS NOT NULL, \
                device_key IS NOT NULL FROM agents \
                WHERE tenant_id = ?1 AND id = ?2 AND id <> tenant_id";
@@ -136,7 +158,7 @@ fn positions_of(connection: &Connection, batch: &IngestBatch) -> Result<Position
         check_profile(is_device, batch.nonce)?;
         PositionSet::from_bytes(bytes).map_err(|_| StoreError::Damaged)
     };
-    let ids = [batch.tenant.to_string(), batch.agent.to_string()];
+    let ids = [&columns.tenant, &columns.agent];
     first(&mut statement, ids, read)?.ok_or(StoreError::NotFound)
 }
 
@@ -147,35 +169,35 @@ fn flag(row: &rusqlite::Row<'_>, index: usize) -> Result<bool, StoreError> {
 fn content_at(
     connection: &Connection,
     batch: &IngestBatch,
+    columns: &Columns,
 ) -> Result<Option<ContentHash>, StoreError> {
     let sql = "SELECT content FROM ingest_contents \
                WHERE tenant_id = ?1 AND agent_id = ?2 AND epoch = ?3 AND seq = ?4";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let (epoch, seq) = place(batch);
-    let parameters = params![
-        batch.tenant.to_string(),
-        batch.agent.to_string(),
-        epoch,
-        seq
-    ];
+    let parameters = params![columns.tenant, columns.agent, epoch, seq];
     first(&mut statement, parameters, |row| {
         Ok(bytes32(row, 0)?.map(ContentHash))
     })
     .map(Option::flatten)
 }
 
-fn keep_content(connection: &Connection, batch: &IngestBatch) -> Result<(), StoreError> {
+fn keep_content(
+    connection: &Connection,
+    batch: &IngestBatch,
+    columns: &Columns,
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO ingest_contents (tenant_id, agent_id, epoch, seq, content, received_at) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let (epoch, seq) = place(batch);
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let inserted = statement.execute(params![
-        batch.tenant.to_string(),
-        batch.agent.to_string(),
+        columns.tenant,
+        columns.agent,
         epoch,
         seq,
         batch.content.0.as_slice(),
-        batch.received_at.to_rfc3339(),
+        columns.received_at,
     ]);
     inserted.or_store_error().map(drop)
 }
@@ -189,6 +211,7 @@ fn place(batch: &IngestBatch) -> (i64, i64) {
 fn update_agent(
     connection: &Connection,
     batch: &IngestBatch,
+    columns: &Columns,
     positions: &PositionSet,
     fills_gap: bool,
 ) -> Result<(), StoreError> {
@@ -205,14 +228,13 @@ fn update_agent(
                version_highest = iif(?7 > version_highest_key, ?8, version_highest), \
                version_highest_key = max(coalesce(?7, ''), version_highest_key) \
                WHERE tenant_id = ?1 AND id = ?2";
-    let received_at = batch.received_at.to_rfc3339();
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let updated = statement.execute(params![
-        batch.tenant.to_string(),
-        batch.agent.to_string(),
+        columns.tenant,
+        columns.agent,
         positions.to_bytes(),
-        received_at,
-        is_verified.then_some(&received_at),
+        columns.received_at,
+        is_verified.then_some(&columns.received_at),
         current,
         key,
         version,
@@ -223,6 +245,7 @@ fn update_agent(
 fn insert_metrics(
     connection: &Connection,
     batch: &IngestBatch,
+    columns: &Columns,
     sample: &MetricSample,
     is_spooled: bool,
 ) -> Result<(), StoreError> {
@@ -234,9 +257,9 @@ fn insert_metrics(
     let (epoch, seq) = place(batch);
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let inserted = statement.execute(params![
-        batch.tenant.to_string(),
-        batch.agent.to_string(),
-        batch.received_at.to_rfc3339(),
+        columns.tenant,
+        columns.agent,
+        columns.received_at,
         batch.captured_at.to_rfc3339(),
         batch.sent_at.to_rfc3339(),
         epoch,
@@ -292,15 +315,16 @@ const fn received(batch: &IngestBatch, sample: &MetricSample, is_spooled: bool) 
 fn insert_endpoint(
     connection: &Connection,
     batch: &IngestBatch,
+    columns: &Columns,
     snapshot: &EndpointSnapshot,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO endpoint_snapshots (tenant_id, agent_id, time, captured_at, processes, \
                listeners, auth, persistence, health) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let inserted = statement.execute(params![
-        batch.tenant.to_string(),
-        batch.agent.to_string(),
-        batch.received_at.to_rfc3339(),
+        columns.tenant,
+        columns.agent,
+        columns.received_at,
         batch.captured_at.to_rfc3339(),
         list(snapshot.processes.iter().map(|process| {
             let object = ObjectText::new().text("name", process.name.as_str());
@@ -348,11 +372,9 @@ fn list(objects: impl Iterator<Item = ObjectText>) -> String {
 /// Finds the first signal beyond the live keys that an agent may have of one source.
 fn key_too_many(
     connection: &Connection,
-    batch: &IngestBatch,
+    columns: &Columns,
     signals: &[Signal],
 ) -> Result<Option<usize>, StoreError> {
-    let ids = (batch.tenant.to_string(), batch.agent.to_string());
-    let now = batch.received_at.to_rfc3339();
     let sql = "SELECT signal_key FROM signal_current WHERE tenant_id = ?1 \
                AND subject_type = 'agent' AND subject_id = ?2 AND source = ?3 \
                AND (expires_at IS NULL OR expires_at > ?4)";
@@ -361,9 +383,11 @@ fn key_too_many(
     for (index, signal) in signals.iter().enumerate() {
         let source = signal.source().as_str();
         if !live.contains_key(source) {
-            let found = rows(&mut statement, params![ids.0, ids.1, source, now], |row| {
-                text(row, 0)
-            })?;
+            let found = rows(
+                &mut statement,
+                params![columns.tenant, columns.agent, source, columns.received_at],
+                |row| text(row, 0),
+            )?;
             live.insert(source, found.into_iter().collect());
         }
         let Some(keys) = live.get_mut(source) else {

@@ -20,8 +20,8 @@ use super::migrate::OpenError;
 use super::{guard, open_writable};
 
 /// Pages in the log when folding begins: a page that many changes touched in between is written back
-/// once. 16 MiB.
-const FOLD_PAGES: u32 = 4_000;
+/// once. 64 MiB.
+const FOLD_PAGES: u32 = 16_000;
 /// So few pages are left to the writer.
 const REST_PAGES: u32 = 200;
 /// After so many rounds the writer takes what is left, however much: it writes faster than anybody folds.

@@ -131,10 +131,10 @@ impl SqliteStore {
 
     /// Runs a change in a transaction of its own or of its neighbours; the future is ready when
     /// it is durable.
-    fn write<T, F>(&self, change: F) -> StoreFuture<'_, T>
+    fn write<T, F>(&self, mut change: F) -> StoreFuture<'_, T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         self.write_metrics(move |connection, _| change(connection))
     }
@@ -143,7 +143,7 @@ impl SqliteStore {
     fn write_metrics<T, F>(&self, change: F) -> StoreFuture<'_, T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection, &mut Vec<MetricChange>) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&Connection, &mut Vec<MetricChange>) -> Result<T, StoreError> + Send + 'static,
     {
         Box::pin(self.writer.run(change))
     }

@@ -1,9 +1,11 @@
 //! The one thread that writes, and its group commit.
 //!
-//! While one group is written, the next changes queue up and then share one transaction. Each runs in
-//! a savepoint, so a change that fails takes nothing of its neighbours with it. A group that is
-//! committed goes to the [`Flusher`], which answers it when it is durable. When the commit itself
-//! fails, every change of the group is answered "unavailable" and nothing of it is stored.
+//! While one group is written, the next changes queue up and then share one transaction. A change that
+//! fails takes nothing of its neighbours with it: where one has written before it fails, which is rare,
+//! all is rolled back and the group runs once more, each change in a savepoint of its own. Savepoints
+//! always would copy every page that a change touches. A group that is committed goes to the
+//! [`Flusher`], which answers it when it is durable. When the commit itself fails, every change of the
+//! group is answered "unavailable" and nothing of it is stored.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,9 +40,13 @@ struct Shared {
 /// Changes of one transaction.
 pub(super) type Group = Vec<Box<dyn Change>>;
 
-/// A change that runs in a transaction and learns how the transaction ended.
+/// A change that runs in a transaction and learns how the transaction ended. After one that was rolled
+/// back it may run again.
 pub(super) trait Change: Send {
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    /// Runs, and tells whether nothing is half done: it did all, or failed before it wrote anything.
+    fn run(&mut self, connection: &Connection) -> bool;
+    /// Runs so that nothing of it is left when it fails.
+    fn run_in_savepoint(&mut self, connection: &Connection) -> rusqlite::Result<()>;
     /// What it changed of metrics.
     fn take_metrics(&mut self) -> Vec<MetricChange>;
     /// Answers; what is not durable is not stored.
@@ -48,7 +54,7 @@ pub(super) trait Change: Send {
 }
 
 struct Task<T, F> {
-    work: Option<F>,
+    work: F,
     answer: Result<T, StoreError>,
     metrics: Vec<MetricChange>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -80,11 +86,11 @@ impl Writer {
     ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, F>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection, &mut Vec<MetricChange>) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&Connection, &mut Vec<MetricChange>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let task = Task {
-            work: Some(work),
+            work,
             answer: Err(StoreError::Unavailable),
             metrics: Vec::new(),
             reply,
@@ -130,16 +136,24 @@ impl Writer {
 impl<T, F> Change for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection, &mut Vec<MetricChange>) -> Result<T, StoreError> + Send,
+    F: FnMut(&Connection, &mut Vec<MetricChange>) -> Result<T, StoreError> + Send,
 {
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let Some(work) = self.work.take() else {
-            return Ok(());
-        };
+    fn run(&mut self, connection: &Connection) -> bool {
+        let n_changes = connection.total_changes();
+        self.metrics.clear();
+        self.answer = (self.work)(connection, &mut self.metrics);
+        if self.answer.is_ok() {
+            return true;
+        }
+        self.metrics.clear();
+        // A disk that is full may have ended the transaction.
+        connection.total_changes() == n_changes && !connection.is_autocommit()
+    }
+
+    fn run_in_savepoint(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         execute(connection, "SAVEPOINT change")?;
-        self.answer = work(connection, &mut self.metrics);
+        self.run(connection);
         if self.answer.is_err() {
-            self.metrics.clear();
             execute(connection, "ROLLBACK TO change")?;
         }
         execute(connection, "RELEASE change")
@@ -215,12 +229,9 @@ fn write_group(
     rings: &Rings,
     group: &mut [Box<dyn Change>],
 ) -> rusqlite::Result<()> {
-    execute(connection, "BEGIN IMMEDIATE")?;
-    for change in &mut *group {
-        // A panic in one change must not end the thread that all later ones need.
-        let ran = catch_unwind(AssertUnwindSafe(|| change.run(connection)));
-        ran.unwrap_or(Err(rusqlite::Error::UnwindingPanic))?;
-    }
+    // A panic in one change must not end the thread that all later ones need.
+    let ran = catch_unwind(AssertUnwindSafe(|| run_all(connection, group)));
+    ran.unwrap_or(Err(rusqlite::Error::UnwindingPanic))?;
     let mut held = rings.hold();
     execute(connection, "COMMIT")?;
     let metrics = group.iter_mut().flat_map(|change| change.take_metrics());
@@ -228,43 +239,111 @@ fn write_group(
     Ok(())
 }
 
+/// Begins a transaction and runs a group in it.
+fn run_all(connection: &Connection, group: &mut [Box<dyn Change>]) -> rusqlite::Result<()> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    if group.iter_mut().all(|change| change.run(connection)) {
+        return Ok(());
+    }
+    if !connection.is_autocommit() {
+        execute(connection, "ROLLBACK")?;
+    }
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let mut changes = group.iter_mut();
+    changes.try_for_each(|change| change.run_in_savepoint(connection))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::path::PathBuf;
 
     use super::super::{guard, migrate, open_read_only, open_writable};
     use super::*;
 
+    /// A writer on a store in a directory of its own.
+    struct Scene {
+        directory: PathBuf,
+        writer: Writer,
+    }
+
+    impl Scene {
+        fn new(name: &str, flusher: Option<Flusher>) -> Self {
+            let directory =
+                std::env::temp_dir().join(format!("monsys-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&directory).unwrap();
+            let file = directory.join("monsys.db");
+            let mut connection = open_writable(&file).unwrap();
+            migrate::migrate(&connection).unwrap();
+            guard::guard(&mut connection).unwrap();
+            let log = Log::take_over(&file, &mut connection).unwrap();
+            let flusher = flusher.unwrap_or_else(|| Flusher::start(&file).unwrap());
+            let rings = Arc::new(Rings::new(open_read_only(&file).unwrap(), &connection));
+            let writer = Writer::start(connection, log, flusher, rings).unwrap();
+            Self { directory, writer }
+        }
+
+        /// Adds an organisation, and fails then if it shall.
+        fn add(
+            &self,
+            name: &'static str,
+            fails_with: Option<StoreError>,
+        ) -> impl Future<Output = Result<(), StoreError>> + use<> {
+            self.writer.run(move |connection, _| {
+                let sql = "INSERT INTO tenants (id, name, created_at) VALUES (?1, ?1, '')";
+                let inserted = connection.execute(sql, [name]);
+                inserted.map_err(|error| store_error(&error))?;
+                fails_with.clone().map_or(Ok(()), Err)
+            })
+        }
+
+        /// Ends the writer; returns the organisations that are stored.
+        fn close(self) -> Vec<String> {
+            self.writer.close();
+            let reader = open_read_only(&self.directory.join("monsys.db")).unwrap();
+            let mut statement = reader
+                .prepare("SELECT id FROM tenants ORDER BY id")
+                .unwrap();
+            let found = statement.query_map([], |row| row.get(0)).unwrap();
+            let found = found.collect::<Result<_, _>>().unwrap();
+            std::fs::remove_dir_all(&self.directory).unwrap();
+            found
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_fails_half_done_leaves_nothing_and_takes_nothing_of_its_neighbours() {
+        let scene = Scene::new("half-done", None);
+        // What waits behind this one is one group.
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let first = scene.writer.run(move |_, _| {
+            // The second time nobody holds the other end any more.
+            let _ = gone.recv();
+            Ok(())
+        });
+        let refused = || StoreError::Refused {
+            constraint: "half_done".into(),
+        };
+        let before = scene.add("before", None);
+        let [half, again] = ["half", "again"].map(|name| scene.add(name, Some(refused())));
+        let unharmed = scene.writer.run(|_, _| Err::<(), _>(StoreError::NotFound));
+        let after = scene.add("after", None);
+        drop(go);
+        assert_eq!(first.await, Ok(()));
+        assert_eq!((before.await, after.await), (Ok(()), Ok(())));
+        assert_eq!((half.await, again.await), (Err(refused()), Err(refused())));
+        assert_eq!(unharmed.await, Err(StoreError::NotFound));
+        assert_eq!(scene.close(), ["after", "before"]);
+    }
+
     #[tokio::test]
     async fn after_a_flush_that_failed_nothing_is_stored_until_the_store_is_opened_again() {
-        let directory = std::env::temp_dir().join(format!("monsys-flush-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let file = directory.join("monsys.db");
-        let mut connection = open_writable(&file).unwrap();
-        migrate::migrate(&connection).unwrap();
-        guard::guard(&mut connection).unwrap();
-        let log = Log::take_over(&file, &mut connection).unwrap();
         let flusher = Flusher::start_with(|| Err(io::ErrorKind::StorageFull.into())).unwrap();
-        let rings = Arc::new(Rings::new(open_read_only(&file).unwrap(), &connection));
-        let writer = Writer::start(connection, log, flusher, rings).unwrap();
-        for n in 0..3 {
-            let id = format!("tenant-{n}");
-            let insert = move |connection: &Connection, _: &mut Vec<MetricChange>| {
-                let sql = "INSERT INTO tenants (id, name, created_at) VALUES (?1, ?1, '')";
-                let inserted = connection.execute(sql, [id]);
-                inserted.map(drop).map_err(|error| store_error(&error))
-            };
-            assert_eq!(writer.run(insert).await, Err(StoreError::Unavailable));
+        let scene = Scene::new("flush", Some(flusher));
+        for name in ["first", "second", "third"] {
+            assert_eq!(scene.add(name, None).await, Err(StoreError::Unavailable));
         }
-        writer.close();
         // SQLite says what of the log is really there; here the first change, and none after it.
-        let found =
-            open_read_only(&file)
-                .unwrap()
-                .query_row("SELECT count(*) FROM tenants", [], |row| {
-                    row.get::<_, u32>(0)
-                });
-        assert_eq!(found.unwrap(), 1);
-        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(scene.close(), ["first"]);
     }
 }

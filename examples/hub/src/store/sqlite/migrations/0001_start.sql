@@ -37,9 +37,9 @@ BEGIN
 END;
 
 -- Without a rowid the agents lie in the order in which a cycle reads them: a page of them is a few
--- neighbouring blocks, not one for each.
+-- neighbouring blocks, not one for each. The key is what everything that belongs to an agent names.
 CREATE TABLE agents (
-    id TEXT PRIMARY KEY NOT NULL,
+    id TEXT NOT NULL UNIQUE,
     tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE RESTRICT,
     name TEXT NOT NULL,
     token_digest BLOB UNIQUE,
@@ -54,8 +54,8 @@ CREATE TABLE agents (
     version_highest TEXT,
     version_highest_key TEXT NOT NULL DEFAULT '',
     positions BLOB NOT NULL,
+    PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, name),
-    UNIQUE (tenant_id, id),
     -- What the hub finds about itself is about an agent with the identifier of its organisation,
     -- which has no credential and is revoked from its first moment.
     CONSTRAINT one_credential CHECK (
