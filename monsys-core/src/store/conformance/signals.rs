@@ -429,6 +429,15 @@ fn live_keys_are_those_that_are_current<W: BlockOn>(f: &Fixture<'_, W>) {
         position: position(1, seq),
         ..f.metrics(agent, seq, 600)
     };
+    let subject = std::format!("{agent}");
+    let elsewhere = Draft {
+        key: "k.elsewhere".into(),
+        subject_type: "agent",
+        ..Draft::new(&subject, 0)
+    };
+    let emitted = f.store.emit(f.tenants[1], [elsewhere.signal()].to_vec());
+    assert_eq!(f.wait.block_on(emitted), Ok(()));
+    // What another tenant says of the agent takes no room here.
     let full = batch(1, all(&keys[..most], Some(60)));
     assert_eq!(f.commit(&full), IngestOutcome::Accepted);
     let one_more = batch(2, all(&keys[most - 1..], None));
@@ -437,7 +446,6 @@ fn live_keys_are_those_that_are_current<W: BlockOn>(f: &Fixture<'_, W>) {
         IngestOutcome::TooManyKeys { index: 1 },
         "one key is known, the next is one too many"
     );
-    let subject = std::format!("{agent}");
     assert_eq!(f.history(0, &about(&subject), 200).len(), most);
     let again = batch(3, all(&keys[..most], Some(60)));
     assert_eq!(

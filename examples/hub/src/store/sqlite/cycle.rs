@@ -9,7 +9,7 @@ use monsys_core::facts::{
 use monsys_core::id::{AgentId, AnomalyId, TenantId};
 use monsys_core::limit;
 use monsys_core::store::{
-    CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, FleetPresence, Lease,
+    CycleChanges, CycleCommit, CycleRecord, CycleStore, FactsPage, FleetPresence, Lease, Retention,
     StoreError, StoreFuture,
 };
 use monsys_core::time::{Span, Timestamp};
@@ -23,7 +23,7 @@ use super::anomaly::record;
 use super::column::{OrStoreError, first, optional, rows, text};
 use super::cycle_record::{put_record, records};
 use super::ledger::service_user;
-use super::nonce::forget_nonces;
+use super::maintenance::OF_REPLAYS;
 use super::rings::{Rings, ring_of};
 use super::signal::put_signal;
 
@@ -54,25 +54,28 @@ impl CycleStore for SqliteStore {
     }
 
     fn finish_cycle(&self, holder: [u8; 16], now: Timestamp) -> StoreFuture<'_, ()> {
-        self.write(move |connection| {
+        let release = move |connection: &Connection| {
             let sql = "UPDATE leases SET expires_at = ?2 WHERE name = 'cycle' AND holder = ?1";
             let held = connection
                 .execute(sql, params![holder.as_slice(), now.to_rfc3339()])
                 .or_store_error()?;
             if held == 0 {
-                return Ok(());
+                return Ok(false);
             }
             let sql = "INSERT INTO meta (name, value) VALUES ('previous_cycle', ?1) \
                        ON CONFLICT (name) DO UPDATE SET value = ?1";
             connection
                 .execute(sql, [now.to_rfc3339()])
                 .or_store_error()?;
-            let old = now
-                .saturating_sub(Span::from_secs(limit::CONTENT_HASH_KEPT_S))
-                .to_rfc3339();
-            let sql = "DELETE FROM ingest_contents WHERE received_at < ?1";
-            connection.execute(sql, [old]).or_store_error()?;
-            forget_nonces(connection, now)
+            Ok(true)
+        };
+        Box::pin(async move {
+            if self.write(release).await? {
+                for task in OF_REPLAYS {
+                    self.forget(task, Retention::standard(), now).await?;
+                }
+            }
+            Ok(())
         })
     }
 

@@ -31,26 +31,38 @@ impl Maintenance for SqliteStore {
         Box::pin(async move {
             let mut swept = Swept::default();
             for task in TASKS {
-                let parameters = (task.since)(retention, now);
-                loop {
-                    let parameters = parameters.clone();
-                    let before = retention.cutoffs(now).metrics;
-                    let step = move |connection: &Connection, metrics: &mut Vec<MetricChange>| {
-                        let n_rows = step(connection, task, &parameters)?;
-                        if n_rows > 0 && task.is_of_metrics {
-                            metrics.push(MetricChange::Swept { before });
-                        }
-                        Ok(n_rows)
-                    };
-                    let n_rows = self.write_metrics(step).await?;
-                    *(task.figure)(&mut swept) += n_rows;
-                    if n_rows < STEP_ROWS {
-                        break;
-                    }
-                }
+                *(task.figure)(&mut swept) += self.forget(task, retention, now).await?;
             }
             Ok(swept)
         })
+    }
+}
+
+impl SqliteStore {
+    /// Forgets what is due of one kind; returns how many rows that were.
+    pub(super) async fn forget(
+        &self,
+        task: &'static Task,
+        retention: Retention,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let (times, before) = ((task.since)(retention, now), retention.cutoffs(now).metrics);
+        let mut n_forgotten = 0;
+        loop {
+            let times = times.clone();
+            let step = move |connection: &Connection, metrics: &mut Vec<MetricChange>| {
+                let n_rows = step(connection, task, &times)?;
+                if n_rows > 0 && task.is_of_metrics {
+                    metrics.push(MetricChange::Swept { before });
+                }
+                Ok(n_rows)
+            };
+            let n_rows = self.write_metrics(step).await?;
+            n_forgotten += n_rows;
+            if n_rows < STEP_ROWS {
+                return Ok(n_forgotten);
+            }
+        }
     }
 }
 
@@ -62,7 +74,7 @@ fn step(connection: &Connection, task: &Task, times: &[String; 2]) -> Result<u64
 
 /// One kind of rows that are forgotten. Each statement has two parameters: the first moment that
 /// is kept, and now.
-struct Task {
+pub(super) struct Task {
     since: fn(Retention, Timestamp) -> [String; 2],
     count: &'static str,
     delete: &'static str,
@@ -115,25 +127,33 @@ const TASKS: &[Task] = &[
         figure: |swept| &mut swept.endpoints,
         is_of_metrics: false,
     },
-    Task {
-        since: |retention, now| times(retention.cutoffs(now).contents, now),
-        count: "SELECT count(*) FROM ingest_contents WHERE received_at < ?1 AND ?2 IS NOT NULL",
-        delete: "DELETE FROM ingest_contents WHERE (tenant_id, agent_id, epoch, seq) IN \
-                 (SELECT tenant_id, agent_id, epoch, seq FROM ingest_contents \
-                 WHERE received_at < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
-        figure: |swept| &mut swept.contents,
-        is_of_metrics: false,
-    },
-    Task {
-        since: |retention, now| times(retention.cutoffs(now).nonces, now),
-        count: "SELECT count(*) FROM ingest_nonces WHERE used_at < ?1 AND ?2 IS NOT NULL",
-        delete: "DELETE FROM ingest_nonces WHERE (tenant_id, agent_id, nonce) IN \
-                 (SELECT tenant_id, agent_id, nonce FROM ingest_nonces \
-                 WHERE used_at < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
-        figure: |swept| &mut swept.nonces,
-        is_of_metrics: false,
-    },
+    CONTENTS,
+    NONCES,
 ];
+
+const CONTENTS: Task = Task {
+    since: |retention, now| times(retention.cutoffs(now).contents, now),
+    count: "SELECT count(*) FROM ingest_contents WHERE received_at < ?1 AND ?2 IS NOT NULL",
+    delete: "DELETE FROM ingest_contents WHERE (tenant_id, agent_id, epoch, seq) IN \
+             (SELECT tenant_id, agent_id, epoch, seq FROM ingest_contents \
+             WHERE received_at < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
+    figure: |swept| &mut swept.contents,
+    is_of_metrics: false,
+};
+
+const NONCES: Task = Task {
+    since: |retention, now| times(retention.cutoffs(now).nonces, now),
+    count: "SELECT count(*) FROM ingest_nonces WHERE used_at < ?1 AND ?2 IS NOT NULL",
+    delete: "DELETE FROM ingest_nonces WHERE (tenant_id, agent_id, nonce) IN \
+             (SELECT tenant_id, agent_id, nonce FROM ingest_nonces \
+             WHERE used_at < ?1 AND ?2 IS NOT NULL LIMIT 1000)",
+    figure: |swept| &mut swept.nonces,
+    is_of_metrics: false,
+};
+
+/// What nobody needs any more to tell a payload that was here before; how long is a law of the
+/// contract, so that each cycle forgets it.
+pub(super) const OF_REPLAYS: &[Task] = &[CONTENTS, NONCES];
 
 fn times(kept_since: Timestamp, now: Timestamp) -> [String; 2] {
     [kept_since.to_rfc3339(), now.to_rfc3339()]

@@ -71,10 +71,3 @@ pub(super) fn use_nonce(
     }
     Ok(outcome)
 }
-
-/// Forgets the nonces that may be used again.
-pub(super) fn forget_nonces(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "DELETE FROM ingest_nonces WHERE used_at < ?1";
-    let old = nonces_kept_since(now).to_rfc3339();
-    connection.execute(sql, [old]).or_store_error().map(drop)
-}
