@@ -2,22 +2,25 @@
 //!
 //! Left to itself, SQLite folds the log at the commit that makes it too long, and whoever waits for
 //! that commit waits for thousands of pages and two flushes. Here a thread of its own copies the pages
-//! while commits go on. A log begins again only when all of it is folded and nobody writes, so the
-//! writer folds what came meanwhile, which is little. What not: when a commit is durable; that is the
-//! log's own flush. Cost: one connection, and a log of [`FOLD_PAGES`] and what comes meanwhile; as much
-//! again whenever a reader keeps it from beginning again.
+//! while commits go on. A log begins again only when all of it is folded and nobody reads or writes it,
+//! so the writer folds what came meanwhile, which is little, and waits for those who read: without that
+//! a hub whose senders are looked up all the time finds none of the moments in which nobody does, and
+//! its log grows for ever. What not: when a commit is durable; that is the log's own flush. Cost: one
+//! connection, and a log of [`FOLD_PAGES`] and what comes meanwhile; as much again whenever somebody
+//! reads for longer than the writer waits.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
 use super::migrate::OpenError;
-use super::{guard, open_writable};
+use super::{BUSY_TIMEOUT, guard, open_writable};
 
 /// Pages in the log when folding begins: a page that many changes touched in between is written back
 /// once. 64 MiB.
@@ -26,6 +29,10 @@ const FOLD_PAGES: u32 = 16_000;
 const REST_PAGES: u32 = 200;
 /// After so many rounds the writer takes what is left, however much: it writes faster than anybody folds.
 const ROUNDS_MAX: u32 = 5;
+
+/// How long the writer waits for those who read the log, of whom nearly all read for less than a
+/// millisecond. Who reads for longer lets the log grow by another [`FOLD_PAGES`].
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The log, as the writing thread sees it.
 pub(super) struct Log {
@@ -67,6 +74,9 @@ impl Log {
         }))?;
         let mut connection = open_writable(file)?;
         guard::guard(&mut connection)?;
+        // A log that had to grow gives back what it took.
+        let n_bytes_max = 2 * i64::from(n_long) * 4_096;
+        writer.pragma_update(None, "journal_size_limit", n_bytes_max)?;
         let (ask, asked) = sync_channel(1);
         let folding = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -106,10 +116,14 @@ impl Log {
         }
     }
 
-    /// Folds all that is in the log; the next change begins it again, unless somebody still reads it.
+    /// Folds all that is in the log, and waits until nobody reads it; the next change begins it again.
     fn fold_rest(&mut self, writer: &Connection) {
         self.threshold = self.n_seen.saturating_add(self.n_long);
-        report(&fold(writer).map(drop));
+        let folded = writer
+            .busy_timeout(PATIENCE)
+            .and_then(|()| checkpoint(writer, "RESTART"));
+        report(&folded.map(drop));
+        report(&writer.busy_timeout(BUSY_TIMEOUT));
     }
 
     /// Ends the thread, and folds all there is when nothing more is written.
@@ -142,7 +156,7 @@ fn fold_when_asked(connection: &Connection, shared: &Shared, asked: &Receiver<()
 fn follow(connection: &Connection) -> rusqlite::Result<()> {
     let mut n_before = 0;
     for _ in 0..ROUNDS_MAX {
-        let n_pages = fold(connection)?;
+        let n_pages = checkpoint(connection, "PASSIVE")?;
         if n_pages.saturating_sub(n_before) <= REST_PAGES {
             break;
         }
@@ -152,10 +166,9 @@ fn follow(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Copies the pages of the log that nobody reads any more; returns how many the log had.
-fn fold(connection: &Connection) -> rusqlite::Result<u32> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-        row.get::<_, i32>(1).map(i32::unsigned_abs)
-    })
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    connection.query_row(&sql, [], |row| row.get::<_, i32>(1).map(i32::unsigned_abs))
 }
 
 /// Nothing is lost where folding fails: the log keeps what it has, and is folded later.
@@ -275,6 +288,31 @@ mod tests {
         assert_eq!(count(&reader), 101);
         drop(reader);
         blobs.commit_until_begun_again(100 * N_LONG);
+        blobs.close();
+    }
+
+    #[test]
+    fn those_who_always_read_a_little_do_not_keep_the_log() {
+        let mut blobs = Blobs::new("little");
+        blobs.commit();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let readers = [(); 4].map(|()| {
+            let (reader, is_over) = (blobs.reader(), Arc::clone(&is_over));
+            std::thread::spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let sql = "SELECT length(blob) FROM blobs WHERE id = 1";
+                    let length = reader.query_row(sql, [], |row| row.get::<_, u32>(0));
+                    assert_eq!(length.unwrap(), 36_000);
+                }
+            })
+        });
+        for _ in 0..20 {
+            blobs.commit_until_begun_again(10 * N_LONG);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        for reader in readers {
+            reader.join().unwrap();
+        }
         blobs.close();
     }
 
