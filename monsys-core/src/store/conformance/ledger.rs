@@ -73,6 +73,7 @@ fn each_change_has_its_entry<W: BlockOn>(f: &Fixture<'_, W>) {
     let entries = f.entries(Some(id));
     let kinds: Vec<_> = entries.iter().map(|entry| entry.event.kind).collect();
     assert_eq!(kinds, words, "the third time seen is no power of two");
+    assert_eq!(f.entries_of(1, Some(id)), [], "entries are of one tenant");
     let by_person = entries.iter().filter(|e| e.event.actor == f.user).count();
     assert_eq!(by_person, 3, "who did what");
     let about = SignalFilter {

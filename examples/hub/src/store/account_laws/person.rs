@@ -47,6 +47,8 @@ impl Scene {
         let (store, by) = (self.store(), Author::CommandLine);
         let disable = |user| self.wait(store.set_access(self.tenant, user, Access::Disabled, by));
         let make = |user, role| self.wait(store.set_role(self.tenant, user, role, by));
+        // Who administers another organisation is nobody here.
+        self.add_elsewhere();
         assert_eq!(disable(self.admin), Ok(UserChange::LastAdmin));
         assert_eq!(make(self.admin, Role::ReadOnly), Ok(UserChange::LastAdmin));
         assert_eq!(self.person(self.admin).role, Role::Admin);

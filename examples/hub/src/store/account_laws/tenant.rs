@@ -10,18 +10,7 @@ use crate::store::{Access, Author, FleetFilter, FleetOrder, NewUser, Role};
 impl Scene {
     pub(super) fn nobody_is_found_or_changed_from_another_organisation(&self) {
         let (store, by) = (self.store(), Author::CommandLine);
-        let elsewhere = TenantId::from_random_bytes([70; 16]);
-        let name = DisplayName::parse("other").unwrap();
-        self.wait(store.add_tenant(elsewhere, name)).unwrap();
-        let new = NewUser {
-            user: UserId::from_random_bytes([71; 16]),
-            tenant: elsewhere,
-            email: "admin@other.example".to_owned(),
-            role: Role::Admin,
-            password: Some(phc("first")),
-        };
-        self.wait(store.add_user(new, by)).unwrap();
-
+        let elsewhere = self.add_elsewhere();
         let email = "reader@acme.example".to_owned();
         let found = self.wait(store.user_by_email(elsewhere, email.clone()));
         assert_eq!(found, Ok(None));
@@ -39,16 +28,33 @@ impl Scene {
         assert_eq!(set, Err(StoreError::NotFound));
         let ended = self.wait(store.end_sessions(elsewhere, self.reader, by));
         assert_eq!(ended.err(), Some(StoreError::NotFound));
+        let set = self.wait(store.set_password(elsewhere, self.reader, phc("second"), by));
+        assert_eq!(set.err(), Some(StoreError::NotFound));
         let reader = self.person(self.reader);
         assert_eq!((reader.epoch, reader.role), (before, Role::ReadOnly));
         assert!(self.credentials("acme", "reader@acme.example").is_some());
     }
 
+    /// Adds another organisation with an admin of its own.
+    pub(super) fn add_elsewhere(&self) -> TenantId {
+        let elsewhere = TenantId::from_random_bytes([70; 16]);
+        let name = DisplayName::parse("other").unwrap();
+        self.wait(self.store().add_tenant(elsewhere, name)).unwrap();
+        let new = NewUser {
+            user: UserId::from_random_bytes([71; 16]),
+            tenant: elsewhere,
+            email: "admin@other.example".to_owned(),
+            role: Role::Admin,
+            password: Some(phc("first")),
+        };
+        self.wait(self.store().add_user(new, Author::CommandLine))
+            .unwrap();
+        elsewhere
+    }
+
     pub(super) fn no_agent_is_found_or_changed_from_another_organisation(&self) {
         let (store, by) = (self.store(), Author::CommandLine);
-        let elsewhere = TenantId::from_random_bytes([72; 16]);
-        let name = DisplayName::parse("other").unwrap();
-        self.wait(store.add_tenant(elsewhere, name)).unwrap();
+        let elsewhere = self.add_elsewhere();
         let [agent, device] = [73, 74].map(|n| AgentId::from_random_bytes([n; 16]));
         let credentials = [
             (
