@@ -5,13 +5,56 @@ use std::vec::Vec;
 use super::drafts::{Draft, about, key_of, later};
 use super::fixture::now;
 use super::{BlockOn, Fixture};
+use crate::endpoint::EndpointSnapshot;
 use crate::limit;
-use crate::store::{Retention, SignalFilter, Swept};
+use crate::store::{
+    IngestBatch, IngestOutcome, NonceDigest, Payload, Retention, SignalFilter, Swept,
+};
 use crate::time::Span;
 
 /// Runs last: it moves the clock past everything that the other promises stored.
 pub(super) fn suite<W: BlockOn>(f: &Fixture<'_, W>) {
+    each_row_that_is_due_is_counted_once(f);
     s16_retention_drops_history_and_never_moves_what_is_current(f);
+}
+
+fn each_row_that_is_due_is_counted_once<W: BlockOn>(f: &Fixture<'_, W>) {
+    let over = Span::from_secs(limit::SIGNAL_RETENTION_S + 1);
+    let count = || {
+        let due = f
+            .store
+            .count_due(Retention::standard(), now().saturating_add(over));
+        f.wait.block_on(due).expect("a count")
+    };
+    let before = count();
+    let device = f.enrol_device(0, 221);
+    let batch = |seq: u8| IngestBatch {
+        nonce: Some(NonceDigest([220 + seq; 32])),
+        ..f.metrics(device, seq.into(), seq.into())
+    };
+    let snapshot = IngestBatch {
+        payload: Payload::Endpoint(EndpointSnapshot::default()),
+        ..batch(2)
+    };
+    for batch in [batch(1), snapshot] {
+        assert_eq!(f.commit(&batch), IngestOutcome::Accepted);
+    }
+    let expiring = Draft {
+        ttl_seconds: Some(60),
+        ..Draft::new("due", 1)
+    };
+    assert_eq!(f.emit(0, [expiring.signal()].to_vec()), Ok(()));
+    let after = count();
+    let due = Swept {
+        signals: before.signals + 1,
+        current: before.current + 1,
+        metrics: before.metrics + 1,
+        endpoints: before.endpoints + 1,
+        nonces: before.nonces + 2,
+        // A store may keep none of them apart.
+        contents: (before.contents + 2).min(after.contents),
+    };
+    assert_eq!(after, due, "whoever it belongs to");
 }
 
 fn s16_retention_drops_history_and_never_moves_what_is_current<W: BlockOn>(f: &Fixture<'_, W>) {

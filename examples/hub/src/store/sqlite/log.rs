@@ -25,6 +25,8 @@ use super::{BUSY_TIMEOUT, guard, open_writable};
 /// Pages in the log when folding begins: a page that many changes touched in between is written back
 /// once. 64 MiB.
 const FOLD_PAGES: u32 = 16_000;
+/// Bytes that a log keeps when it begins again; one that had to grow gives back the rest.
+pub(super) const KEPT_BYTES: u32 = 2 * FOLD_PAGES * 4_096;
 /// So few pages are left to the writer.
 const REST_PAGES: u32 = 200;
 /// After so many rounds the writer takes what is left, however much: it writes faster than anybody folds.
@@ -74,9 +76,6 @@ impl Log {
         }))?;
         let mut connection = open_writable(file)?;
         guard::guard(&mut connection)?;
-        // A log that had to grow gives back what it took.
-        let n_bytes_max = 2 * i64::from(n_long) * 4_096;
-        writer.pragma_update(None, "journal_size_limit", n_bytes_max)?;
         let (ask, asked) = sync_channel(1);
         let folding = Arc::clone(&shared);
         let thread = std::thread::Builder::new()

@@ -88,6 +88,7 @@ impl SqliteStore {
         migrate::migrate_empty(&connection)?;
         // From here on the flusher makes commits durable.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "journal_size_limit", log::KEPT_BYTES)?;
         guard::guard(&mut connection)?;
         Self::start(file, connection)
     }
