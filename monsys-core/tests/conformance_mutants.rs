@@ -510,7 +510,7 @@ fn s16_a_store_whose_retention_moves_a_score_or_whose_dry_run_deletes_fails() {
     let said = said_about(Fault::CurrentFromHistory).unwrap_or_default();
     assert!(said.contains("what is current never moves"), "{said}");
     let said = said_about(Fault::WetDryRun).unwrap_or_default();
-    assert!(said.contains("what is counted is what goes"), "{said}");
+    assert!(said.contains("counting changes nothing"), "{said}");
 }
 
 #[test]

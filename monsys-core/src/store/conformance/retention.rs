@@ -54,7 +54,7 @@ fn each_row_that_is_due_is_counted_once<W: BlockOn>(f: &Fixture<'_, W>) {
         // A store may keep none of them apart.
         contents: (before.contents + 2).min(after.contents),
     };
-    assert_eq!(after, due, "whoever it belongs to");
+    assert_eq!(after, due, "counted once, and counting changes nothing");
 }
 
 fn s16_retention_drops_history_and_never_moves_what_is_current<W: BlockOn>(f: &Fixture<'_, W>) {
