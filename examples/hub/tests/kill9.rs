@@ -8,13 +8,15 @@
 
 mod support;
 
+use std::fs::File;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 use support::fleet::{Fleet, n_kills};
 use support::postgres::{Cluster, Durability};
 use support::raw::Wire;
-use support::store::{assert_sound, rows};
+use support::store::{assert_sound, is_no_file, rows};
 use support::{DataDir, Dice, Hub, pause};
 
 const SEED: u64 = 20_261_121;
@@ -72,6 +74,33 @@ fn survives_kill_9(data: &DataDir, n_kills: usize, latest_ms: usize) -> usize {
         "only {n_acknowledged}: the hub was hardly under load"
     );
     n_acknowledged
+}
+
+/// Whoever closes a store as the last who has it open folds its log and deletes it; whether others
+/// have it open, SQLite before 3.51 knows by these locks alone.
+#[test]
+fn a_hub_says_to_every_program_beside_it_that_it_has_its_store_open() {
+    let data = DataDir::new();
+    if is_no_file(&data) {
+        return;
+    }
+    data.add_org("acme");
+    let agent = data.enrol("acme", "alpha");
+    let hub = Hub::start(&data);
+    let holder = || {
+        let store = File::open(data.store_file()).unwrap();
+        // The bytes that SQLite's file format calls shared: held for reading by each connection.
+        let mut whole = Flock::from(FlockType::WriteLock);
+        (whole.start, whole.length) = (0x4000_0002, 510);
+        fcntl_getlk(store, &whole).unwrap()?.pid
+    };
+    let pid = Pid::from_raw(i32::try_from(hub.pid()).unwrap());
+    assert_eq!(holder(), pid);
+    agent.report(&hub, (1, 1), 4.2, "0.1.0");
+    let other = data.enrol("acme", "beta");
+    other.report(&hub, (1, 1), 4.2, "0.1.0");
+    assert!(data.run(&["verify"]).status.success());
+    assert_eq!(holder(), pid);
 }
 
 #[test]

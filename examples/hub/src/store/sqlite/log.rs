@@ -30,7 +30,11 @@ pub(super) const KEPT_BYTES: u32 = 2 * FOLD_PAGES * 4_096;
 /// So few pages are left to the writer.
 const REST_PAGES: u32 = 200;
 /// After so many rounds the writer takes what is left, however much: it writes faster than anybody folds.
-const ROUNDS_MAX: u32 = 5;
+const ROUNDS_MAX: u32 = 50;
+
+/// How much the thread that folds steps back: a third of the share of any other where all are busy.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
 
 /// How long the writer waits for those who read the log, of whom nearly all read for less than a
 /// millisecond. Who reads for longer lets the log grow by another [`FOLD_PAGES`].
@@ -145,29 +149,55 @@ impl Log {
 }
 
 fn fold_when_asked(connection: &Connection, shared: &Shared, asked: &Receiver<()>) {
+    step_back();
     while asked.recv().is_ok() {
-        report(&follow(connection));
+        report(&follow(connection, shared));
         shared.is_folded.store(true, Ordering::Release);
     }
 }
 
-/// Folds what is there, and what came meanwhile, until little comes.
-fn follow(connection: &Connection) -> rusqlite::Result<()> {
-    let mut n_before = 0;
+/// Lets those who answer have the processors first: folding may take as long as it likes, and as fast
+/// as it can it takes one for the time of hundreds of payloads.
+fn step_back() {
+    // Elsewhere than on Linux this is of the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "the thread that folds the store's log has the priority of all others");
+    }
+}
+
+/// Folds what is there, and what came meanwhile, until little is left to fold and to flush.
+///
+/// SQLite flushes the store when nothing came while it folded, and not before. Were the log left to the
+/// writer without that, all that is folded would be flushed while nobody writes.
+fn follow(connection: &Connection, shared: &Shared) -> rusqlite::Result<()> {
+    let mut n_flushed = 0;
     for _ in 0..ROUNDS_MAX {
-        let n_pages = checkpoint(connection, "PASSIVE")?;
-        if n_pages.saturating_sub(n_before) <= REST_PAGES {
+        let round = checkpoint(connection, "PASSIVE")?;
+        let n_pages = shared.n_pages.load(Ordering::Relaxed);
+        if round.n_folded == n_pages {
+            n_flushed = n_pages;
+        }
+        if n_pages.saturating_sub(n_flushed) <= REST_PAGES {
             break;
         }
-        n_before = n_pages;
     }
     Ok(())
 }
 
-/// Copies the pages of the log that nobody reads any more; returns how many the log had.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
+/// What a checkpoint says of the log.
+struct Round {
+    /// Pages of its beginning that are in the store.
+    n_folded: u32,
+}
+
+/// Copies the pages of the log that nobody reads any more.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Round> {
     let sql = format!("PRAGMA wal_checkpoint({mode})");
-    connection.query_row(&sql, [], |row| row.get::<_, i32>(1).map(i32::unsigned_abs))
+    connection.query_row(&sql, [], |row| {
+        let n_folded = row.get::<_, i32>(2)?.unsigned_abs();
+        Ok(Round { n_folded })
+    })
 }
 
 /// Nothing is lost where folding fails: the log keeps what it has, and is folded later.

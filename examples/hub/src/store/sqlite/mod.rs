@@ -223,17 +223,20 @@ fn open_writable(file: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Makes the file readable for its owner only; its companions take over its mode.
+/// Makes the file, where there is none, readable for its owner only; its companions take over its mode.
+///
+/// A file that is there is not even opened: closing it would end all locks that this process has on it,
+/// of all connections, and the next program that looked into the store would fold its log, delete it,
+/// and leave the hub writing into a file without a name.
 fn make_private(file: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
-    let made = options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(file);
-    made.map(drop).map_err(OpenError::File)
+    match options.create_new(true).write(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(OpenError::File(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The one statement that SQLite does not let wait for another process: it answers "locked" at once
