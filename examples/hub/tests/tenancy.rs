@@ -402,6 +402,29 @@ fn a5_a_place_in_anothers_pages_leads_into_ones_own() {
 }
 
 #[test]
+fn a5_samples_of_others_are_not_counted_and_move_no_page() {
+    let scene = Scene::new();
+    for org in &scene.orgs {
+        for (which, n) in [(String::new(), 12), (format!("&device_id={AGENT}"), 4)] {
+            let page = |of: &str| {
+                let answer = org
+                    .admin()
+                    .get(&scene.hub, &format!("/v1/metrics?{of}{which}"));
+                assert_eq!(answer.status, 200, "{of}: {answer:?}");
+                answer.json()
+            };
+            let all = page("page_size=100");
+            let items = all["items"].as_array().unwrap();
+            assert_eq!((items.len(), &all["total"]), (n, &Value::from(n)));
+            let paged: Vec<_> = (1..=n)
+                .map(|number| page(&format!("page_size=1&page={number}"))["items"][0].clone())
+                .collect();
+            assert_eq!(&paged, items);
+        }
+    }
+}
+
+#[test]
 fn a5_nobody_is_shown_a_word_of_anybody() {
     let scene = Scene::new();
     let nobody = Person::anonymous();

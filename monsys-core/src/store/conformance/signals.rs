@@ -82,6 +82,9 @@ fn s14_signals_are_of_one_tenant<W: BlockOn>(f: &Fixture<'_, W>) {
     let any = SignalFilter::default();
     let all = f.history(1, &any, 50);
     assert!(!all.contains(&mine[0]), "without a filter too");
+    let current = [0, 1].map(|tenant| f.current(tenant, &any, 50, now()));
+    assert!(current[0].contains(&mine[0]) && !current[0].contains(&theirs[0]));
+    assert!(current[1].contains(&theirs[0]) && !current[1].contains(&mine[0]));
 }
 
 fn history_is_listed_newest_first_and_filtered<W: BlockOn>(f: &Fixture<'_, W>) {
@@ -286,8 +289,8 @@ fn what_stood_at_a_past_moment_can_be_read<W: BlockOn>(f: &Fixture<'_, W>) {
     for signal in arrived {
         assert_eq!(f.emit(0, Vec::from([signal.clone()])), Ok(()));
     }
-    let foreign = with(1, Some("critical"), 12, None);
-    assert_eq!(f.emit(1, [foreign].to_vec()), Ok(()));
+    let foreign = [1, 4].map(|n| with(n, Some("critical"), 12, None));
+    assert_eq!(f.emit(1, foreign.to_vec()), Ok(()));
     let (first, sticky) = ([first], [sticky]);
     let stood = |s| f.as_of(0, of, later(s));
     assert_eq!(stood(9), [], "nothing yet");

@@ -28,7 +28,29 @@ const GROUPS_MAX: usize = 4;
 pub(super) struct Flusher {
     groups: Option<SyncSender<Group>>,
     thread: Option<JoinHandle<()>>,
-    is_broken: Arc<AtomicBool>,
+    health: Health,
+}
+
+/// Whether a flush of the log or of the store failed.
+#[derive(Clone, Default)]
+pub(super) struct Health(Arc<AtomicBool>);
+
+impl Health {
+    /// Whether one did, after which nothing may be written or folded any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Says so after one, for ever.
+    pub(super) fn take(&self, flushed: io::Result<()>) {
+        if let Err(error) = flushed {
+            self.0.store(true, Ordering::Release);
+            tracing::error!(
+                %error,
+                "the store could not be flushed; nothing is stored any more until the hub is started again"
+            );
+        }
+    }
 }
 
 impl Flusher {
@@ -36,27 +58,27 @@ impl Flusher {
     ///
     /// # Errors
     /// When the log cannot be opened, or no thread can be had.
-    pub(super) fn start(file: &Path) -> Result<Self, OpenError> {
+    pub(super) fn start(file: &Path, health: &Health) -> Result<Self, OpenError> {
         let mut log = file.as_os_str().to_owned();
         log.push("-wal");
         let log = File::open(log).map_err(OpenError::File)?;
-        Self::start_with(move || log.sync_data())
+        Self::start_with(health, move || log.sync_data())
     }
 
     pub(super) fn start_with(
+        health: &Health,
         mut flush: impl FnMut() -> io::Result<()> + Send + 'static,
     ) -> Result<Self, OpenError> {
         let (sender, receiver) = sync_channel(GROUPS_MAX);
-        let is_broken = Arc::new(AtomicBool::new(false));
-        let broken = Arc::clone(&is_broken);
+        let told = health.clone();
         let thread = std::thread::Builder::new()
             .name("store-flusher".into())
-            .spawn(move || answer_groups(&receiver, &broken, &mut flush))
+            .spawn(move || answer_groups(&receiver, &told, &mut flush))
             .map_err(OpenError::Thread)?;
         Ok(Self {
             groups: Some(sender),
             thread: Some(thread),
-            is_broken,
+            health: health.clone(),
         })
     }
 
@@ -64,14 +86,10 @@ impl Flusher {
     pub(super) fn take(&self, group: Group) {
         let taken = self.groups.as_ref().map(|groups| groups.send(group));
         if !matches!(taken, Some(Ok(()))) {
-            // The thread is gone, and with it the group, which its callers read as "unavailable".
-            self.is_broken.store(true, Ordering::Release);
+            // With it the group, which its callers read as "unavailable".
+            self.health
+                .take(Err(io::Error::other("its thread is gone")));
         }
-    }
-
-    /// Whether a flush failed, after which nothing may be written or folded any more.
-    pub(super) fn is_broken(&self) -> bool {
-        self.is_broken.load(Ordering::Acquire)
     }
 
     /// Answers all that was taken, and ends the thread.
@@ -80,30 +98,24 @@ impl Flusher {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            self.is_broken.store(true, Ordering::Release);
-            tracing::error!("the thread that flushes the store's log ended by a panic");
+            self.health
+                .take(Err(io::Error::other("its thread ended by a panic")));
         }
     }
 }
 
 fn answer_groups(
     groups: &Receiver<Group>,
-    is_broken: &AtomicBool,
+    health: &Health,
     flush: &mut impl FnMut() -> io::Result<()>,
 ) {
     while let Ok(first) = groups.recv() {
         let mut committed = vec![first];
         committed.extend(groups.try_iter());
-        if !is_broken.load(Ordering::Relaxed)
-            && let Err(error) = flush()
-        {
-            is_broken.store(true, Ordering::Release);
-            tracing::error!(
-                %error,
-                "the store's log could not be flushed; nothing is stored any more until the hub is started again"
-            );
+        if !health.is_broken() {
+            health.take(flush());
         }
-        let is_durable = !is_broken.load(Ordering::Relaxed);
+        let is_durable = !health.is_broken();
         for change in committed.into_iter().flatten() {
             change.finish(is_durable);
         }
@@ -155,7 +167,7 @@ mod tests {
     fn told() -> (Flusher, Receiver<()>, Sender<io::Result<()>>) {
         let (began, begun) = channel();
         let (end, ends) = channel();
-        let flusher = Flusher::start_with(move || {
+        let flusher = Flusher::start_with(&Health::default(), move || {
             began.send(()).unwrap();
             ends.recv().unwrap()
         });
@@ -187,7 +199,7 @@ mod tests {
             assert_eq!(answer.blocking_recv().unwrap(), Ok(()));
         }
         assert!(begun.try_recv().is_err(), "a third flush");
-        assert!(!flusher.is_broken());
+        assert!(!flusher.health.is_broken());
     }
 
     #[test]
@@ -202,7 +214,7 @@ mod tests {
                 answer.blocking_recv().unwrap(),
                 Err(StoreError::Unavailable)
             );
-            assert!(flusher.is_broken());
+            assert!(flusher.health.is_broken());
         }
         flusher.close();
         assert_eq!(begun.iter().count(), 1, "flushed again");
@@ -210,12 +222,12 @@ mod tests {
 
     #[test]
     fn a_flush_that_panics_is_one_that_failed() {
-        let mut flusher = Flusher::start_with(|| panic!("a flush")).unwrap();
+        let mut flusher = Flusher::start_with(&Health::default(), || panic!("a flush")).unwrap();
         let (first, answer) = group();
         flusher.take(first);
         assert!(answer.blocking_recv().is_err(), "called durable");
         flusher.close();
-        assert!(flusher.is_broken());
+        assert!(flusher.health.is_broken());
         let (second, answer) = group();
         flusher.take(second);
         assert!(answer.blocking_recv().is_err(), "called durable");

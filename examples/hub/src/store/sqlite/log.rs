@@ -6,43 +6,51 @@
 //! so the writer folds what came meanwhile, which is little, and waits for those who read: without that
 //! a hub whose senders are looked up all the time finds none of the moments in which nobody does, and
 //! its log grows for ever. What not: when a commit is durable; that is the log's own flush. Cost: one
-//! connection, and a log of [`FOLD_PAGES`] and what comes meanwhile; as much again whenever somebody
-//! reads for longer than the writer waits.
+//! connection, and a log of at most twice [`FOLD_PAGES`], beyond which the writer waits for the folding;
+//! more only while somebody reads for longer than the writer waits.
 
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
+use super::flush::Health;
 use super::migrate::OpenError;
 use super::{BUSY_TIMEOUT, guard, open_writable};
 
 /// Pages in the log when folding begins: a page that many changes touched in between is written back
-/// once. 64 MiB.
-const FOLD_PAGES: u32 = 16_000;
+/// once. 250 MiB.
+const FOLD_PAGES: u32 = 64_000;
 /// Bytes that a log keeps when it begins again; one that had to grow gives back the rest.
 pub(super) const KEPT_BYTES: u32 = 2 * FOLD_PAGES * 4_096;
 /// So few pages are left to the writer.
 const REST_PAGES: u32 = 200;
 /// After so many rounds the writer takes what is left, however much: it writes faster than anybody folds.
-const ROUNDS_MAX: u32 = 50;
+const ROUNDS_MAX: u32 = 10;
 
-/// How much the thread that folds steps back: a third of the share of any other where all are busy.
+/// How much the thread that folds steps back: to a tenth of the share of any other where all are busy.
+/// With less it takes from those who answer what they have no time to catch up; with more a log that is
+/// written as fast as it can be is never folded.
 #[cfg(target_os = "linux")]
-const NICENESS: i32 = 5;
+const NICENESS: i32 = 10;
 
 /// How long the writer waits for those who read the log, of whom nearly all read for less than a
-/// millisecond. Who reads for longer lets the log grow by another [`FOLD_PAGES`].
+/// millisecond. Where somebody reads for longer, the log grows by another eighth of [`FOLD_PAGES`]
+/// before it is tried again.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The log, as the writing thread sees it.
 pub(super) struct Log {
     shared: Arc<Shared>,
+    health: Health,
     ask: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     is_asked: bool,
@@ -66,28 +74,48 @@ impl Log {
     ///
     /// # Errors
     /// When the file cannot be opened once more, or no thread can be had.
-    pub(super) fn take_over(file: &Path, writer: &mut Connection) -> Result<Self, OpenError> {
-        Self::take_over_at(FOLD_PAGES, file, writer)
+    pub(super) fn take_over(
+        file: &Path,
+        writer: &mut Connection,
+        health: &Health,
+    ) -> Result<Self, OpenError> {
+        // Never closed: that would end the locks of all connections.
+        let store = ManuallyDrop::new(File::open(file).map_err(OpenError::File)?);
+        Self::take_over_with(FOLD_PAGES, file, writer, health, move || store.sync_data())
     }
 
-    fn take_over_at(n_long: u32, file: &Path, writer: &mut Connection) -> Result<Self, OpenError> {
+    fn take_over_with(
+        n_long: u32,
+        file: &Path,
+        writer: &mut Connection,
+        health: &Health,
+        mut flush: impl FnMut() -> io::Result<()> + Send + 'static,
+    ) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::default());
-        let told = Arc::clone(&shared);
+        let counting = Arc::clone(&shared);
         writer.wal_hook(Some(move |_: &mut Wal, n_pages: i32| {
-            told.n_pages
+            counting
+                .n_pages
                 .store(n_pages.unsigned_abs(), Ordering::Relaxed);
             Ok(())
         }))?;
         let mut connection = open_writable(file)?;
         guard::guard(&mut connection)?;
         let (ask, asked) = sync_channel(1);
-        let folding = Arc::clone(&shared);
+        let (folding, told) = (Arc::clone(&shared), health.clone());
         let thread = std::thread::Builder::new()
             .name("store-folder".into())
-            .spawn(move || fold_when_asked(&connection, &folding, &asked))
+            .spawn(move || {
+                step_back();
+                while asked.recv().is_ok() {
+                    report(&follow(&connection, &folding, &told, &mut flush));
+                    folding.is_folded.store(true, Ordering::Release);
+                }
+            })
             .map_err(OpenError::Thread)?;
         Ok(Self {
             shared,
+            health: health.clone(),
             ask: Some(ask),
             thread: Some(thread),
             is_asked: false,
@@ -99,6 +127,9 @@ impl Log {
 
     /// Has the log folded when it is long. For the writing thread, between two transactions.
     pub(super) fn keep_short(&mut self, writer: &Connection) {
+        if self.health.is_broken() {
+            return;
+        }
         let n_pages = self.shared.n_pages.load(Ordering::Relaxed);
         if n_pages < self.n_seen {
             self.threshold = self.n_long;
@@ -109,6 +140,9 @@ impl Log {
             if is_folded || self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 self.is_asked = false;
                 self.fold_rest(writer);
+            } else if n_pages >= self.threshold.saturating_add(self.n_long) {
+                // What is written faster than anybody folds waits, a little at each group.
+                std::thread::sleep(PATIENCE);
             }
         } else if n_pages >= self.threshold {
             // Asked for again only when the last is done, so that there is room.
@@ -121,7 +155,7 @@ impl Log {
 
     /// Folds all that is in the log, and waits until nobody reads it; the next change begins it again.
     fn fold_rest(&mut self, writer: &Connection) {
-        self.threshold = self.n_seen.saturating_add(self.n_long);
+        self.threshold = self.n_seen.saturating_add(self.n_long / 8);
         let folded = writer
             .busy_timeout(PATIENCE)
             .and_then(|()| checkpoint(writer, "RESTART"));
@@ -148,14 +182,6 @@ impl Log {
     }
 }
 
-fn fold_when_asked(connection: &Connection, shared: &Shared, asked: &Receiver<()>) {
-    step_back();
-    while asked.recv().is_ok() {
-        report(&follow(connection, shared));
-        shared.is_folded.store(true, Ordering::Release);
-    }
-}
-
 /// Lets those who answer have the processors first: folding may take as long as it likes, and as fast
 /// as it can it takes one for the time of hundreds of payloads.
 fn step_back() {
@@ -168,36 +194,30 @@ fn step_back() {
 
 /// Folds what is there, and what came meanwhile, until little is left to fold and to flush.
 ///
-/// SQLite flushes the store when nothing came while it folded, and not before. Were the log left to the
-/// writer without that, all that is folded would be flushed while nobody writes.
-fn follow(connection: &Connection, shared: &Shared) -> rusqlite::Result<()> {
-    let mut n_flushed = 0;
+/// SQLite flushes the store only where nothing comes while it folds. Were that left to the writer, all
+/// that is folded would be flushed while nobody writes.
+fn follow(
+    connection: &Connection,
+    shared: &Shared,
+    health: &Health,
+    flush: &mut impl FnMut() -> io::Result<()>,
+) -> rusqlite::Result<()> {
     for _ in 0..ROUNDS_MAX {
-        let round = checkpoint(connection, "PASSIVE")?;
+        let n_folded = checkpoint(connection, "PASSIVE")?;
+        health.take(flush());
         let n_pages = shared.n_pages.load(Ordering::Relaxed);
-        if round.n_folded == n_pages {
-            n_flushed = n_pages;
-        }
-        if n_pages.saturating_sub(n_flushed) <= REST_PAGES {
+        if health.is_broken() || n_pages.saturating_sub(n_folded) <= REST_PAGES {
             break;
         }
     }
     Ok(())
 }
 
-/// What a checkpoint says of the log.
-struct Round {
-    /// Pages of its beginning that are in the store.
-    n_folded: u32,
-}
-
-/// Copies the pages of the log that nobody reads any more.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Round> {
+/// Copies the pages of the log that nobody reads any more; returns how many of its first are in the
+/// store then.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
     let sql = format!("PRAGMA wal_checkpoint({mode})");
-    connection.query_row(&sql, [], |row| {
-        let n_folded = row.get::<_, i32>(2)?.unsigned_abs();
-        Ok(Round { n_folded })
-    })
+    connection.query_row(&sql, [], |row| row.get::<_, i32>(2).map(i32::unsigned_abs))
 }
 
 /// Nothing is lost where folding fails: the log keeps what it has, and is folded later.
@@ -209,6 +229,8 @@ fn report(folded: &rusqlite::Result<()>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     const N_LONG: u32 = 200;
@@ -218,10 +240,15 @@ mod tests {
         directory: std::path::PathBuf,
         writer: Connection,
         log: Log,
+        health: Health,
     }
 
     impl Blobs {
         fn new(name: &str) -> Self {
+            Self::flushed_by(name, || Ok(()))
+        }
+
+        fn flushed_by(name: &str, flush: impl FnMut() -> io::Result<()> + Send + 'static) -> Self {
             let directory =
                 std::env::temp_dir().join(format!("monsys-log-{name}-{}", std::process::id()));
             std::fs::create_dir_all(&directory).unwrap();
@@ -230,11 +257,13 @@ mod tests {
             writer
                 .execute_batch("CREATE TABLE blobs (id INTEGER PRIMARY KEY, blob BLOB)")
                 .unwrap();
-            let log = Log::take_over_at(N_LONG, &file, &mut writer).unwrap();
+            let health = Health::default();
+            let log = Log::take_over_with(N_LONG, &file, &mut writer, &health, flush).unwrap();
             Self {
                 directory,
                 writer,
                 log,
+                health,
             }
         }
 
@@ -343,6 +372,40 @@ mod tests {
             reader.join().unwrap();
         }
         blobs.close();
+    }
+
+    #[test]
+    fn who_writes_faster_than_anybody_folds_waits() {
+        let (go, gone) = sync_channel::<()>(0);
+        let mut blobs = Blobs::flushed_by("behind", move || {
+            // Later nobody holds the other end any more.
+            let _ = gone.recv();
+            Ok(())
+        });
+        while blobs.commit() < 2 * N_LONG {}
+        let started = Instant::now();
+        for _ in 0..5 {
+            blobs.commit();
+        }
+        assert!(started.elapsed() >= 5 * PATIENCE);
+        drop(go);
+        blobs.commit_until_begun_again(4 * N_LONG);
+        blobs.close();
+    }
+
+    #[test]
+    fn after_a_flush_that_failed_nothing_of_the_log_is_given_up() {
+        let mut blobs = Blobs::flushed_by("broken", || Err(io::ErrorKind::StorageFull.into()));
+        while !blobs.health.is_broken() {
+            blobs.commit();
+        }
+        let mut n_pages = blobs.commit();
+        for _ in 0..100 {
+            let n_before = n_pages;
+            n_pages = blobs.commit();
+            assert!(n_pages > n_before, "the log began again");
+        }
+        std::fs::remove_dir_all(blobs.directory).unwrap();
     }
 
     #[test]

@@ -52,7 +52,7 @@ use monsys_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::Semaphore;
 
-use self::flush::Flusher;
+use self::flush::{Flusher, Health};
 use self::log::Log;
 pub use self::migrate::OpenError;
 use self::rings::{MetricChange, Rings};
@@ -115,10 +115,11 @@ impl SqliteStore {
         let readers = Readers::new(file, READERS_MAX);
         let senders = Senders::new(Readers::new(file, LOOK_UPS_MAX));
         let rings = Arc::new(Rings::new(readers.open()?, &connection));
-        let log = Log::take_over(file, &mut connection)?;
-        let flusher = Flusher::start(file)?;
+        let health = Health::default();
+        let log = Log::take_over(file, &mut connection, &health)?;
+        let flusher = Flusher::start(file, &health)?;
         Ok(Self {
-            writer: Writer::start(connection, log, flusher, Arc::clone(&rings))?,
+            writer: Writer::start(connection, log, flusher, health, Arc::clone(&rings))?,
             readers: Arc::new(readers),
             senders,
             rings,

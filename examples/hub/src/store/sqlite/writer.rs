@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::column::store_error;
-use super::flush::Flusher;
+use super::flush::{Flusher, Health};
 use super::log::Log;
 use super::migrate::OpenError;
 use super::rings::{MetricChange, Rings};
@@ -65,12 +65,13 @@ impl Writer {
         connection: Connection,
         log: Log,
         flusher: Flusher,
+        health: Health,
         rings: Arc<Rings>,
     ) -> Result<Self, OpenError> {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || write_groups(connection, log, flusher, &rings, receiver))
+            .spawn(move || write_groups(connection, log, flusher, &health, &rings, receiver))
             .map_err(OpenError::Thread)?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -177,6 +178,7 @@ fn write_groups(
     connection: Connection,
     mut log: Log,
     mut flusher: Flusher,
+    health: &Health,
     rings: &Rings,
     mut queue: mpsc::Receiver<Box<dyn Change>>,
 ) {
@@ -188,7 +190,7 @@ fn write_groups(
                 Err(_) => break,
             }
         }
-        if flusher.is_broken() {
+        if health.is_broken() {
             finish(group, false);
             continue;
         }
@@ -205,7 +207,7 @@ fn write_groups(
         log.keep_short(&connection);
     }
     flusher.close();
-    if flusher.is_broken() {
+    if health.is_broken() {
         // The last connection that closes folds the log, which only a new start may.
         std::mem::forget(connection);
     } else {
@@ -268,7 +270,7 @@ mod tests {
     }
 
     impl Scene {
-        fn new(name: &str, flusher: Option<Flusher>) -> Self {
+        fn new(name: &str, flush: Option<fn() -> io::Result<()>>) -> Self {
             let directory =
                 std::env::temp_dir().join(format!("monsys-{name}-{}", std::process::id()));
             std::fs::create_dir_all(&directory).unwrap();
@@ -276,10 +278,15 @@ mod tests {
             let mut connection = open_writable(&file).unwrap();
             migrate::migrate(&connection).unwrap();
             guard::guard(&mut connection).unwrap();
-            let log = Log::take_over(&file, &mut connection).unwrap();
-            let flusher = flusher.unwrap_or_else(|| Flusher::start(&file).unwrap());
+            let health = Health::default();
+            let log = Log::take_over(&file, &mut connection, &health).unwrap();
+            let flusher = match flush {
+                Some(flush) => Flusher::start_with(&health, flush),
+                None => Flusher::start(&file, &health),
+            };
+            let flusher = flusher.unwrap();
             let rings = Arc::new(Rings::new(open_read_only(&file).unwrap(), &connection));
-            let writer = Writer::start(connection, log, flusher, rings).unwrap();
+            let writer = Writer::start(connection, log, flusher, health, rings).unwrap();
             Self { directory, writer }
         }
 
@@ -338,8 +345,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_flush_that_failed_nothing_is_stored_until_the_store_is_opened_again() {
-        let flusher = Flusher::start_with(|| Err(io::ErrorKind::StorageFull.into())).unwrap();
-        let scene = Scene::new("flush", Some(flusher));
+        let scene = Scene::new("flush", Some(|| Err(io::ErrorKind::StorageFull.into())));
         for name in ["first", "second", "third"] {
             assert_eq!(scene.add(name, None).await, Err(StoreError::Unavailable));
         }
