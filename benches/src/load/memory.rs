@@ -3,8 +3,11 @@
 //! Idle is a hub that has just started on a SQLite store with ten thousand agents. Then payloads
 //! come, small ones so that all of them fit the disk, and after each round resident memory is read.
 //! What the program keeps by design shows as a step: the last hour of each agent that a cycle has
-//! judged, 3.5 kB each, from the first cycle on (ten minutes after the start). So growth is judged
-//! by the last quarter of the readings against the third, and the slope is that of the second half.
+//! judged, 12 bytes a metric, from the first cycle on (ten minutes after the start), and for an hour
+//! from then on it fills. So growth is judged by the last quarter of the readings against the third,
+//! and the slope is that of the second half. As fast as they are answered ten million payloads take
+//! half an hour, in which each agent sends twenty times as often as agents do and its hour never ends:
+//! `--payload-rate 1500` takes two, of which the second half shows what stays.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -31,12 +34,18 @@ pub(super) fn run(options: &Options) {
     );
     progress(&format!("memory over {} payloads", options.n_payloads));
     let round = (options.n_payloads / N_READINGS).clamp(1, ROUND_MAX);
+    let arrivals = match options.payload_rate {
+        Some(rate) => Arrivals::Open {
+            a_second: f64::from(rate),
+        },
+        None => Arrivals::Closed,
+    };
     let mut readings = vec![(0, idle)];
     let mut n_stored = 0;
     while n_stored < options.n_payloads {
         let n = usize::try_from(round).expect("a small number");
         let requests = scene.crowd.requests(n, Size::Small);
-        let answers = send(&scene.plan(Arrivals::Closed, ENDLESS), &requests);
+        let answers = send(&scene.plan(arrivals, ENDLESS), &requests);
         assert_eq!(answers.n_of(202), n, "{}", answers.statuses());
         n_stored += round;
         let now = scene.hub.resident_bytes() as f64;

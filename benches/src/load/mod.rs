@@ -35,6 +35,8 @@ pub struct Options {
     pub time: Duration,
     /// How many payloads the figure of memory takes.
     pub n_payloads: u64,
+    /// How many of those a second; as fast as they are answered where it is not said.
+    pub payload_rate: Option<u32>,
     /// How figures are written.
     pub form: Form,
 }

@@ -4,11 +4,12 @@
 //! flush within the commit, and nobody would write meanwhile. Here the writer goes on with the next
 //! group, and a thread of its own flushes the log once for all groups that are committed by then. No
 //! change is answered before that. What not: the flushes that keep the file whole, before the log is
-//! folded and when it begins again; those stay SQLite's own (`synchronous` NORMAL).
+//! folded and when it begins again; those stay SQLite's own (`synchronous` NORMAL), though the folding
+//! thread flushes the store before them, so that they find little to do.
 //!
-//! After a flush that failed nobody knows which pages reached the disk, and a second flush would say
-//! that all is well. So the store takes nothing more, and folds nothing, until it is opened again and
-//! SQLite reads in the log what is really there.
+//! After a flush that failed, of the log or of the store, nobody knows which pages reached the disk,
+//! and a second flush would say that all is well. So the store takes nothing more, and folds nothing,
+//! until it is opened again and SQLite reads in the log what is really there.
 
 use std::fs::File;
 use std::io;
