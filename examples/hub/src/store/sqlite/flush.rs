@@ -93,6 +93,11 @@ impl Flusher {
         }
     }
 
+    /// Whether a flush failed, after which nothing may be written or folded any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.health.is_broken()
+    }
+
     /// Answers all that was taken, and ends the thread.
     pub(super) fn close(&mut self) {
         self.groups = None;
@@ -200,7 +205,7 @@ mod tests {
             assert_eq!(answer.blocking_recv().unwrap(), Ok(()));
         }
         assert!(begun.try_recv().is_err(), "a third flush");
-        assert!(!flusher.health.is_broken());
+        assert!(!flusher.is_broken());
     }
 
     #[test]
@@ -215,7 +220,7 @@ mod tests {
                 answer.blocking_recv().unwrap(),
                 Err(StoreError::Unavailable)
             );
-            assert!(flusher.health.is_broken());
+            assert!(flusher.is_broken());
         }
         flusher.close();
         assert_eq!(begun.iter().count(), 1, "flushed again");
@@ -228,7 +233,7 @@ mod tests {
         flusher.take(first);
         assert!(answer.blocking_recv().is_err(), "called durable");
         flusher.close();
-        assert!(flusher.health.is_broken());
+        assert!(flusher.is_broken());
         let (second, answer) = group();
         flusher.take(second);
         assert!(answer.blocking_recv().is_err(), "called durable");

@@ -2,8 +2,8 @@
 //! before it is answered.
 //!
 //! What: the storage contract of `monsys-core`, and the hub's own accounts. What not: decisions.
-//! Writes queue up for one thread, which runs as many as are waiting in one transaction, each in a
-//! savepoint of its own, and answers them after the commit is durable. Reads run beside it on a few
+//! Writes queue up for one thread, which runs as many as are waiting in one transaction and answers them
+//! after the commit is durable. Reads run beside it on a few
 //! connections that cannot write, and wait for one of them; who sent a payload is looked up on some of
 //! their own, so that no long read of a page holds an agent up. The last hour of metrics is kept in memory for the cycle. None of them can change the schema or lose a row of the ledger.
 
@@ -119,7 +119,7 @@ impl SqliteStore {
         let log = Log::take_over(file, &mut connection, &health)?;
         let flusher = Flusher::start(file, &health)?;
         Ok(Self {
-            writer: Writer::start(connection, log, flusher, health, Arc::clone(&rings))?,
+            writer: Writer::start(connection, log, flusher, Arc::clone(&rings))?,
             readers: Arc::new(readers),
             senders,
             rings,

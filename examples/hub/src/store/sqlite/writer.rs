@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::column::store_error;
-use super::flush::{Flusher, Health};
+use super::flush::Flusher;
 use super::log::Log;
 use super::migrate::OpenError;
 use super::rings::{MetricChange, Rings};
@@ -65,13 +65,12 @@ impl Writer {
         connection: Connection,
         log: Log,
         flusher: Flusher,
-        health: Health,
         rings: Arc<Rings>,
     ) -> Result<Self, OpenError> {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || write_groups(connection, log, flusher, &health, &rings, receiver))
+            .spawn(move || write_groups(connection, log, flusher, &rings, receiver))
             .map_err(OpenError::Thread)?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -178,7 +177,6 @@ fn write_groups(
     connection: Connection,
     mut log: Log,
     mut flusher: Flusher,
-    health: &Health,
     rings: &Rings,
     mut queue: mpsc::Receiver<Box<dyn Change>>,
 ) {
@@ -190,7 +188,7 @@ fn write_groups(
                 Err(_) => break,
             }
         }
-        if health.is_broken() {
+        if flusher.is_broken() {
             finish(group, false);
             continue;
         }
@@ -207,7 +205,7 @@ fn write_groups(
         log.keep_short(&connection);
     }
     flusher.close();
-    if health.is_broken() {
+    if flusher.is_broken() {
         // The last connection that closes folds the log, which only a new start may.
         std::mem::forget(connection);
     } else {
@@ -260,6 +258,7 @@ mod tests {
     use std::io;
     use std::path::PathBuf;
 
+    use super::super::flush::Health;
     use super::super::{guard, migrate, open_read_only, open_writable};
     use super::*;
 
@@ -286,7 +285,7 @@ mod tests {
             };
             let flusher = flusher.unwrap();
             let rings = Arc::new(Rings::new(open_read_only(&file).unwrap(), &connection));
-            let writer = Writer::start(connection, log, flusher, health, rings).unwrap();
+            let writer = Writer::start(connection, log, flusher, rings).unwrap();
             Self { directory, writer }
         }
 
