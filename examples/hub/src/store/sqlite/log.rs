@@ -2,12 +2,14 @@
 //!
 //! Left to itself, SQLite folds the log at the commit that makes it too long, and whoever waits for
 //! that commit waits for thousands of pages and two flushes. Here a thread of its own copies the pages
-//! while commits go on. A log begins again only when all of it is folded and nobody reads or writes it,
-//! so the writer folds what came meanwhile, which is little, and waits for those who read: without that
-//! a hub whose senders are looked up all the time finds none of the moments in which nobody does, and
-//! its log grows for ever. What not: when a commit is durable; that is the log's own flush. Cost: one
-//! connection, and a log of at most twice [`FOLD_PAGES`], beyond which the writer waits for the folding;
-//! more only while somebody reads for longer than the writer waits.
+//! while commits go on, in steps: half a second of flushing at once would make every flush of the log
+//! wait behind it, and those who send queue up meanwhile. A log begins again only when all of it is
+//! folded and nobody reads or writes it, so when it is long the writer folds what came meanwhile, which
+//! is little, and waits for those who read: without that a hub whose senders are looked up all the time
+//! finds none of the moments in which nobody does, and its log grows for ever. What not: when a commit
+//! is durable; that is the log's own flush. Cost: one connection, and a log of about twice
+//! [`LONG_PAGES`], beyond which the writer waits for the folding; more only while somebody reads for
+//! longer than the writer waits.
 
 use std::fs::File;
 use std::io;
@@ -26,11 +28,13 @@ use super::flush::Health;
 use super::migrate::OpenError;
 use super::{BUSY_TIMEOUT, guard, open_writable};
 
-/// Pages in the log when folding begins: a page that many changes touched in between is written back
-/// once. 250 MiB.
-const FOLD_PAGES: u32 = 64_000;
+/// Pages of a log that shall begin again, for which the writer waits: 250 MiB.
+const LONG_PAGES: u32 = 64_000;
+/// In so many steps a log is folded that becomes long. A page that many changes of a step touched is
+/// written back once; 2,000 pages are flushed in about ten milliseconds.
+const STEPS: u32 = 32;
 /// Bytes that a log keeps when it begins again; one that had to grow gives back the rest.
-pub(super) const KEPT_BYTES: u32 = 2 * FOLD_PAGES * 4_096;
+pub(super) const KEPT_BYTES: u32 = 2 * LONG_PAGES * 4_096;
 /// So few pages are left to the writer.
 const REST_PAGES: u32 = 200;
 /// After so many rounds the writer takes what is left, however much: it writes faster than anybody folds.
@@ -43,7 +47,7 @@ const ROUNDS_MAX: u32 = 10;
 const NICENESS: i32 = 10;
 
 /// How long the writer waits for those who read the log, of whom nearly all read for less than a
-/// millisecond. Where somebody reads for longer, the log grows by another eighth of [`FOLD_PAGES`]
+/// millisecond; and at most after a group for the folding. Where somebody reads for longer, the log grows by another eighth of [`LONG_PAGES`]
 /// before it is tried again.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -56,8 +60,13 @@ pub(super) struct Log {
     is_asked: bool,
     /// Pages of a log that is long.
     n_long: u32,
-    /// Pages at which folding begins next.
+    /// Pages from which on the log shall begin again.
     threshold: u32,
+    /// Pages at which a step is folded next.
+    next_step: u32,
+    /// Rounds since the log is so long, and how much was folded before the last.
+    n_rounds: u32,
+    n_folded: u32,
     n_seen: u32,
 }
 
@@ -65,6 +74,8 @@ pub(super) struct Log {
 struct Shared {
     /// Pages in the log after the last commit.
     n_pages: AtomicU32,
+    /// How many of its first are in the store.
+    n_folded: AtomicU32,
     /// What was asked for is folded, or could not be.
     is_folded: AtomicBool,
 }
@@ -81,7 +92,7 @@ impl Log {
     ) -> Result<Self, OpenError> {
         // Never closed: that would end the locks of all connections.
         let store = ManuallyDrop::new(File::open(file).map_err(OpenError::File)?);
-        Self::take_over_with(FOLD_PAGES, file, writer, health, move || store.sync_data())
+        Self::take_over_with(LONG_PAGES, file, writer, health, move || store.sync_data())
     }
 
     fn take_over_with(
@@ -108,7 +119,7 @@ impl Log {
             .spawn(move || {
                 step_back();
                 while asked.recv().is_ok() {
-                    report(&follow(&connection, &folding, &told, &mut flush));
+                    report(&fold(&connection, &folding, &told, &mut flush));
                     folding.is_folded.store(true, Ordering::Release);
                 }
             })
@@ -121,11 +132,15 @@ impl Log {
             is_asked: false,
             n_long,
             threshold: n_long,
+            next_step: n_long / STEPS,
+            n_rounds: 0,
+            n_folded: 0,
             n_seen: 0,
         })
     }
 
-    /// Has the log folded when it is long. For the writing thread, between two transactions.
+    /// Has the log folded step by step, and makes it begin again when it is long. For the writing
+    /// thread, between two transactions.
     pub(super) fn keep_short(&mut self, writer: &Connection) {
         if self.health.is_broken() {
             return;
@@ -133,29 +148,73 @@ impl Log {
         let n_pages = self.shared.n_pages.load(Ordering::Relaxed);
         if n_pages < self.n_seen {
             self.threshold = self.n_long;
+            self.next_step = self.n_step();
+            self.n_rounds = 0;
         }
         self.n_seen = n_pages;
         if self.is_asked {
-            let is_folded = self.shared.is_folded.swap(false, Ordering::Acquire);
-            if is_folded || self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-                self.is_asked = false;
-                self.fold_rest(writer);
-            } else if n_pages >= self.threshold.saturating_add(self.n_long) {
-                // What is written faster than anybody folds waits, a little at each group.
-                std::thread::sleep(PATIENCE);
+            if !self.is_answered() {
+                std::thread::sleep(self.pause(n_pages));
+                return;
             }
-        } else if n_pages >= self.threshold {
-            // Asked for again only when the last is done, so that there is room.
-            self.is_asked = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
-            if !self.is_asked {
-                self.fold_rest(writer);
-            }
+            self.is_asked = false;
         }
+        if n_pages >= self.threshold {
+            self.begin_again(writer);
+        } else if n_pages >= self.next_step {
+            self.ask_for_folding(writer);
+        }
+    }
+
+    /// Has the last pages folded, round after round until few are left, or somebody who reads keeps the
+    /// thread from folding more; these the writer folds.
+    fn begin_again(&mut self, writer: &Connection) {
+        let n_folded = self.shared.n_folded.load(Ordering::Relaxed);
+        let is_at_end = match self.n_rounds {
+            0 => false,
+            ROUNDS_MAX.. => true,
+            _ => n_folded == self.n_folded || self.n_seen.saturating_sub(n_folded) <= REST_PAGES,
+        };
+        if is_at_end {
+            self.fold_rest(writer);
+        } else {
+            self.n_folded = n_folded;
+            self.n_rounds += 1;
+            self.ask_for_folding(writer);
+        }
+    }
+
+    /// Asks the thread to fold, which is idle.
+    fn ask_for_folding(&mut self, writer: &Connection) {
+        self.next_step = self.n_seen.saturating_add(self.n_step());
+        self.is_asked = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
+        if !self.is_asked {
+            self.fold_rest(writer);
+        }
+    }
+
+    /// Whether what was asked for is done, or never will be.
+    fn is_answered(&self) -> bool {
+        self.shared.is_folded.swap(false, Ordering::Acquire)
+            || self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    const fn n_step(&self) -> u32 {
+        self.n_long / STEPS
+    }
+
+    /// How long the writer waits after a group while the log is being folded: not at all while the log
+    /// is at most twice as long as where folding began, and from there the longer the longer it is, so
+    /// that what is written faster than anybody folds is slowed down just enough.
+    fn pause(&self, n_pages: u32) -> Duration {
+        let n_room = self.threshold.saturating_add(self.n_long);
+        PATIENCE * n_pages.saturating_sub(n_room).min(self.n_long) / self.n_long
     }
 
     /// Folds all that is in the log, and waits until nobody reads it; the next change begins it again.
     fn fold_rest(&mut self, writer: &Connection) {
         self.threshold = self.n_seen.saturating_add(self.n_long / 8);
+        self.n_rounds = 0;
         let folded = writer
             .busy_timeout(PATIENCE)
             .and_then(|()| checkpoint(writer, "RESTART"));
@@ -192,24 +251,19 @@ fn step_back() {
     }
 }
 
-/// Folds what is there, and what came meanwhile, until little is left to fold and to flush.
+/// Folds what is there, and flushes it.
 ///
 /// SQLite flushes the store only where nothing comes while it folds. Were that left to the writer, all
 /// that is folded would be flushed while nobody writes.
-fn follow(
+fn fold(
     connection: &Connection,
     shared: &Shared,
     health: &Health,
     flush: &mut impl FnMut() -> io::Result<()>,
 ) -> rusqlite::Result<()> {
-    for _ in 0..ROUNDS_MAX {
-        let n_folded = checkpoint(connection, "PASSIVE")?;
-        health.take(flush());
-        let n_pages = shared.n_pages.load(Ordering::Relaxed);
-        if health.is_broken() || n_pages.saturating_sub(n_folded) <= REST_PAGES {
-            break;
-        }
-    }
+    let n_folded = checkpoint(connection, "PASSIVE")?;
+    shared.n_folded.store(n_folded, Ordering::Relaxed);
+    health.take(flush());
     Ok(())
 }
 
@@ -382,14 +436,52 @@ mod tests {
             let _ = gone.recv();
             Ok(())
         });
-        while blobs.commit() < 2 * N_LONG {}
+        while blobs.commit() < 3 * N_LONG {}
         let started = Instant::now();
         for _ in 0..5 {
             blobs.commit();
         }
         assert!(started.elapsed() >= 5 * PATIENCE);
         drop(go);
-        blobs.commit_until_begun_again(4 * N_LONG);
+        blobs.commit_until_begun_again(5 * N_LONG);
+        blobs.close();
+    }
+
+    #[test]
+    fn the_writer_waits_the_longer_the_longer_the_log_is() {
+        let blobs = Blobs::new("pause-law");
+        let pause = |n_pages| blobs.log.pause(n_pages);
+        assert_eq!([0, N_LONG, 2 * N_LONG].map(pause), [Duration::ZERO; 3]);
+        assert_eq!(pause(2 * N_LONG + N_LONG / 2), PATIENCE / 2);
+        assert_eq!([3 * N_LONG, u32::MAX].map(pause), [PATIENCE; 2]);
+        blobs.close();
+    }
+
+    #[test]
+    fn folding_ends_where_somebody_who_reads_keeps_it_from_more() {
+        let n_flushes = Arc::new(AtomicU32::new(0));
+        let flushing = Arc::clone(&n_flushes);
+        let mut blobs = Blobs::flushed_by("kept", move || {
+            flushing.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        blobs.commit();
+        let reader = blobs.reader();
+        reader.execute_batch("BEGIN").unwrap();
+        let sql = "SELECT count(*) FROM blobs";
+        reader.query_row(sql, [], |_| Ok(())).unwrap();
+        loop {
+            let n_before = n_flushes.load(Ordering::Relaxed);
+            let n_pages = blobs.commit();
+            while blobs.log.is_asked {
+                blobs.log.keep_short(&blobs.writer);
+            }
+            if n_pages >= N_LONG {
+                assert_eq!(n_flushes.load(Ordering::Relaxed) - n_before, 1);
+                break;
+            }
+        }
+        drop(reader);
         blobs.close();
     }
 

@@ -49,6 +49,7 @@ use std::time::{Duration, Instant};
 
 use monsys_core::store::{StoreError, StoreFuture};
 use monsys_core::time::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::Semaphore;
 
@@ -220,7 +221,7 @@ fn open_writable(file: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "recursive_triggers", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    keep_statements(&connection)?;
     Ok(connection)
 }
 
@@ -267,8 +268,16 @@ fn open_read_only(file: &Path) -> rusqlite::Result<Connection> {
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    keep_statements(&connection)?;
     Ok(connection)
+}
+
+/// Keeps statements as they were prepared. Left to itself, SQLite plans many of them anew for each value
+/// that is bound, which may say which index is the better one; here it never does.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
 }
 
 /// What the writer keeps of the store in memory. Each payload touches three pages of its agent, which
@@ -283,10 +292,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use monsys_core::id::{TenantId, UserId};
+    use monsys_core::id::{AgentId, TenantId, UserId};
     use monsys_core::name::DisplayName;
     use monsys_core::store::conformance::{BlockOn, Fixture, suite};
     use monsys_core::store::{AgentStore as _, TokenDigest};
+
+    use rusqlite::{StatementStatus, params};
 
     use super::*;
     use crate::store::{AccountStore, Author, NewUser, Role};
@@ -320,6 +331,37 @@ mod tests {
         let opened = |readers: &Readers| readers.idle.lock().unwrap().len();
         assert!((1..=READERS_MAX).contains(&opened(&store.readers)));
         store.close();
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn no_statement_is_planned_anew_for_the_values_it_is_given() {
+        let directory = std::env::temp_dir().join(format!("monsys-plan-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("plan.db");
+        let writer = open_writable(&file).unwrap();
+        migrate::migrate(&writer).unwrap();
+        let sql = "INSERT INTO tenants (id, name, created_at) VALUES (?1, 'one', '')";
+        let tenant = TenantId::from_random_bytes([0; 16]).to_string();
+        writer.execute(sql, [&tenant]).unwrap();
+        for n in 1..=10 {
+            let agent = AgentId::from_random_bytes([n; 16]).to_string();
+            let sql = "INSERT INTO agents (id, tenant_id, name, token_digest, pin_until, \
+                       enrolled_at, positions) \
+                       VALUES (?1, ?2, ?1, ?3, '2026-01-01T00:00:00Z', '', x'')";
+            writer
+                .execute(sql, params![agent, tenant, [n; 32].as_slice()])
+                .unwrap();
+        }
+        for connection in [writer, open_read_only(&file).unwrap()] {
+            for n in 1..=10 {
+                let found = sender::by_token(&connection, &TokenDigest([n; 32]));
+                assert!(found.unwrap().is_some());
+            }
+            let asked = connection.prepare_cached(sender::BY_TOKEN).unwrap();
+            assert_eq!(asked.get_status(StatementStatus::Run), 10);
+            assert_eq!(asked.get_status(StatementStatus::RePrepare), 0);
+        }
         std::fs::remove_dir_all(&directory).unwrap();
     }
 

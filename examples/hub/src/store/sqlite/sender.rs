@@ -46,14 +46,16 @@ impl Senders {
     }
 }
 
-fn by_token(
+/// Asks for the agent of a token.
+pub(super) const BY_TOKEN: &str = "SELECT a.id, a.tenant_id, a.name, t.name, a.public_key, \
+    a.pin_until, a.revoked_at IS NOT NULL FROM agents a JOIN tenants t ON t.id = a.tenant_id \
+    WHERE a.token_digest = ?1";
+
+pub(super) fn by_token(
     connection: &Connection,
     token: &TokenDigest,
 ) -> Result<Option<AgentRecord>, StoreError> {
-    let sql = "SELECT a.id, a.tenant_id, a.name, t.name, a.public_key, a.pin_until, \
-               a.revoked_at IS NOT NULL FROM agents a JOIN tenants t ON t.id = a.tenant_id \
-               WHERE a.token_digest = ?1";
-    let mut statement = connection.prepare_cached(sql).or_store_error()?;
+    let mut statement = connection.prepare_cached(BY_TOKEN).or_store_error()?;
     first(&mut statement, [token.0.as_slice()], |row| {
         Ok(AgentRecord {
             agent: text(row, 0)?,
