@@ -3,6 +3,7 @@
 //! The router and the description of the API are made of this table and of nothing else, so there is
 //! no route without a policy, and none that the description does not know.
 
+mod around;
 mod openapi;
 mod route;
 
@@ -10,25 +11,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::MethodRouter;
 
+use self::around::around;
 pub(crate) use self::openapi::description;
 use self::route::{
     ADMIN_API, ADMIN_PAGE, AGENT, API, Gives, LINK, METRICS, PAGE, PUBLIC_API, PUBLIC_PAGE, Route,
     get, post,
 };
 use crate::app::App;
-use crate::security::fault::answer_faults;
-use crate::security::headers::set_headers;
-use crate::security::patience::answer_in_time;
 use crate::security::policy::Form;
-use crate::security::transport::{enforce_https, learn};
-use crate::small_body::{SMALL_BODY_BYTES_MAX, let_pass};
-use crate::telemetry::observe::observe;
+use crate::small_body::let_pass;
 use crate::{api, ingest, web};
 
 /// All routes.
@@ -547,13 +544,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     }
     router
         .fallback(not_found)
-        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
-        .layer(from_fn_with_state(Arc::clone(&app), enforce_https))
-        .layer(from_fn(answer_faults))
-        .layer(from_fn(answer_in_time))
-        .layer(from_fn(set_headers))
-        .layer(from_fn_with_state(Arc::clone(&app), learn))
-        .layer(from_fn_with_state(Arc::clone(&app), observe))
+        .layer(from_fn_with_state(Arc::clone(&app), around))
         .with_state(app)
 }
 

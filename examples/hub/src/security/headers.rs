@@ -1,8 +1,6 @@
 //! The exact headers of contract §4 on every answer.
 
-use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use super::transport::Transport;
@@ -11,8 +9,7 @@ use super::transport::Transport;
 pub(crate) const HSTS: &str = "max-age=63072000; includeSubDomains";
 
 /// Sets the headers; an answer's own `Cache-Control` stays, because fingerprinted assets have one.
-pub(crate) async fn set_headers(transport: Transport, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+pub(crate) fn set_headers(transport: Transport, response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in EXACT {
         headers.insert(
@@ -26,7 +23,6 @@ pub(crate) async fn set_headers(transport: Transport, request: Request, next: Ne
     }
     let fallback = HeaderValue::from_static("no-store");
     headers.entry(header::CACHE_CONTROL).or_insert(fallback);
-    response
 }
 
 /// Those that are the same on every answer.

@@ -6,12 +6,10 @@
 //! redirects go to the configured address.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 
@@ -82,35 +80,30 @@ impl<S: Send + Sync> FromRequestParts<S> for Transport {
     }
 }
 
-/// Finds out over what a request came, for everything behind: [`Transport`], and `ConnectInfo` with
-/// the client's address, so that no limit is ever charged to a proxy.
-pub(crate) async fn learn(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let Some(arrival) = request.extensions().get::<Arrival>().copied() else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
+/// Finds out over what a request came, and says so to everything behind: [`Transport`], and
+/// `ConnectInfo` with the client's address, so that no limit is ever charged to a proxy. `None` where
+/// the listener did not say, which it always does.
+pub(crate) fn learn(app: &App, request: &mut Request) -> Option<Transport> {
+    let arrival = *request.extensions().get::<Arrival>()?;
     let trusted = &app.config.serving.trusted_proxies;
     let transport = Transport::of(arrival, request.headers(), trusted);
     let client = SocketAddr::new(transport.client, arrival.peer.port());
     request.extensions_mut().insert(transport);
     request.extensions_mut().insert(ConnectInfo(client));
-    next.run(request).await
+    Some(transport)
 }
 
 /// Refuses what does not come over HTTPS, where it is enforced: reads are redirected to the
 /// configured address, and whatever carries a body is refused, because it has been sent in the open.
+/// Gives back what may go on.
 pub(crate) async fn enforce_https(
-    State(app): State<Arc<App>>,
+    app: &App,
     transport: Transport,
     request: Request,
-    next: Next,
-) -> Response {
+) -> Result<Request, Response> {
     let serving = &app.config.serving;
     if !serving.enforce_https || transport.is_https || is_exempt(&request, transport) {
-        return next.run(request).await;
+        return Ok(request);
     }
     let path = request.uri().path();
     let is_read = [Method::GET, Method::HEAD].contains(request.method());
@@ -118,7 +111,7 @@ pub(crate) async fn enforce_https(
         .uri()
         .path_and_query()
         .map_or("/", |path| path.as_str());
-    match &serving.public_url {
+    let refused = match &serving.public_url {
         Some(url) if is_read && !INGEST.contains(&path) && target.starts_with('/') => {
             let location = format!("{}{target}", url.as_str());
             (
@@ -132,7 +125,8 @@ pub(crate) async fn enforce_https(
             let_pass(request.into_body()).await;
             problem::https_required()
         }
-    }
+    };
+    Err(refused)
 }
 
 fn is_exempt(request: &Request, transport: Transport) -> bool {
