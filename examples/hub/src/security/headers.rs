@@ -11,6 +11,7 @@ pub(crate) const HSTS: &str = "max-age=63072000; includeSubDomains";
 /// Sets the headers; an answer's own `Cache-Control` stays, because fingerprinted assets have one.
 pub(crate) fn set_headers(transport: Transport, response: &mut Response) {
     let headers = response.headers_mut();
+    headers.reserve(EXACT.len() + 2);
     for (name, value) in EXACT {
         headers.insert(
             HeaderName::from_static(name),

@@ -12,6 +12,7 @@ mod credential;
 mod doctor;
 mod fleet;
 mod look_up;
+mod payload_text;
 #[cfg(test)]
 mod poison;
 pub mod postgres;

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use monsys_core::endpoint::{EndpointSnapshot, EndpointText};
 use monsys_core::facts::ClockReading;
-use monsys_core::json::ObjectText;
 use monsys_core::limit;
 use monsys_core::position::{Admission, ContentHash, PositionSet};
 use monsys_core::sample::MetricSample;
@@ -21,14 +19,17 @@ use super::column::{OrStoreError, bytes32, first, rows, text};
 use super::nonce::{check_profile, spend, use_nonce};
 use super::rings::MetricChange;
 use super::signal::put_signal;
+use crate::store::payload_text;
 
 impl IngestStore for SqliteStore {
     fn commit<'a>(&'a self, batches: &'a [IngestBatch]) -> StoreFuture<'a, Vec<IngestOutcome>> {
-        let batches = batches.to_vec();
+        // Made here, so that nobody waits for it who waits for the one thread that writes.
+        let with_columns = |batch: &IngestBatch| (batch.clone(), Columns::of(batch));
+        let batches: Vec<_> = batches.iter().map(with_columns).collect();
         self.write_metrics(move |connection, metrics| {
             batches
                 .iter()
-                .map(|batch| commit_one(connection, batch, metrics))
+                .map(|(batch, columns)| commit_one(connection, batch, columns, metrics))
                 .collect()
         })
     }
@@ -51,9 +52,9 @@ impl IngestStore for SqliteStore {
 fn commit_one(
     connection: &Connection,
     batch: &IngestBatch,
+    columns: &Columns,
     metrics: &mut Vec<MetricChange>,
 ) -> Result<IngestOutcome, StoreError> {
-    let columns = &Columns::of(batch);
     let mut positions = positions_of(connection, batch, columns)?;
     if let Some(nonce) = batch.nonce {
         let of = (batch.tenant, batch.agent);
@@ -96,7 +97,7 @@ fn commit_one(
                 put_signal(connection, batch.tenant, signal)?;
             }
         }
-        Payload::Endpoint(snapshot) => insert_endpoint(connection, batch, columns, snapshot)?,
+        Payload::Endpoint(_) => insert_endpoint(connection, columns)?,
         _ => {
             return Err(StoreError::Refused {
                 constraint: "payload_kind".into(),
@@ -116,19 +117,42 @@ fn commit_one(
     Ok(IngestOutcome::Accepted)
 }
 
-/// What most rows of a payload begin with, as it stands in columns.
+/// What of a payload stands in columns as text.
+#[derive(Default)]
 struct Columns {
     tenant: String,
     agent: String,
     received_at: String,
+    captured_at: String,
+    sent_at: String,
+    /// Of metrics.
+    disks: Option<String>,
+    networks: Option<String>,
+    /// Of a snapshot of an endpoint.
+    endpoint: [String; 5],
 }
 
 impl Columns {
     fn of(batch: &IngestBatch) -> Self {
-        Self {
+        let columns = Self {
             tenant: batch.tenant.to_string(),
             agent: batch.agent.to_string(),
             received_at: batch.received_at.to_rfc3339(),
+            captured_at: batch.captured_at.to_rfc3339(),
+            sent_at: batch.sent_at.to_rfc3339(),
+            ..Self::default()
+        };
+        match &batch.payload {
+            Payload::Metrics(sample) => Self {
+                disks: sample.disks.as_deref().map(payload_text::disks),
+                networks: sample.networks.as_deref().map(payload_text::networks),
+                ..columns
+            },
+            Payload::Endpoint(snapshot) => Self {
+                endpoint: payload_text::endpoint(snapshot),
+                ..columns
+            },
+            Payload::Signals(_) | _ => columns,
         }
     }
 }
@@ -260,8 +284,8 @@ fn insert_metrics(
         columns.tenant,
         columns.agent,
         columns.received_at,
-        batch.captured_at.to_rfc3339(),
-        batch.sent_at.to_rfc3339(),
+        columns.captured_at,
+        columns.sent_at,
         epoch,
         seq,
         is_spooled,
@@ -276,24 +300,8 @@ fn insert_metrics(
         sample.swap_total_bytes.map(|n| n.get()),
         sample.swap_used_bytes.map(|n| n.get()),
         sample.uptime_seconds.map(|n| n.get()),
-        sample
-            .disks
-            .as_ref()
-            .map(|disks| list(disks.iter().map(|disk| {
-                ObjectText::new()
-                    .text("mount", &disk.mount)
-                    .integer("total_bytes", disk.total_bytes.get())
-                    .integer("used_bytes", disk.used_bytes.get())
-            }))),
-        sample
-            .networks
-            .as_ref()
-            .map(|networks| list(networks.iter().map(|network| {
-                ObjectText::new()
-                    .text("interface", &network.interface)
-                    .integer("rx_bytes", network.rx_bytes.get())
-                    .integer("tx_bytes", network.tx_bytes.get())
-            }))),
+        columns.disks,
+        columns.networks,
     ]);
     inserted.or_store_error().map(drop)
 }
@@ -312,61 +320,23 @@ const fn received(batch: &IngestBatch, sample: &MetricSample, is_spooled: bool) 
     }
 }
 
-fn insert_endpoint(
-    connection: &Connection,
-    batch: &IngestBatch,
-    columns: &Columns,
-    snapshot: &EndpointSnapshot,
-) -> Result<(), StoreError> {
+fn insert_endpoint(connection: &Connection, columns: &Columns) -> Result<(), StoreError> {
     let sql = "INSERT INTO endpoint_snapshots (tenant_id, agent_id, time, captured_at, processes, \
                listeners, auth, persistence, health) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let [processes, listeners, auth, persistence, health] = &columns.endpoint;
     let mut statement = connection.prepare_cached(sql).or_store_error()?;
     let inserted = statement.execute(params![
         columns.tenant,
         columns.agent,
         columns.received_at,
-        batch.captured_at.to_rfc3339(),
-        list(snapshot.processes.iter().map(|process| {
-            let object = ObjectText::new().text("name", process.name.as_str());
-            let object = object.integer("pid", process.pid);
-            let object = optional_text(object, "exe", process.exe.as_ref());
-            optional_text(object, "username", process.username.as_ref())
-        })),
-        list(snapshot.listeners.iter().map(|listener| {
-            let object = ObjectText::new().text("ip", &listener.ip.to_string());
-            let object = object.integer("port", listener.port);
-            optional_text(object, "process", listener.process.as_ref())
-        })),
-        list(snapshot.auth.iter().map(|auth| {
-            ObjectText::new()
-                .text("service", auth.service.as_str())
-                .text("outcome", auth.outcome.as_str())
-                .integer("count", auth.count.get())
-        })),
-        list(snapshot.persistence.iter().map(|entry| {
-            ObjectText::new()
-                .text("kind", entry.kind.as_str())
-                .text("path", entry.path.as_str())
-        })),
-        list(snapshot.health.iter().map(|health| {
-            let object = ObjectText::new().text("collector", health.collector.as_str());
-            let object = object.text("state", health.state.as_str());
-            optional_text(object, "reason", health.reason.as_ref())
-        })),
+        columns.captured_at,
+        processes,
+        listeners,
+        auth,
+        persistence,
+        health,
     ]);
     inserted.or_store_error().map(drop)
-}
-
-fn optional_text(object: ObjectText, name: &str, text: Option<&EndpointText>) -> ObjectText {
-    match text {
-        Some(text) => object.text(name, text.as_str()),
-        None => object.null(name),
-    }
-}
-
-fn list(objects: impl Iterator<Item = ObjectText>) -> String {
-    let members: Vec<_> = objects.map(ObjectText::finish).collect();
-    format!("[{}]", members.join(", "))
 }
 
 /// Finds the first signal beyond the live keys that an agent may have of one source.

@@ -1,9 +1,8 @@
 //! The rows of the payloads themselves.
 
-use monsys_core::endpoint::{EndpointSnapshot, EndpointText};
+use monsys_core::endpoint::EndpointSnapshot;
 use monsys_core::id::TenantId;
-use monsys_core::json::ObjectText;
-use monsys_core::sample::{Count, Disk, Finite, MetricSample, Network};
+use monsys_core::sample::{Count, Finite, MetricSample};
 use monsys_core::signal::Signal;
 use monsys_core::store::{IngestBatch, Payload, SignatureStatus, StoreError};
 
@@ -11,6 +10,7 @@ use super::super::fault::Fault;
 use super::super::row_values::{Form, RowValues, Value, value};
 use super::super::signal::rows_of;
 use super::content::position_columns;
+use crate::store::payload_text;
 
 /// What accepted payloads of one tenant leave.
 #[derive(Default)]
@@ -80,80 +80,24 @@ fn metrics<'a>(
         count(sample.swap_total_bytes),
         count(sample.swap_used_bytes),
         number(sample.uptime_seconds),
-        value(sample.disks.as_deref().map(disks)),
-        value(sample.networks.as_deref().map(networks)),
+        value(sample.disks.as_deref().map(payload_text::disks)),
+        value(sample.networks.as_deref().map(payload_text::networks)),
     ]
 }
 
-fn disks(disks: &[Disk]) -> String {
-    list(disks.iter().map(|disk| {
-        ObjectText::new()
-            .text("mount", &disk.mount)
-            .integer("total_bytes", disk.total_bytes.get())
-            .integer("used_bytes", disk.used_bytes.get())
-    }))
-}
-
-fn networks(networks: &[Network]) -> String {
-    list(networks.iter().map(|network| {
-        ObjectText::new()
-            .text("interface", &network.interface)
-            .integer("rx_bytes", network.rx_bytes.get())
-            .integer("tx_bytes", network.tx_bytes.get())
-    }))
-}
-
 fn endpoint<'a>(batch: &'a IngestBatch, snapshot: &'a EndpointSnapshot) -> [Value<'a>; 9] {
-    let processes = snapshot.processes.iter().map(|process| {
-        let object = ObjectText::new().text("name", process.name.as_str());
-        let object = object.integer("pid", process.pid);
-        let object = optional_text(object, "exe", process.exe.as_ref());
-        optional_text(object, "username", process.username.as_ref())
-    });
-    let listeners = snapshot.listeners.iter().map(|listener| {
-        let object = ObjectText::new().text("ip", &listener.ip.to_string());
-        let object = object.integer("port", listener.port);
-        optional_text(object, "process", listener.process.as_ref())
-    });
-    let auth = snapshot.auth.iter().map(|auth| {
-        ObjectText::new()
-            .text("service", auth.service.as_str())
-            .text("outcome", auth.outcome.as_str())
-            .integer("count", auth.count.get())
-    });
-    let persistence = snapshot.persistence.iter().map(|entry| {
-        ObjectText::new()
-            .text("kind", entry.kind.as_str())
-            .text("path", entry.path.as_str())
-    });
-    let health = snapshot.health.iter().map(|health| {
-        let object = ObjectText::new().text("collector", health.collector.as_str());
-        let object = object.text("state", health.state.as_str());
-        optional_text(object, "reason", health.reason.as_ref())
-    });
+    let [processes, listeners, auth, persistence, health] = payload_text::endpoint(snapshot);
     [
         value(batch.tenant),
         value(batch.agent),
         value(batch.received_at),
         value(batch.captured_at),
-        value(list(processes)),
-        value(list(listeners)),
-        value(list(auth)),
-        value(list(persistence)),
-        value(list(health)),
+        value(processes),
+        value(listeners),
+        value(auth),
+        value(persistence),
+        value(health),
     ]
-}
-
-fn optional_text(object: ObjectText, name: &str, text: Option<&EndpointText>) -> ObjectText {
-    match text {
-        Some(text) => object.text(name, text.as_str()),
-        None => object.null(name),
-    }
-}
-
-fn list(objects: impl Iterator<Item = ObjectText>) -> String {
-    let members: Vec<_> = objects.map(ObjectText::finish).collect();
-    format!("[{}]", members.join(", "))
 }
 
 /// JSON goes in as text and stays the text that was written.
