@@ -47,8 +47,8 @@ const ROUNDS_MAX: u32 = 10;
 const NICENESS: i32 = 10;
 
 /// How long the writer waits for those who read the log, of whom nearly all read for less than a
-/// millisecond; and at most after a group for the folding. Where somebody reads for longer, the log grows by another eighth of [`LONG_PAGES`]
-/// before it is tried again.
+/// millisecond. Where somebody reads for longer, the log grows by another eighth of [`LONG_PAGES`]
+/// before it is tried again. After a group the writer waits for the folding no longer than this.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The log, as the writing thread sees it.
@@ -203,9 +203,9 @@ impl Log {
         self.n_long / STEPS
     }
 
-    /// How long the writer waits after a group while the log is being folded: not at all while the log
-    /// is at most twice as long as where folding began, and from there the longer the longer it is, so
-    /// that what is written faster than anybody folds is slowed down just enough.
+    /// How long the writer waits after a group while the log is being folded: not at all up to twice the
+    /// length of a long one, and from there the longer the longer it is, so that what is written faster
+    /// than anybody folds is slowed down just enough.
     fn pause(&self, n_pages: u32) -> Duration {
         let n_room = self.threshold.saturating_add(self.n_long);
         PATIENCE * n_pages.saturating_sub(n_room).min(self.n_long) / self.n_long

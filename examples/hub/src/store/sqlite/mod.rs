@@ -296,7 +296,6 @@ mod tests {
     use monsys_core::name::DisplayName;
     use monsys_core::store::conformance::{BlockOn, Fixture, suite};
     use monsys_core::store::{AgentStore as _, TokenDigest};
-
     use rusqlite::{StatementStatus, params};
 
     use super::*;
