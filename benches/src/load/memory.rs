@@ -3,8 +3,8 @@
 //! Idle is a hub that has just started on a SQLite store with ten thousand agents. Then payloads
 //! come, small ones so that all of them fit the disk, and after each round resident memory is read.
 //! What the program keeps by design shows as a step: the last hour of each agent that a cycle has
-//! judged, 12 bytes a metric, from the first cycle on (ten minutes after the start), and for an hour
-//! from then on it fills. So growth is judged by the last quarter of the readings against the third,
+//! judged, 12 bytes a metric, from the first cycle on (ten minutes after the start), and it fills until
+//! payloads have come for an hour. So growth is judged by the last quarter of the readings against the third,
 //! and the slope is that of the second half. As fast as they are answered ten million payloads take
 //! half an hour, in which each agent sends twenty times as often as agents do and its hour never ends:
 //! `--payload-rate 1500` takes two, of which the second half shows what stays.

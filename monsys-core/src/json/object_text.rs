@@ -35,12 +35,7 @@ impl ObjectText {
     /// Adds a whole number.
     #[must_use]
     pub fn integer(self, name: &str, value: impl Into<i128>) -> Self {
-        let value = value.into();
-        match i64::try_from(value) {
-            // Many times quicker to spell.
-            Ok(value) => self.member(name, format_args!("{value}")),
-            Err(_) => self.member(name, format_args!("{value}")),
-        }
+        self.member(name, format_args!("{}", value.into()))
     }
 
     /// Adds a number, spelled as Rust's `Debug` does: `0.0`, `4.2`, `1e-7`. One that is not finite

@@ -1,7 +1,7 @@
 //! What happens around every route, from the outside in: the request is seen, its transport learnt, the
-//! headers are set, the time is bounded, a fault of ours is answered, HTTPS is enforced.
+//! headers are set, the time is bounded, a fault of ours is answered, HTTPS is enforced, the body limited.
 //!
-//! One layer and not six: for each request axum copies a route with all layers around it, once for every
+//! One layer and not seven: for each request axum copies a route with all layers around it, once for every
 //! layer, and allocates for each of the copies.
 
 use std::sync::Arc;

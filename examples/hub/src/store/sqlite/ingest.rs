@@ -124,8 +124,8 @@ struct Columns {
     agent: String,
     received_at: String,
     captured_at: String,
-    sent_at: String,
     /// Of metrics.
+    sent_at: String,
     disks: Option<String>,
     networks: Option<String>,
     /// Of a snapshot of an endpoint.
@@ -139,11 +139,11 @@ impl Columns {
             agent: batch.agent.to_string(),
             received_at: batch.received_at.to_rfc3339(),
             captured_at: batch.captured_at.to_rfc3339(),
-            sent_at: batch.sent_at.to_rfc3339(),
             ..Self::default()
         };
         match &batch.payload {
             Payload::Metrics(sample) => Self {
+                sent_at: batch.sent_at.to_rfc3339(),
                 disks: sample.disks.as_deref().map(payload_text::disks),
                 networks: sample.networks.as_deref().map(payload_text::networks),
                 ..columns

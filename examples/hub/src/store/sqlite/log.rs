@@ -66,7 +66,7 @@ pub(super) struct Log {
     next_step: u32,
     /// Rounds since the log is so long, and how much was folded before the last.
     n_rounds: u32,
-    n_folded: u32,
+    n_folded_before: u32,
     n_seen: u32,
 }
 
@@ -134,7 +134,7 @@ impl Log {
             threshold: n_long,
             next_step: n_long / STEPS,
             n_rounds: 0,
-            n_folded: 0,
+            n_folded_before: 0,
             n_seen: 0,
         })
     }
@@ -173,12 +173,15 @@ impl Log {
         let is_at_end = match self.n_rounds {
             0 => false,
             ROUNDS_MAX.. => true,
-            _ => n_folded == self.n_folded || self.n_seen.saturating_sub(n_folded) <= REST_PAGES,
+            _ => {
+                n_folded == self.n_folded_before
+                    || self.n_seen.saturating_sub(n_folded) <= REST_PAGES
+            }
         };
         if is_at_end {
             self.fold_rest(writer);
         } else {
-            self.n_folded = n_folded;
+            self.n_folded_before = n_folded;
             self.n_rounds += 1;
             self.ask_for_folding(writer);
         }
